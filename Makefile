@@ -1,0 +1,48 @@
+# make demo   set up, then photo + sentence -> mask + video with the embedded model, in out/demo
+# make test   set up, then lint, types and every test that this machine can run
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+PY     := .venv/bin/python
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: demo test setup lint format types core-test bench embedded-model thumbnails clean
+
+demo: setup
+	$(PY) -m ivg_core demo --out out/demo
+
+test: setup lint types
+	$(PY) -m pytest
+
+setup: .venv/ready
+
+.venv/ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet "$(TORCH)"
+	$(PY) -m pip install --quiet -r requirements-dev.txt
+	$(PY) -m pip install --quiet --no-deps comfyui-frontend-package==1.58.1
+	touch $@
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+format: setup
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+types: setup
+	.venv/bin/pyright
+
+core-test: setup
+	$(PY) -m pytest tests/core
+
+bench: setup
+	$(PY) -m ivg_core bench-rom --record benchmarks
+
+# Hours on two cores; resumes where it was stopped. The result replaces the model that ships inside.
+embedded-model: setup
+	$(PY) -m ivg_core.training.tiny --work out/embedded --out ivg_core/assets/ivg-tiny.safetensors
+
+clean:
+	rm -rf .venv out
