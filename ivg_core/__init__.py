@@ -1,0 +1,61 @@
+"""Instructional video generation: a photo and a sentence become a motion mask, and then a video.
+
+    import ivg_core as ivg
+    model = ivg.load_model("embedded")
+    rom = ivg.predict_rom(model, "kitchen.png", "julienne the carrot")
+    video = ivg.generate(model, "kitchen.png", "julienne the carrot", mask=rom.mask)
+
+The names below are loaded when they are first used, so that ``import ivg_core`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .errors import IVGError
+
+if TYPE_CHECKING:
+    from .models.bundle import IVGModel
+    from .models.checkpoint import load_model
+    from .models.save import save_file, save_folder
+    from .rom.predict import RoM, predict_rom
+    from .rom.refine import refine_mask
+    from .sampling.generate import Generated, generate
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "IVGModel": "models.bundle",
+    "load_model": "models.checkpoint",
+    "save_file": "models.save",
+    "save_folder": "models.save",
+    "RoM": "rom.predict",
+    "predict_rom": "rom.predict",
+    "refine_mask": "rom.refine",
+    "Generated": "sampling.generate",
+    "generate": "sampling.generate",
+}
+
+__all__ = [
+    "Generated",
+    "IVGError",
+    "IVGModel",
+    "RoM",
+    "generate",
+    "load_model",
+    "predict_rom",
+    "refine_mask",
+    "save_file",
+    "save_folder",
+]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,94 @@
+"""What a loaded checkpoint is: the networks of both stages and everything that goes with them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import IVGError
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    from .unet import IVGUNet
+
+
+@dataclass(frozen=True)
+class ModelDefaults:
+    """The settings a checkpoint was made for: pixels, frames, steps, guidance, frames a second."""
+
+    width: int = 512
+    height: int = 512
+    num_frames: int = 16
+    num_inference_steps: int = 25
+    guidance_scale: float = 9.0
+    fps: int = 8
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelDefaults:
+        """Takes what it knows out of `values`; the rest keeps the published defaults."""
+        defaults = asdict(cls())
+        known = {key: value for key, value in values.items() if key in defaults and value is not None}
+        return cls(**{key: type(defaults[key])(value) for key, value in known.items()})
+
+
+@dataclass
+class IVGModel:
+    """One checkpoint in memory.
+
+    Args:
+        unet: stage 2, photo + action + mask -> video.
+        rom_unet: stage 1, photo + action -> mask video.
+        vae, text_encoder, tokenizer: shared by both stages.
+        scheduler_config: the checkpoint's scheduler_config.json as it was read; a missing key: the solver's default.
+        defaults: the settings the checkpoint was made for.
+        name: short name for people.
+        source: where it came from.
+        licence: what its weights may be used for, if the checkpoint says so.
+    """
+
+    unet: IVGUNet | None
+    rom_unet: IVGUNet | None
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler_config: dict[str, Any]
+    defaults: ModelDefaults = field(default_factory=ModelDefaults)
+    name: str = ""
+    source: str = ""
+    licence: str = ""
+
+    def for_stage(self, stage: int) -> IVGUNet:
+        """The UNet of a stage: 1 predicts the region of motion, 2 the video.
+
+        Raises:
+            IVGError: this checkpoint has no weights for it.
+        """
+        unet = {1: self.rom_unet, 2: self.unet}[stage]
+        if unet is not None:
+            return unet
+        if stage == 1:
+            raise IVGError(
+                f'The model "{self.name}" has no stage-1 weights, so it cannot predict the region of motion: load some '
+                'beside it (rom=…), or choose a fallback mask: "white", "prior" or "hands".'
+            )
+        raise IVGError(
+            f'The model "{self.name}" has only stage-1 weights, which predict masks: load a full IVG checkpoint and '
+            "give this one as rom=…."
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return (self.unet or self.rom_unet or self.vae).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return (self.unet or self.rom_unet or self.vae).dtype
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Pixels per latent cell in each direction, 8 for the published models."""
+        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)

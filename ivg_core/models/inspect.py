@@ -1,0 +1,187 @@
+"""What a checkpoint is, what it lacks, what one may do with it and how much memory it takes; nothing is loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import IVGError
+from .bundle import ModelDefaults
+from .checkpoint import empty_component
+from .layout import Layout, find_checkpoint, read_layout
+from .networks import IVG_KEYS, adapt_weights, compare_keys
+
+NON_COMMERCIAL = (
+    "not stated. The published checkpoints grew out of zeroscope, whose weights are CC-BY-NC-4.0: "
+    "treat this one as non-commercial unless its authors told you otherwise."
+)
+DTYPE_BYTES = {"float32": 4, "float16": 2}
+
+# Peak of live activations in maps of the first level's size, counted on the full-size network with fused attention,
+# and in values per pixel for the VAE, which decodes frame by frame.
+UNET_MAPS = 24
+VAE_VALUES_PER_PIXEL = 6
+
+
+@dataclass
+class ComponentReport:
+    """One network of a checkpoint."""
+
+    name: str
+    file: str = ""
+    tensors: int = 0
+    parameters: int = 0
+    dtype: str = ""
+    problem: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class CheckpointReport:
+    """Everything `python -m ivg_core info` says.
+
+    Args:
+        path: what was looked at.
+        kind: one sentence, what it is.
+        usable: whether `load_model` would load it.
+        components: its networks.
+        missing: parts it lacks.
+        licence: what its weights may be used for.
+        defaults: the settings it was made for.
+        memory: dtype -> bytes for one clip at these settings with guidance, weights included.
+        notes: anything else worth knowing.
+        card: the model card, where the file carries one.
+    """
+
+    path: str
+    kind: str
+    usable: bool = False
+    components: list[ComponentReport] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    licence: str = ""
+    defaults: ModelDefaults = field(default_factory=ModelDefaults)
+    memory: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    card: str = ""
+
+    def __str__(self) -> str:
+        lines = [self.path, f"  {self.kind}"]
+        for part in self.components:
+            head = f"  {part.name:<13} {part.parameters:>13,} parameters  {part.tensors:>5} tensors  {part.dtype}"
+            lines += [f"{head}  {Path(part.file).name}", *(f"  {'':<13} {note}" for note in part.notes)]
+            if part.problem:
+                lines.append(f"  {'':<13} {part.problem}")
+        if self.missing:
+            lines.append(f"  missing       {', '.join(self.missing)}")
+        if self.components:
+            d = self.defaults
+            settings = f"{d.width}x{d.height}, {d.num_frames} frames, {d.num_inference_steps} steps"
+            lines.append(f"  made for      {settings}, guidance {d.guidance_scale:g}, {d.fps} fps")
+            lines.append(f"  licence       {self.licence}")
+        if self.memory:
+            sizes = ", ".join(f"{_size(size)} in {dtype}" for dtype, size in self.memory.items())
+            lines.append(f"  memory        about {sizes}, for one clip of that size with its weights")
+        return "\n".join([*lines, *(f"  note          {note}" for note in self.notes)])
+
+
+def inspect_checkpoint(source: str | Path) -> CheckpointReport:
+    """Looks into a checkpoint without loading it.
+
+    Args:
+        source: "embedded", a folder or a file; of any kind, the report says what it is.
+
+    Raises:
+        IVGError: there is nothing at that path.
+    """
+    path = find_checkpoint(source)
+    try:
+        layout = read_layout(path)
+        components = [_inspect_component(layout, name) for name in layout.networks()]
+    except IVGError as error:
+        return CheckpointReport(str(path), str(error))
+    missing = layout.missing_parts()
+    return CheckpointReport(
+        path=str(path),
+        kind=_kind(layout),
+        usable=not missing and not any(part.problem for part in components),
+        components=components,
+        missing=missing,
+        licence=layout.licence or NON_COMMERCIAL,
+        defaults=layout.defaults,
+        memory={} if missing else _memory(layout, components),
+        notes=_notes(layout),
+        card=layout.metadata.get("card", ""),
+    )
+
+
+def _inspect_component(layout: Layout, name: str) -> ComponentReport:
+    path = layout.weights[name][0]
+    try:
+        infos = layout.tensors(name)
+        network = empty_component(layout, name)
+    except IVGError as error:
+        return ComponentReport(name, str(path), problem=str(error))
+    dtypes = Counter(info.dtype for info in infos.values())
+    shapes = {key: torch.empty(info.shape, device="meta") for key, info in infos.items()}
+    report = compare_keys(network, adapt_weights(name, shapes, network))
+    config = layout.configs[name]
+    notes = []
+    if name in ("unet", "rom_unet"):
+        if not config.get("motion_mask", False):
+            notes.append("its config says motion_mask false: masks have no effect")
+        if not config.get("motion_strength", False):
+            notes.append("its config says motion_strength false: the motion strength has no effect")
+        if infos.get("conv_in.weight") and infos["conv_in.weight"].shape[1] == 5:
+            notes.append("in_channels 5: without a mask it runs with an all-white one")
+    return ComponentReport(
+        name=name,
+        file=str(path),
+        tensors=len(infos),
+        parameters=sum(info.numel for info in infos.values()),
+        dtype=", ".join(dtype for dtype, _ in dtypes.most_common()),
+        problem=f"does not fit its config: {report}" if report else "",
+        notes=notes,
+    )
+
+
+def _kind(layout: Layout) -> str:
+    with suppress(IVGError):  # a damaged UNet is reported as such
+        if "unet" in layout.networks() and not set(IVG_KEYS) & set(layout.tensors("unet")):
+            return "A text-to-video checkpoint (ModelScope, zeroscope): a training can start from it, but it is no IVG."
+    stages = {"unet": "stage 2 (photo, action and mask to video)", "rom_unet": "stage 1 (photo and action to mask)"}
+    found = " and ".join(text for name, text in stages.items() if name in layout.networks())
+    where = "one file" if layout.path.is_file() else "folder"
+    return f"An IVG checkpoint ({where}) with {found or 'no UNet'}."
+
+
+def _notes(layout: Layout) -> list[str]:
+    scheduler: dict[str, Any] = layout.scheduler_config or {}
+    notes = [f"trained with {scheduler.get('prediction_type', 'epsilon')} prediction"]
+    if scheduler and "timestep_spacing" not in scheduler:
+        notes.append("its scheduler names no timestep_spacing: the solver's default is used, as in the released code")
+    if "rom_unet" not in layout.networks():
+        notes.append('no stage-1 weights: the mask comes from you, from rom=…, or from "white", "prior", "hands"')
+    return notes
+
+
+def _memory(layout: Layout, components: list[ComponentReport]) -> dict[str, int]:
+    d = layout.defaults
+    stage = "unet" if "unet" in layout.networks() else "rom_unet"
+    width = layout.configs[stage].get("block_out_channels", (320,))[0]
+    vae_width = layout.configs["vae"].get("block_out_channels", (64,))[0]
+    scale = 2 ** (len(layout.configs["vae"].get("block_out_channels", (64,))) - 1)
+    # Guidance doubles the batch, and the photo is one more frame.
+    maps = 2 * (d.num_frames + 1) * (d.height // scale) * (d.width // scale) * width
+    values = max(UNET_MAPS * maps, VAE_VALUES_PER_PIXEL * vae_width * prod((d.width, d.height)))
+    weights = sum(part.parameters for part in components)
+    return {dtype: (weights + values) * DTYPE_BYTES[dtype] for dtype in DTYPE_BYTES}
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count > 1e8 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,54 @@
+"""From sentences to the text states that the UNets attend to."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+    from .bundle import IVGModel
+
+log = logging.getLogger("ivg")
+
+
+def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
+    """Encodes sentences; words beyond the 77 tokens fall off, and a warning names them.
+
+    Args:
+        model: the checkpoint.
+        prompts: B sentences, "" for no text.
+
+    Returns:
+        Last hidden states (B, 77, D), on the device and in the dtype of the text encoder.
+
+    Source: the released pipeline: padded to 77, no attention mask, the state after the final norm.
+    """
+    for prompt in prompts:
+        lost = cut_words(model.tokenizer, prompt)
+        if lost:
+            log.warning("The text is longer than the model reads; this part of it is not used: %s", lost)
+    ids = model.tokenizer(
+        prompts,
+        padding="max_length",
+        max_length=model.text_encoder.config.max_position_embeddings,
+        truncation=True,
+        return_tensors="pt",
+    ).input_ids
+    with torch.no_grad():
+        return model.text_encoder(ids.to(model.text_encoder.device))[0]
+
+
+def cut_words(tokenizer: CLIPTokenizer, prompt: str) -> str:
+    """The words at the end of a prompt that do not fit into the tokens a model reads; "" if all fit."""
+    room = tokenizer.model_max_length - 2  # the start and end tokens
+    words = prompt.split()
+    for i, word in enumerate(words):
+        room -= len(tokenizer(word, add_special_tokens=False).input_ids)
+        if room < 0:
+            return " ".join(words[i:])
+    return ""

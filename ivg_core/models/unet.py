@@ -1,0 +1,237 @@
+"""The mask-conditioned 3D UNet: diffusers' text-to-video UNet plus the three small things that IVG adds.
+
+* a second input convolution, `conv_in2`, that reads the region-of-motion mask beside the four latent channels;
+* the motion strength, embedded like a timestep and added to the time embedding through `time_embedding.cond_proj`;
+* the clean latent of the photo, prepended as one more frame and dropped again at the output.
+
+Parameter names equal those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, silu
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import IVGError
+
+CROSS_DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D")
+CROSS_UP = ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D")
+
+
+class SharedTextAttention(AttnProcessor2_0):
+    """Cross-attention of all frames of a clip to one text: keys and values are computed once, not once a frame."""
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states: Any = None, attention_mask=None, temb=None):
+        frames_tokens = hidden_states.shape  # (B * F, H * W, C)
+        batch = encoder_hidden_states.shape[0]
+        hidden_states = hidden_states.reshape(batch, -1, frames_tokens[-1])  # (B, F * H * W, C)
+        hidden_states = super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        return hidden_states.reshape(frames_tokens)
+
+
+class TemporalConvolution(nn.Conv3d):
+    """A (3, 1, 1) convolution, computed as a 2D one over (frames, pixels): the same numbers, far faster on a CPU."""
+
+    def forward(self, input: Tensor) -> Tensor:  # (B, C, F, H, W)
+        flat = conv2d(input.flatten(3), self.weight.squeeze(-1), self.bias, padding=(1, 0))
+        return flat.unflatten(3, input.shape[3:])
+
+
+class IVGUNet(UNet3DConditionModel):
+    """Predicts the noise in video latents from the photo, a sentence, a region of motion and a motion strength.
+
+    Args: as diffusers' `UNet3DConditionModel`, and
+        in_channels: input channels of `conv_in`, 4 or 5 (some published files say 5; see `forward`).
+        motion_mask: whether the mask is read at all.
+        motion_strength: whether the motion strength is read at all.
+
+    Raises:
+        IVGError: the config describes a network this class cannot be.
+
+    Source: Instructional Video Generation (arXiv 2412.04189) and its released code.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | None = None,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        down_block_types: tuple[str, ...] = CROSS_DOWN,
+        up_block_types: tuple[str, ...] = CROSS_UP,
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        downsample_padding: int = 1,
+        mid_block_scale_factor: float = 1,
+        act_fn: str = "silu",
+        norm_num_groups: int = 32,
+        norm_eps: float = 1e-5,
+        cross_attention_dim: int = 1024,
+        attention_head_dim: int = 64,
+        motion_mask: bool = False,
+        motion_strength: bool = False,
+    ):
+        # The released code writes 32 into its temporal layers whatever the config says.
+        if norm_num_groups != 32:
+            raise IVGError(
+                f"This UNet config has norm_num_groups {norm_num_groups}; the IVG network exists with 32 only: "
+                "check that unet/config.json belongs to an IVG or animate-anything checkpoint."
+            )
+        if in_channels not in (4, 5):
+            raise IVGError(
+                f"This UNet config has in_channels {in_channels}; IVG checkpoints have 4 or 5: "
+                "check that unet/config.json belongs to an IVG or animate-anything checkpoint."
+            )
+        width = block_out_channels[0]
+        super().__init__(
+            sample_size=sample_size,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            downsample_padding=downsample_padding,
+            mid_block_scale_factor=mid_block_scale_factor,
+            act_fn=act_fn,
+            norm_num_groups=norm_num_groups,
+            norm_eps=norm_eps,
+            cross_attention_dim=cross_attention_dim,
+            attention_head_dim=attention_head_dim,
+            time_cond_proj_dim=width,
+        )
+        self.conv_norm_out: nn.Module
+        self.gradient_checkpointing = False
+        self.conv_in2 = nn.Conv2d(5, width, kernel_size=3, padding=1)
+        # Never used by the forward pass, here or in the released code; kept because the published files hold it.
+        last = nn.Linear(4 * width, 4 * width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.motion_embedding = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), last)
+
+        blocks: list[Any] = [*self.down_blocks, self.mid_block, *self.up_blocks]
+        for block in blocks:
+            for attention in getattr(block, "attentions", ()):
+                attention.transformer_blocks[0].attn2.set_processor(SharedTextAttention())
+            for layer in block.temp_convs:
+                for convolution in (layer.conv1[-1], layer.conv2[-1], layer.conv3[-1], layer.conv4[-1]):
+                    convolution.__class__ = TemporalConvolution  # same parameters, another forward
+
+    @classmethod
+    def from_config_dict(cls, config: dict[str, Any]) -> IVGUNet:
+        """Builds the network that a `unet/config.json` describes; keys it does not know are left aside."""
+        known = inspect.signature(cls.__init__).parameters
+        return cls(**{key: value for key, value in config.items() if key in known})
+
+    def enable_gradient_checkpointing(self, gradient_checkpointing_func=None) -> None:
+        """Recomputes every layer in the backward pass instead of keeping its activations; same results, less memory."""
+        self.gradient_checkpointing = True
+
+    def disable_gradient_checkpointing(self) -> None:
+        """Keeps activations again: faster training steps, more memory."""
+        self.gradient_checkpointing = False
+
+    def forward(  # type: ignore[override]
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        encoder_hidden_states: Tensor,
+        condition_latent: Tensor,
+        mask: Tensor | None = None,
+        motion: Tensor | None = None,
+    ) -> Tensor:
+        """The noise (or whatever the checkpoint was trained to predict) in `sample`.
+
+        Args:
+            sample: noisy latents (B, 4, F, H, W), F >= 1.
+            timestep: one number, or (B,), 0..999.
+            encoder_hidden_states: text states (B, 77, D).
+            condition_latent: clean latent of the photo (B, 4, 1, H, W).
+            mask: where things may move, (Bm, 1, 1, H, W), 0..1, with B a multiple of Bm. None: the mask-free input
+                convolution, or an all-ones mask where the checkpoint has in_channels 5 and so lost that path.
+            motion: motion strength (1,) or (B,), about 0..20. None: not told.
+
+        Returns:
+            (B, 4, F, H, W).
+
+        Source: the released code's models/unet_3d_condition_mask.py.
+        """
+        x = torch.cat([condition_latent, sample], dim=2)  # (B, 4, F' = F + 1, H, W)
+        batch, frames = x.shape[0], x.shape[2]
+        emb = self._time_embedding(timestep, motion, batch, x).repeat_interleave(frames, dim=0)  # (B * F', 4 * C0)
+        text = encoder_hidden_states
+
+        x = self._input_convolution(x, mask)  # (B * F', C0, H, W)
+        x = self._run(self.transformer_in, x, num_frames=frames, return_dict=False)[0]
+
+        skips = [x]
+        down_blocks: list[Any] = list(self.down_blocks)
+        for block in down_blocks:
+            for i in range(len(block.resnets)):
+                x = self._convolve(block, i, x, emb, frames)
+                x = self._attend(block, i, x, text, frames)
+                skips.append(x)
+            if block.downsamplers is not None:
+                x = block.downsamplers[0](x)
+                skips.append(x)
+
+        x = self._convolve(self.mid_block, 0, x, emb, frames)
+        x = self._attend(self.mid_block, 0, x, text, frames)
+        x = self._convolve(self.mid_block, 1, x, emb, frames)
+
+        up_blocks: list[Any] = list(self.up_blocks)
+        for block in up_blocks:
+            for i in range(len(block.resnets)):
+                x = torch.cat([x, skips.pop()], dim=1)
+                x = self._convolve(block, i, x, emb, frames)
+                x = self._attend(block, i, x, text, frames)
+            if block.upsamplers is not None:
+                # Doubling overshoots where a level had an odd height or width.
+                fits = skips[-1].shape[2] == 2 * x.shape[2] and skips[-1].shape[3] == 2 * x.shape[3]
+                x = block.upsamplers[0](x, None if fits else skips[-1].shape[2:])
+
+        x = x.unflatten(0, (batch, frames))[:, 1:].flatten(0, 1)  # (B * F, C0, H, W): the photo's frame is dropped
+        x = self.conv_out(silu(self.conv_norm_out(x)))
+        return x.unflatten(0, (batch, frames - 1)).transpose(1, 2)  # (B, 4, F, H, W)
+
+    def _time_embedding(self, timestep: Tensor | float, motion: Tensor | None, batch: int, x: Tensor) -> Tensor:
+        steps = torch.as_tensor(timestep, device=x.device).reshape(-1).expand(batch)
+        strength = None
+        if self.config["motion_strength"] and motion is not None:
+            strength = self.time_proj(motion.to(x.device).reshape(-1).expand(batch)).to(x.dtype)  # (B, C0)
+        return self.time_embedding(self.time_proj(steps).to(x.dtype), strength)  # (B, 4 * C0)
+
+    def _input_convolution(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        batch, _, frames, height, width = x.shape
+        reads_mask = self.config["motion_mask"]
+        if mask is None or not reads_mask:
+            if self.config["in_channels"] == 4:
+                return self.conv_in(x.transpose(1, 2).flatten(0, 1))
+            mask = x.new_ones(1, 1, 1, height, width)
+        convolution = self.conv_in2 if reads_mask else self.conv_in
+        mask = mask.to(x).repeat(batch // mask.shape[0], 1, 1, 1, 1)
+        x = torch.cat([mask.expand(batch, 1, frames, height, width), x], dim=1)  # (B, 5, F', H, W)
+        return convolution(x.transpose(1, 2).flatten(0, 1))
+
+    def _convolve(self, block: Any, i: int, x: Tensor, emb: Tensor, frames: int) -> Tensor:
+        x = self._run(block.resnets[i], x, emb)
+        return self._run(block.temp_convs[i], x, num_frames=frames)
+
+    def _attend(self, block: Any, i: int, x: Tensor, text: Tensor, frames: int) -> Tensor:
+        if not hasattr(block, "attentions"):
+            return x
+        x = self._run(block.attentions[i], x, encoder_hidden_states=text, return_dict=False)[0]
+        return self._run(block.temp_attentions[i], x, num_frames=frames, return_dict=False)[0]
+
+    def _run(self, layer: nn.Module, *args, **kwargs):
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(layer, *args, use_reentrant=False, **kwargs)
+        return layer(*args, **kwargs)

@@ -1,0 +1,175 @@
+"""Every wrong thing that a path may lead to: one sentence each."""
+
+import shutil
+
+import pytest
+import torch
+from checkpoint_edits import UNET, edit_json, edit_weights
+from safetensors.torch import load_file
+from safetensors.torch import save_file as save_tensors
+
+from ivg_core.errors import IVGError
+from ivg_core.models import layout
+from ivg_core.models.checkpoint import load_model
+from ivg_core.models.save import save_file
+
+
+@pytest.fixture
+def folder(golden, tmp_path):
+    """A copy of the tiny checkpoint to change at will."""
+    return shutil.copytree(golden / "tiny_ckpt", tmp_path / "tiny")
+
+
+def refuse(source, *words, **options):
+    with pytest.raises(IVGError) as raised:
+        load_model(source, **options)
+    message = str(raised.value)
+    assert all(str(word) in message for word in words), message
+    assert "\n" not in message
+
+
+def test_nothing_there(tmp_path):
+    refuse(tmp_path / "missing", "no checkpoint at", tmp_path / "missing")
+
+
+def test_embedded_model_not_built(monkeypatch, tmp_path):
+    monkeypatch.setattr(layout, "EMBEDDED", tmp_path / "none.safetensors")
+    refuse("embedded", "none.safetensors", "make embedded-model")
+
+
+def test_embedded_model(monkeypatch, tiny_model, tmp_path):
+    monkeypatch.setattr(layout, "EMBEDDED", save_file(tiny_model, tmp_path / "tiny.safetensors"))
+    assert load_model("embedded").name == "embedded"
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+@pytest.mark.parametrize("share", [0.5, 0.0])
+def test_half_downloaded(folder, suffix, share):
+    path = (folder / UNET).with_suffix(f".{suffix}")
+    if suffix == "bin":
+        torch.save(load_file(folder / UNET), path)
+        (folder / UNET).unlink()
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    refuse(folder, path, "half-downloaded", "download it again")
+
+
+def test_half_downloaded_one_file(tiny_model, tmp_path):
+    path = save_file(tiny_model, tmp_path / "tiny.safetensors")
+    path.write_bytes(path.read_bytes()[:100_000])
+    refuse(path, path, "download it again")
+
+
+def test_half_downloaded_config(folder):
+    path = folder / "vae/config.json"
+    path.write_text(path.read_text()[:50])
+    refuse(folder, path, "download it again")
+
+
+def test_code_in_a_bin_file_is_not_run(folder):
+    class Trap:
+        def __reduce__(self):
+            return (print, ("executed",))
+
+    path = folder / UNET
+    torch.save({"conv_in.weight": Trap()}, path.with_suffix(".bin"))
+    path.unlink()
+    refuse(folder, "program code", "safetensors version")
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_missing_part(folder, part):
+    shutil.rmtree(folder / part)
+    refuse(folder, "not complete", part)
+
+
+def test_missing_weights(folder):
+    (folder / UNET).unlink()
+    refuse(folder, "lacks unet")
+
+
+def test_differing_keys_are_named(folder):
+    def damage(tensors):
+        tensors["conv_out.extra"] = tensors.pop("conv_out.bias")
+        tensors["conv_in2.weight"] = tensors["conv_in2.weight"][:, :4].contiguous()
+        return tensors
+
+    edit_weights(folder / UNET, damage)
+    refuse(
+        folder, UNET, "1 missing: conv_out.bias", "1 unexpected: conv_out.extra",
+        "1 of another shape: conv_in2.weight is (32, 4, 3, 3), should be (32, 5, 3, 3)",
+    )  # fmt: skip
+
+
+def test_many_differing_keys_are_counted(folder):
+    edit_json(folder / "unet/config.json", layers_per_block=2)
+    refuse(folder, "missing: ", " more")
+
+
+def test_a_text_encoder_of_another_model(folder):
+    edit_json(folder / "unet/config.json", cross_attention_dim=64)
+
+    def widen(tensors):
+        reads_text = (".attn2.to_k.weight", ".attn2.to_v.weight")
+        cross = [k for k in tensors if ".attentions." in k and k.endswith(reads_text)]
+        return {**tensors, **{k: torch.cat([tensors[k], tensors[k]], dim=1) for k in cross}}
+
+    edit_weights(folder / UNET, widen)
+    refuse(folder, "text encoder", "32 wide", "64")
+
+
+def test_a_config_that_describes_nothing(folder):
+    edit_json(folder / "unet/config.json", up_block_types=["UpBlock3D"])
+    refuse(folder, "unet/config.json", "describes no network")
+
+
+@pytest.mark.parametrize(
+    ("class_name", "words"),
+    [("UNet2DConditionModel", "Stable Diffusion"), ("UNetSpatioTemporalConditionModel", "another kind of model")],
+)
+def test_another_kind_of_model(folder, class_name, words):
+    edit_json(folder / "unet/config.json", _class_name=class_name)
+    refuse(folder, words, "IVG or animate-anything")
+
+
+def test_a_text_to_video_model(folder):
+    added = ("conv_in2.", "time_embedding.cond_proj.", "motion_embedding.")
+    edit_weights(folder / UNET, lambda t: {k: v for k, v in t.items() if not k.startswith(added)})
+    refuse(folder, "plain text-to-video UNet")
+
+
+def test_the_wrong_folder(folder, tmp_path):
+    refuse(folder.parent, "give", folder)
+    refuse(folder / "unet", "only one part", folder)
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "10_unet.pt").write_bytes(b"")
+    refuse(tmp_path / "lora", "LoRA")
+    (tmp_path / "empty").mkdir()
+    refuse(tmp_path / "empty", "no unet/ folder")
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("conv_in.lora_up.weight", "is a LoRA, not a model"),
+        ("model.diffusion_model.input_blocks.0.0.weight", "Stable Diffusion checkpoint"),
+        ("conv_in2.weight", "only the UNet"),
+        ("blocks.0.weight", "another kind"),
+    ],
+)
+def test_the_wrong_file(tmp_path, key, words):
+    save_tensors({key: torch.zeros(2)}, tmp_path / "x.safetensors")
+    refuse(tmp_path / "x.safetensors", words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("x.tar", "unpack"), ("10_unet.pt", "LoRA"), ("x.ckpt", "no IVG checkpoint")]
+)
+def test_the_wrong_suffix(tmp_path, name, words):
+    (tmp_path / name).write_bytes(b"")
+    refuse(tmp_path / name, words)
+
+
+def test_a_checkpoint_without_stage_one_weights_as_rom(folder, golden):
+    (folder / UNET).unlink()
+    refuse(golden / "tiny_ckpt", "no stage-1 weights", rom=folder)

@@ -1,0 +1,77 @@
+"""Tokens and text states against the original, and what is said of sentences that are too long."""
+
+import json
+import logging
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ivg_core.errors import IVGError
+from ivg_core.models.text import cut_words, encode_text
+from ivg_core.models.tokenizer import load_tokenizer, tokenizer_files
+
+
+@pytest.fixture(scope="module")
+def files(golden):
+    return {path.name: path.read_text() for path in (golden / "tiny_ckpt/tokenizer").iterdir()}
+
+
+def test_tokens_equal_the_original(golden, tiny_model):
+    expected = json.loads((golden / "functions.json").read_text())["tokenization"]
+    assert {text: tiny_model.tokenizer(text).input_ids for text in expected} == expected
+
+
+def test_states_equal_the_original(golden, tiny_model):
+    variant = json.loads((golden / "meta.json").read_text())["variant"]
+    expected = load_file(golden / "sampler_eval.safetensors")["prompt_embeds"]
+    states = encode_text(tiny_model, [variant["negative"], variant["prompt"]])
+    torch.testing.assert_close(states, expected, atol=1e-5, rtol=0)
+    assert not states.requires_grad
+
+
+def test_words_that_fall_off_are_named(tiny_model, caplog):
+    words = [f"word{i}" for i in range(40)]
+    prompt = " ".join(words)
+    lost = cut_words(tiny_model.tokenizer, prompt)
+    kept = prompt.removesuffix(" " + lost)
+    assert len(tiny_model.tokenizer(kept).input_ids) <= 77
+    longer = " ".join(words[: len(kept.split()) + 1])
+    assert len(tiny_model.tokenizer(longer).input_ids) > 77
+    with caplog.at_level(logging.WARNING, "ivg"):
+        cut, whole = encode_text(tiny_model, [prompt, longer])
+    assert lost in caplog.text
+    assert torch.equal(cut[:76], whole[:76])
+
+
+def test_a_short_prompt_loses_nothing(tiny_model, caplog):
+    assert cut_words(tiny_model.tokenizer, "") == cut_words(tiny_model.tokenizer, "stir the soup!") == ""
+    with caplog.at_level(logging.WARNING, "ivg"):
+        assert encode_text(tiny_model, ["", "stir"]).shape == (2, 77, 32)
+    assert not caplog.text
+
+
+def test_tokenizer_files_round_trip(files):
+    first = load_tokenizer(files, "here")
+    written = tokenizer_files(first)
+    second = load_tokenizer(written, "here")
+    assert json.loads(written["vocab.json"]) == json.loads(files["vocab.json"])
+    assert written["merges.txt"] == files["merges.txt"]
+    assert (second.pad_token, second.pad_token_id, second.model_max_length) == ("!", 0, 77)
+    for text in ("The HAND, and Left-hand!  x", "it's 12 o'clock", "héllo 你好 <|endoftext|>"):
+        assert second(text).input_ids == first(text).input_ids
+
+
+def test_a_tokenizer_json_alone_is_enough(files):
+    tokenizer = load_tokenizer(files, "here")
+    merges = [line.split() for line in files["merges.txt"].splitlines()[1:]]
+    whole = json.dumps({"model": {"vocab": json.loads(files["vocab.json"]), "merges": merges}})
+    alone = load_tokenizer({"tokenizer.json": whole, "tokenizer_config.json": files["tokenizer_config.json"]}, "here")
+    assert alone("the left hand").input_ids == tokenizer("the left hand").input_ids
+
+
+def test_a_damaged_tokenizer_is_said(files):
+    with pytest.raises(IVGError, match="tokenizer in here cannot be read"):
+        load_tokenizer({**files, "vocab.json": files["vocab.json"][:100]}, "here")
+    with pytest.raises(IVGError, match="tokenizer in here"):
+        load_tokenizer({"merges.txt": files["merges.txt"]}, "here")
