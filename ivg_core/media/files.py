@@ -1,0 +1,41 @@
+"""Writing a file so that a crash, a full disk or a cancelled run never leaves half of one behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import IVGError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which takes its place once the block has ended without an error.
+
+    Args:
+        path: the file to write; missing folders above it are made.
+
+    Yields:
+        The temporary path, in the same folder and with the same suffix (encoders choose their format by it).
+
+    Raises:
+        IVGError: the folder cannot be written to, or the disk is full.
+    """
+    target = Path(path).expanduser()
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise IVGError(
+            f"{target} could not be written ({reason}): choose a folder that exists, may be written to and "
+            "has free space."
+        ) from error
+    finally:
+        with suppress(OSError):  # the first error says better what is wrong with the folder
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,214 @@
+"""Photos and masks: from a file, a PIL image, an array or a tensor to the library's tensors, and back to PNG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from ..errors import IVGError
+from .files import atomic_write
+
+ImageLike: TypeAlias = "str | os.PathLike | Image.Image | np.ndarray | Tensor"
+
+
+def load_image(path: str | os.PathLike, *, exif: bool = True) -> Tensor:
+    """Read a photo from a file.
+
+    Args:
+        path: any format PIL reads. Of an animation, the first frame; an alpha channel is dropped.
+        exif: turn the photo the way the camera was held. The released code does not, and neither does parity mode.
+
+    Returns:
+        (H, W, 3) float, 0..1.
+
+    Raises:
+        IVGError: no such file, or not an image.
+    """
+    return _rgb(_open(path, "image"), exif)
+
+
+def load_mask(path: str | os.PathLike) -> Tensor:
+    """Read a mask from a file: white moves, black stays; where the picture is transparent, it counts as black.
+
+    Returns:
+        (H, W) float, 0..1.
+
+    Raises:
+        IVGError: no such file, or not an image.
+    """
+    return _grey(_open(path, "mask"))
+
+
+def to_image(image: ImageLike, *, exif: bool = True) -> Tensor:
+    """Make any kind of photo the library's photo.
+
+    Args:
+        image: a path, a PIL image, or an array or tensor (H, W, 3) or (1, H, W, 3): float 0..1, or integers 0..255.
+        exif: see `load_image`; only files and PIL images carry it.
+
+    Returns:
+        (H, W, 3) float32 on the CPU, 0..1.
+
+    Raises:
+        IVGError: unreadable, another shape or number of channels, NaN or infinite values, values beyond 0..1.
+    """
+    if isinstance(image, Image.Image):
+        return _rgb(image, exif)
+    if isinstance(image, (str, os.PathLike)):
+        return load_image(image, exif=exif)
+    x = _floats(image, "image")
+    if x.ndim == 4 and x.shape[0] == 1:
+        x = x[0]
+    if x.ndim != 3:
+        raise IVGError(f"The image has shape {tuple(x.shape)}: give one photo of shape (height, width, 3).")
+    if x.shape[-1] != 3:
+        raise IVGError(
+            f"The image has {x.shape[-1]} channels (shape {tuple(x.shape)}): give an RGB photo of shape "
+            "(height, width, 3), without alpha."
+        )
+    return x
+
+
+def to_mask(mask: ImageLike) -> Tensor:
+    """Make any kind of mask the library's mask.
+
+    Args:
+        mask: a path, a PIL image, or an array or tensor (H, W), (1, H, W) or (H, W, 1): float 0..1, bool, or integers
+            0..255.
+
+    Returns:
+        (H, W) float32 on the CPU, 0..1, 1 = may move.
+
+    Raises:
+        IVGError: unreadable, another shape, NaN or infinite values, values beyond 0..1.
+    """
+    if isinstance(mask, Image.Image):
+        return _grey(mask)
+    if isinstance(mask, (str, os.PathLike)):
+        return load_mask(mask)
+    x = _floats(mask, "mask")
+    if x.ndim == 3 and x.shape[0] == 1:
+        x = x[0]
+    elif x.ndim == 3 and x.shape[-1] == 1:
+        x = x[..., 0]
+    if x.ndim != 2:
+        raise IVGError(f"The mask has shape {tuple(x.shape)}: give one mask of shape (height, width).")
+    return x
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """(H, W, 3) or (H, W) float 0..1 → an 8-bit PIL image, rounded to the nearest level."""
+    return Image.fromarray((image.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy())
+
+
+def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a photo with PIL's LANCZOS filter on 8-bit values, as the released code does.
+
+    Args:
+        image: (H, W, 3) 0..1.
+        size: (width, height) in pixels; a photo that has it already is returned as it is.
+
+    Returns:
+        (height, width, 3) 0..1.
+    """
+    if (image.shape[1], image.shape[0]) == tuple(size):
+        return image
+    return _rgb(to_pil(image).resize(size, Image.Resampling.LANCZOS), exif=False)
+
+
+def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize masks bilinearly, averaging when they shrink, so that thin strokes grow faint and do not vanish.
+
+    Args:
+        mask: (H, W) or (F, H, W), 0..1.
+        size: (width, height) in pixels.
+
+    Returns:
+        (height, width) or (F, height, width), 0..1.
+    """
+    width, height = size
+    if mask.shape[-2:] == (height, width):
+        return mask
+    frames = mask.float().reshape(-1, 1, *mask.shape[-2:])  # (F, 1, H, W)
+    resized = F.interpolate(frames, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
+    return resized.reshape(*mask.shape[:-2], height, width).clamp(0, 1)
+
+
+def save_png(image: Tensor | Image.Image, path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a picture as PNG, whole or not at all.
+
+    Args:
+        image: (H, W, 3) photo or (H, W) mask, 0..1, or a PIL image.
+        path: where to; missing folders are made.
+        metadata: text entries to keep in the file.
+
+    Raises:
+        IVGError: the place cannot be written to.
+    """
+    info = PngInfo()
+    for key, value in (metadata or {}).items():
+        info.add_text(key, value)
+    picture = image if isinstance(image, Image.Image) else to_pil(image)
+    with atomic_write(path) as temporary:
+        picture.save(temporary, format="PNG", pnginfo=info)
+
+
+def _open(path: str | os.PathLike, what: str) -> Image.Image:
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except FileNotFoundError as error:
+        raise IVGError(f"There is no {what} at {path}: check the path.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise IVGError(f"{path} cannot be read as a picture ({error}): give a PNG, JPEG or WebP file.") from error
+    return picture
+
+
+def _rgb(picture: Image.Image, exif: bool) -> Tensor:
+    if exif:
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        return _deep_grey(picture)[..., None].repeat(1, 1, 3)
+    return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255)
+
+
+def _grey(picture: Image.Image) -> Tensor:
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        return _deep_grey(picture)
+    if not picture.has_transparency_data:
+        return torch.from_numpy(np.array(picture.convert("L"), dtype=np.float32) / 255)
+    rgba = picture.convert("RGBA")
+    grey = np.array(rgba.convert("L"), dtype=np.float32) / 255
+    return torch.from_numpy(grey * (np.array(rgba.getchannel("A"), dtype=np.float32) / 255))
+
+
+def _deep_grey(picture: Image.Image) -> Tensor:
+    # 16-bit PNGs open in an integer mode, and convert("L") would clip them to white
+    return torch.from_numpy(np.array(picture).astype(np.float32) / 65535).clamp(0, 1)
+
+
+def _floats(values: np.ndarray | Tensor, what: str) -> Tensor:
+    x = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    if not isinstance(x, Tensor):
+        raise IVGError(f"The {what} is a {type(values).__name__}: give a path, a PIL image or a tensor.")
+    scale = 1.0 if x.is_floating_point() or x.dtype == torch.bool else 1 / 255
+    x = x.detach().to("cpu", torch.float32) * scale
+    if x.numel() == 0:
+        raise IVGError(f"The {what} is empty (shape {tuple(x.shape)}): give one with pixels.")
+    if not torch.isfinite(x).all():
+        raise IVGError(f"The {what} holds NaN or infinite values: look at the step that made it.")
+    if x.min() < -0.5 or x.max() > 1.5:
+        raise IVGError(
+            f"The {what} has values from {x.min():.3g} to {x.max():.3g}: floats must lie in 0..1 "
+            "(divide by 255), bytes may be given as integers."
+        )
+    return x.clamp(0, 1)
