@@ -1,0 +1,1 @@
+"""The Region of Motion: predicting, refining and substituting the mask."""

@@ -1,0 +1,1 @@
+"""One denoising loop for both stages."""

@@ -1,0 +1,190 @@
+"""What the caller of `generate` hands in, checked and brought to one entry for each item of the batch."""
+
+from __future__ import annotations
+
+import logging
+import math
+import operator
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import IVGError
+from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask
+from .condition import check_mask, check_size, fit_size, latent_mask, reference_mask
+from .noise import MAX_SEED
+
+log = logging.getLogger("ivg")
+
+STRETCH = 0.1  # change of the aspect ratio from which on it is worth a word
+
+
+@dataclass(frozen=True)
+class Items:
+    """The arguments that may differ from item to item, B entries each."""
+
+    images: list[ImageLike]
+    actions: list[str]
+    negatives: list[str]
+    masks: list[ImageLike | None]
+    strengths: list[float] | None  # None: the network is told no motion strength
+    seeds: list[int]
+    batched: bool  # whether the caller gave a batch, even one of a single item
+
+
+def collect(
+    image: ImageLike | Sequence[ImageLike],
+    action: str | Sequence[str],
+    negative: str | Sequence[str],
+    mask: ImageLike | Sequence[ImageLike | None] | None,
+    strength: float | Sequence[float] | None,
+    seed: int | Sequence[int] | None,
+) -> Items:
+    """Bring the arguments to one length: single values hold for every item, a single seed counts up.
+
+    Raises:
+        IVGError: lists of different lengths, or values out of range.
+    """
+    given = {
+        "image": _stack(image, 4),
+        "action": _listed(action),
+        "negative_prompt": _listed(negative),
+        "mask": _listed(mask),
+        "motion_strength": _stack(strength, 1),
+        "seed": _stack(seed, 1),
+    }
+    lengths = {name: len(values) for name, values in given.items() if values is not None}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise IVGError(
+            f"The lists are not equally long ({found}): give one entry for each video, or one value for all."
+        )
+    batch = next(iter(lengths.values()), 1)
+    if batch == 0:
+        raise IVGError("The list of photos or sentences is empty: give at least one.")
+
+    def every(name: str, single: Any) -> list:
+        values = given[name]
+        return [single] * batch if values is None else values
+
+    if given["seed"] is not None:
+        seeds = [_seed(value) for value in given["seed"]]
+    else:
+        first = secrets.randbelow(2**32) if seed is None else _seed(seed)
+        seeds = [(first + i) % (MAX_SEED + 1) for i in range(batch)]
+    strengths = None if strength is None else [_strength(value) for value in every("motion_strength", strength)]
+    masks = _mask_stack(mask, batch) or every("mask", mask)
+    actions, negatives = every("action", action), every("negative_prompt", negative)
+    if not all(isinstance(text, str) for text in actions + negatives):
+        raise IVGError("The action and the negative prompt must be text.")
+    return Items(every("image", image), actions, negatives, masks, strengths, seeds, bool(lengths))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Photos and masks at the size of the video."""
+
+    photos: Tensor  # (B, H, W, 3) 0..1
+    masks: Tensor  # (B, H, W) 0..1
+    cells: Tensor  # (B, 1, 1, h, w) 0..1, the masks as the network reads them
+    size: tuple[int, int]  # (W, H)
+
+
+def prepare_pictures(
+    items: Items,
+    size: tuple[int, int] | None,
+    base: tuple[int, int],
+    cell: int,
+    binarize: bool = False,
+    parity: bool = False,
+) -> Pictures:
+    """Load photos and masks and bring them to the video's size.
+
+    Args:
+        items: of the run.
+        size: (width, height) of the video; None takes the base's area and the first photo's aspect ratio. In parity
+            mode this is the base.
+        base: (width, height) the model is used to.
+        cell: pixels of one latent cell.
+        binarize: see `latent_mask`.
+        parity: load and resize exactly as the released code does.
+
+    Raises:
+        IVGError: an unusable photo, mask or size.
+    """
+    originals = [to_image(image, exif=not parity) for image in items.images]
+    for photo in originals:
+        if min(photo.shape[:2]) < cell:
+            raise IVGError(f"The photo is {_pixels(photo)}: the smallest this model can use is {cell} x {cell}.")
+    if size is None or parity:
+        height, width = originals[0].shape[:2]
+        size = fit_size(width, height, *(size or base), cell)
+    size = check_size(size, cell)
+    latent_size = (size[0] // cell, size[1] // cell)
+    masks, cells = [], []
+    for source, photo in zip(items.masks, originals, strict=True):
+        stretch = photo.shape[1] / photo.shape[0] / (size[0] / size[1])
+        if abs(math.log(stretch)) > STRETCH:
+            log.warning("The photo is %s and the video %d x %d: the photo is stretched.", _pixels(photo), *size)
+        mask = _mask_for(source, photo, size, parity)
+        masks.append(resize_mask(mask, size))
+        cells.append(latent_mask(mask, latent_size, binarize))
+    photos = torch.stack([resize_image(photo, size) for photo in originals])
+    return Pictures(photos, torch.stack(masks), torch.stack(cells), size)
+
+
+def _mask_for(source: ImageLike | None, photo: Tensor, size: tuple[int, int], parity: bool) -> Tensor:
+    if source is None:
+        return torch.ones(size[1], size[0])
+    mask = check_mask(to_mask(source))
+    if mask.shape not in (photo.shape[:2], (size[1], size[0])):
+        log.warning("The mask is %s and the photo %s: the mask is stretched to fit.", _pixels(mask), _pixels(photo))
+    return reference_mask(source, size) if parity else mask
+
+
+def _seed(value: Any) -> int:
+    try:
+        seed = operator.index(value)
+    except TypeError:
+        seed = -1
+    if not 0 <= seed <= MAX_SEED:
+        raise IVGError(f"The seed is {value}: give a whole number from 0 to 2^64 - 1.")
+    return seed
+
+
+def _strength(value: Any) -> float:
+    if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise IVGError(f"The motion strength is {value}: give a number from 0 up; 3 to 8 is usual.")
+    return float(value)
+
+
+def _pixels(picture: Tensor) -> str:
+    return f"{picture.shape[1]} x {picture.shape[0]} pixels"
+
+
+def _listed(value: Any) -> list | None:
+    return list(value) if isinstance(value, (list, tuple)) else None
+
+
+def _stack(value: Any, ndim: int) -> list | None:
+    """The items of a list, or of an array or tensor with a batch axis; None for a single value."""
+    if isinstance(value, (np.ndarray, Tensor)) and value.ndim == ndim:
+        items = list(value) if ndim > 1 else value.tolist()
+        return items if ndim == 1 or len(items) != 1 else None
+    return _listed(value)
+
+
+def _mask_stack(mask: Any, batch: int) -> list | None:
+    if not isinstance(mask, (np.ndarray, Tensor)) or mask.ndim != 3 or 1 in (mask.shape[0], mask.shape[-1]):
+        return None
+    if len(mask) != batch:
+        raise IVGError(
+            f"The mask has {len(mask)} frames for {batch} photo{'s' * (batch > 1)}: give one mask for each photo, or "
+            "unite the frames of one by mask.amax(0)."
+        )
+    return list(mask)

@@ -1,0 +1,105 @@
+"""The solver of the denoising loop, built from the checkpoint's own scheduler_config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from torch import Tensor
+
+from ..errors import IVGError
+
+SolverName = Literal["dpm++2m", "ddim"]
+
+
+class Solver:
+    """Steps noisy latents towards clean ones. Holds the state of one run; make a new one for the next.
+
+    Latents are (B, 4, F, h, w) float32; steps count from 0.
+    """
+
+    def __init__(self, scheduler: DDIMScheduler | DPMSolverMultistepScheduler, num_inference_steps: int):
+        scheduler.set_timesteps(num_inference_steps)
+        self.scheduler = scheduler
+        self.timesteps = cast(Tensor, scheduler.timesteps)  # (N,) from noisy to clean, on the CPU
+        self.alphas = cast(Tensor, scheduler.alphas)  # (T,)
+        self.alphas_cumprod = cast(Tensor, scheduler.alphas_cumprod)  # (T,)
+        self.prediction_type: str = scheduler.config["prediction_type"]
+
+    def __len__(self) -> int:
+        return len(self.timesteps)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, step: int) -> Tensor:
+        """Noise clean latents to the level at which `step` begins; the level after the last step counts as clean."""
+        if step == len(self):
+            return clean
+        return self.scheduler.add_noise(clean, noise, cast(Any, self.timesteps[step : step + 1]))
+
+    def predict_x0(self, noise_pred: Tensor, latents: Tensor, step: int) -> Tensor:
+        """The clean latents that the network's output for this step implies."""
+        alpha_cumprod = self.alphas_cumprod[int(self.timesteps[step])].to(latents)
+        a, s = alpha_cumprod.sqrt(), (1 - alpha_cumprod).sqrt()
+        if self.prediction_type == "v_prediction":
+            return a * latents - s * noise_pred
+        if self.prediction_type == "sample":
+            return noise_pred
+        return (latents - s * noise_pred) / a
+
+    def step(self, noise_pred: Tensor, latents: Tensor, step: int) -> Tensor:
+        """The latents at which the next step begins."""
+        return self.scheduler.step(noise_pred, cast(Any, self.timesteps[step]), latents, return_dict=False)[0]
+
+
+def make_solver(
+    scheduler_config: Mapping[str, Any],
+    num_inference_steps: int,
+    name: SolverName = "dpm++2m",
+    zero_snr: bool | None = None,
+) -> Solver:
+    """Build the solver that a checkpoint was meant for.
+
+    Timestep spacing, offset and betas come from the file (DDIM takes "trailing" for "linspace"); a key that is missing
+    there takes the default of the solver, not of the scheduler class that wrote the file.
+
+    Args:
+        scheduler_config: the content of scheduler_config.json.
+        num_inference_steps: N >= 1.
+        name: "dpm++2m" (DPM-Solver++ 2M, ends at sigma_min) or "ddim" (eta 0).
+        zero_snr: False ignores the file's `rescale_betas_zero_snr`, as the released code does; None obeys it.
+
+    Raises:
+        IVGError: an unknown name, more steps than the schedule has, or a config that names no usable schedule.
+
+    Source: DPM-Solver++ (arXiv 2211.01095), DDIM (arXiv 2010.02502); the released code's settings.
+    """
+    solvers = {
+        "dpm++2m": (DPMSolverMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
+        "ddim": (DDIMScheduler, {}),
+    }
+    if name not in solvers:
+        raise IVGError(f"There is no solver {name!r}: choose {' or '.join(solvers)}.")
+    scheduler_class, overrides = solvers[name]
+    if name == "ddim" and scheduler_config.get("timestep_spacing") == "linspace":
+        # diffusers' DDIM walks T // N timesteps at a time; these are further apart, and noise would be left over
+        overrides = overrides | {"timestep_spacing": "trailing"}
+    if zero_snr is not None:
+        overrides = overrides | {"rescale_betas_zero_snr": zero_snr}
+    try:
+        scheduler = scheduler_class.from_config(dict(scheduler_config), **overrides)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise IVGError(
+            f"scheduler_config.json describes no schedule that {name} can follow ({error}): check that it belongs to "
+            "the checkpoint."
+        ) from error
+    prediction = scheduler.config["prediction_type"]
+    if prediction not in ("epsilon", "v_prediction", "sample"):
+        raise IVGError(
+            f"scheduler_config.json has prediction_type {prediction!r}: use epsilon, v_prediction or sample."
+        )
+    total = scheduler.config["num_train_timesteps"]
+    most = total // 2  # beyond, spacing "leading" would leave out the noisy half
+    if num_inference_steps > most:
+        raise IVGError(f"{num_inference_steps} steps are more than this model's schedule allows: take at most {most}.")
+    return Solver(scheduler, num_inference_steps)

@@ -1,0 +1,360 @@
+"""`generate` end to end on the tiny checkpoint: parity with the released code, every option, every mistake."""
+
+import dataclasses
+import json
+import logging
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from ivg_core.errors import IVGError
+from ivg_core.media.images import load_image, resize_image
+from ivg_core.sampling.generate import generate, preview_rgb
+
+ACTION = "the person holds the carrot with the left hand"
+PHOTO = torch.rand(24, 32, 3, generator=torch.Generator().manual_seed(1))
+LITTLE = {"num_frames": 2, "num_inference_steps": 2, "size": (32, 24), "guidance_scale": 3.0}
+
+
+def run(model, image=PHOTO, action=ACTION, **options):
+    return generate(model, image, action, **(LITTLE | {"seed": 3} | options))
+
+
+def left_half():
+    mask = torch.zeros(24, 32)
+    mask[:, :16] = 1
+    return mask
+
+
+def assert_close_to_golden(out, expected):
+    assert (out.latents - expected["latents"]).abs().max() < 1e-5 * expected["latents"].abs().max()
+
+
+def assert_frames_are_golden(levels, expected):
+    off = (levels.int() - expected.int()).abs()
+    assert off.max() <= 1 and (off > 0).float().mean() < 1e-3
+
+
+# ---- parity
+
+
+@pytest.mark.parametrize("name", ["sampler_eval", "sampler_eval_linspace"])
+def test_parity_with_the_released_sampler(golden, tiny_model, name, monkeypatch):
+    expected, inputs = load_file(golden / f"{name}.safetensors"), load_file(golden / "sampler_eval.safetensors")
+    model = tiny_model
+    if name != "sampler_eval":
+        config = json.loads((golden / "meta.json").read_text())[name]["scheduler_json"]
+        model = dataclasses.replace(model, scheduler_config=config)
+    steps = []
+    monkeypatch.setattr("ivg_core.sampling.solver.Solver.step", recording(steps))
+    out = generate(
+        model, golden / "input.png", ACTION, mask=golden / "input_mask.png", negative_prompt="the hand", num_frames=4,
+        num_inference_steps=5, guidance_scale=9.0, motion_strength=5, noise=inputs["noise"], parity=True,
+    )  # fmt: skip
+    assert_close_to_golden(out, expected)
+    for i, latents in enumerate(steps):
+        if f"latents_step{i}" in expected:
+            assert (latents - expected[f"latents_step{i}"]).abs().max() < 1e-5 * expected["latents"].abs().max()
+    assert len(steps) == 5 and out.seed is None
+    assert out.frames.shape == (4, 96, 168, 3) and out.mask.shape == (96, 168)
+    if "frames" in expected:
+        levels = out.frames * 255
+        assert torch.allclose(levels, levels.round(), atol=1e-4)
+        assert_frames_are_golden(levels.round(), expected["frames"])
+
+
+def recording(steps):
+    from ivg_core.sampling.solver import Solver
+
+    original = Solver.step
+
+    def step(self, noise_pred, latents, index):
+        steps.append(original(self, noise_pred, latents, index))
+        return steps[-1]
+
+    return step
+
+
+def test_the_base_of_the_area_rule_may_be_given_in_parity(golden, tiny_model):
+    out = run(tiny_model, golden / "input.png", num_frames=1, num_inference_steps=1, size=(50, 50), parity=True)
+    assert out.frames.shape == (1, 40, 64, 3)
+
+
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_the_web_app_is_a_set_of_options(golden, tiny_model, name):
+    expected = load_file(golden / "sampler_app.safetensors")
+    out = generate(
+        tiny_model, golden / "input.png", ACTION, mask=golden / "input_mask.png", num_frames=4, num_inference_steps=5,
+        guidance_scale=9.0, motion_strength=5.0, motion_mode="scaled_by_area", solver="ddim", size=(168, 96),
+        t_last=int(expected[f"{name}.t_last"]), noise=expected["noise"],
+    )  # fmt: skip
+    assert (out.latents - expected[f"{name}.latents"]).abs().max() < 1e-5 * expected[f"{name}.latents"].abs().max()
+    if name == "first":
+        assert_frames_are_golden((out.frames * 255).byte(), expected["frames"])
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"keep_first_frame": True}, {"composite": True}, {"binarize_mask": True}, {"motion_mode": "scaled_by_area"}],
+)
+def test_parity_refuses_what_the_released_code_cannot_do(tiny_model, option):
+    with pytest.raises(IVGError, match="Parity"):
+        run(tiny_model, parity=True, **option)
+
+
+# ---- shapes, seeds, devices, precision
+
+
+@pytest.mark.parametrize(("frames", "size"), [(1, (8, 8)), (1, (40, 24)), (3, (24, 40)), (5, (16, 8))])
+@pytest.mark.parametrize("solver", ["dpm++2m", "ddim"])
+def test_any_length_and_any_size(tiny_model, frames, size, solver):
+    out = run(tiny_model, num_frames=frames, size=size, solver=solver)
+    width, height = size
+    assert out.frames.shape == (frames, height, width, 3) and torch.isfinite(out.frames).all()
+    assert out.frames.min() >= 0 and out.frames.max() <= 1
+    assert out.latents.shape == (1, 4, frames, height // 8, width // 8) and out.mask.shape == (height, width)
+
+
+def test_the_size_follows_from_the_photo_and_the_model(tiny_model):
+    assert run(tiny_model, size=None, num_frames=1, num_inference_steps=1).frames.shape == (1, 112, 144, 3)
+
+
+def test_a_seed_decides_everything_and_is_told(tiny_model):
+    first = run(tiny_model, seed=2**64 - 1)
+    torch.manual_seed(5)
+    assert torch.equal(run(tiny_model, seed=2**64 - 1).frames, first.frames) and first.seed == 2**64 - 1
+    chosen = run(tiny_model, seed=None)
+    assert torch.equal(run(tiny_model, seed=chosen.seed).frames, chosen.frames)
+    assert not torch.equal(chosen.frames, first.frames)
+
+
+def test_an_item_of_a_batch_equals_the_single_run(tiny_model):
+    # below 16 x 16 latent cells the deepest level is a single cell, where group norms blow up rounding errors
+    options = {"size": (128, 128), "composite": True}
+    photos = torch.rand(2, 128, 128, 3, generator=torch.Generator().manual_seed(2))
+    half = torch.zeros(128, 128)
+    half[:, :64] = 1
+    items = [
+        {"image": photos[0], "action": ACTION, "mask": half, "motion_strength": 2.0, "seed": 11},
+        {"image": photos[1], "action": "cut", "mask": None, "motion_strength": 9.0, "seed": 5},
+    ]
+    both = run(tiny_model, **{name: [item[name] for item in items] for name in items[0]}, **options)
+    assert both.frames.shape == (2, 2, 128, 128, 3) and both.latents.shape[0] == 2 and both.seed == [11, 5]
+    for i, item in enumerate(items):
+        single = run(tiny_model, **item, **options)
+        assert torch.allclose(both.frames[i], single.frames, atol=1e-4)
+        assert torch.equal(both.mask[i], single.mask)
+
+
+def test_a_single_seed_counts_up_in_a_batch(tiny_model):
+    assert run(tiny_model, torch.stack([PHOTO, PHOTO]), seed=4).seed == [4, 5]
+    assert run(tiny_model, [PHOTO, PHOTO], seed=2**64 - 1).seed == [2**64 - 1, 0]
+
+
+def test_single_values_serve_a_whole_batch(tiny_model):
+    out = run(tiny_model, PHOTO[None], [ACTION, "cut"], seed=[3, 3], mask=left_half()[None])
+    assert out.frames.shape[0] == 2 and not torch.equal(out.frames[0], out.frames[1])
+    assert run(tiny_model, [PHOTO]).frames.shape[0] == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_close_to_single(golden, tiny_model, dtype):
+    from ivg_core.models.checkpoint import load_model
+
+    half = run(load_model(golden / "tiny_ckpt", dtype=dtype))
+    assert half.frames.dtype == half.latents.dtype == torch.float32
+    assert (half.frames - run(tiny_model).frames).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_any_gradient_mode(tiny_model, mode):
+    with mode():
+        assert not run(tiny_model, mask=left_half(), composite=True, keep_first_frame=True).frames.requires_grad
+
+
+def test_numbers_that_overflow_are_said_and_not_shown(tiny_model, monkeypatch):
+    monkeypatch.setattr("ivg_core.sampling.solver.Solver.step", lambda self, noise, latents, step: latents * torch.nan)
+    with pytest.raises(IVGError, match="overflowed"):
+        run(tiny_model)
+
+
+# ---- options
+
+
+def test_the_first_frame_is_the_photo_and_the_rest_knows(tiny_model):
+    kept, free = run(tiny_model, keep_first_frame=True), run(tiny_model)
+    assert torch.equal(kept.frames[0], PHOTO) and not torch.allclose(kept.frames[1], free.frames[1], atol=1e-4)
+
+
+def test_a_first_frame_alone_is_said(tiny_model, caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        out = run(tiny_model, num_frames=1, keep_first_frame=True)
+    assert torch.equal(out.frames[0], PHOTO) and "photo itself" in caplog.text
+
+
+def test_the_composite_keeps_the_photo_outside(tiny_model):
+    free, composed = run(tiny_model, mask=left_half()), run(tiny_model, mask=left_half(), composite=True, feather=4)
+    assert torch.equal(composed.frames[:, :, :16], free.frames[:, :, :16])
+    assert torch.equal(composed.frames[:, :, 20:], PHOTO[:, 20:].expand(2, -1, -1, -1))
+    assert torch.equal(composed.latents, free.latents)
+
+
+def test_mask_motion_and_text_reach_the_network(tiny_model):
+    base = run(tiny_model, mask=left_half()).latents
+    for change in (
+        {"mask": None}, {"mask": left_half() * 0.4}, {"motion_strength": 9.0}, {"motion_strength": None},
+        {"action": "cut"}, {"negative_prompt": "the hand"}, {"motion_mode": "scaled_by_area"}, {"guidance_scale": 1.0},
+        {"guidance_interval": (0.0, 0.5)}, {"solver": "ddim"}, {"t_last": 0},
+    ):  # fmt: skip
+        assert not torch.allclose(run(tiny_model, **({"mask": left_half()} | change)).latents, base, atol=1e-5), change
+
+
+def test_binarised_masks_round_the_latent_mask(tiny_model):
+    soft = left_half() * 0.7
+    assert torch.equal(
+        run(tiny_model, mask=soft, binarize_mask=True).latents, run(tiny_model, mask=left_half()).latents
+    )
+
+
+def test_scaled_motion_is_the_strength_times_the_area(tiny_model):
+    scaled = run(tiny_model, mask=left_half(), motion_strength=6.0, motion_mode="scaled_by_area")
+    assert torch.allclose(scaled.latents, run(tiny_model, mask=left_half(), motion_strength=3.0).latents, atol=1e-5)
+
+
+def test_without_guidance_there_is_no_second_pass(tiny_model):
+    batches = []
+    hook = tiny_model.unet.register_forward_pre_hook(lambda unet, inputs: batches.append(len(inputs[0])))
+    run(tiny_model, guidance_scale=1.0)
+    run(tiny_model, guidance_scale=5.0, guidance_interval=(0.5, 1.0))
+    hook.remove()
+    assert batches == [1, 1, 1, 2]
+
+
+def test_decoding_in_chunks_changes_nothing(tiny_model):
+    whole = run(tiny_model, num_frames=5, decode_chunk=99)
+    assert torch.allclose(run(tiny_model, num_frames=5, decode_chunk=2).frames, whole.frames, atol=1e-5)
+
+
+def test_v_prediction_follows_the_file(tiny_model):
+    config = tiny_model.scheduler_config | {"prediction_type": "v_prediction"}
+    out = run(dataclasses.replace(tiny_model, scheduler_config=config))
+    assert not torch.allclose(out.latents, run(tiny_model).latents)
+
+
+# ---- progress and cancelling
+
+
+def test_steps_are_reported_with_what_they_will_become(tiny_model):
+    seen = []
+    out = run(tiny_model, num_inference_steps=3, on_step=lambda step, total, x0: seen.append((step, total, x0)))
+    assert [(step, total) for step, total, _ in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert all(x0.shape == out.latents.shape for *_, x0 in seen)
+    assert (seen[-1][2] - out.latents).abs().mean() < (seen[0][2] - out.latents).abs().mean()
+    assert torch.equal(out.frames, run(tiny_model, num_inference_steps=3).frames)
+
+
+def test_cancelling_leaves_nothing_behind(tiny_model):
+    before = run(tiny_model).frames
+
+    class Cancelled(Exception):
+        pass
+
+    def cancel(step, total, x0):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(tiny_model, on_step=cancel)
+    assert torch.equal(run(tiny_model).frames, before)
+
+
+def test_previews_are_small_pictures():
+    x0 = torch.randn(2, 4, 3, 5, 6)
+    picture = preview_rgb(x0)
+    assert picture.shape == (3, 5, 6, 3) and picture.min() >= 0 and picture.max() <= 1
+
+
+def test_a_preview_fitted_to_the_photo_has_its_colours():
+    photo = torch.rand(5, 6, 3, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
+    mixed = photo @ torch.tensor([[1.0, 2, -1, 0.5], [0, 1, 1, -2], [3, 0, 1, 1]]) - 0.7  # (h, w, 4)
+    x0 = mixed.permute(2, 0, 1)[None, :, None].repeat(1, 1, 2, 1, 1)
+    assert torch.allclose(preview_rgb(x0, photo)[1], photo, atol=0.05)
+
+
+# ---- what is said about the arguments
+
+
+def test_a_mask_of_another_size_is_stretched_and_said(tiny_model, caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        out = run(tiny_model, mask=torch.ones(7, 9))
+    assert "9 x 7" in caplog.text and "stretched" in caplog.text and out.mask.shape == (24, 32)
+
+
+def test_a_photo_of_another_shape_is_stretched_and_said(tiny_model, caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        run(tiny_model, torch.rand(30, 90, 3))
+    assert "90 x 30" in caplog.text and "stretched" in caplog.text
+
+
+def test_words_beyond_the_limit_are_said(tiny_model, caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        run(tiny_model, action="the hand " * 60 + "finally sleeps")
+    assert "sleeps" in caplog.text
+
+
+def test_a_network_that_reads_no_mask_is_said(tiny_model, caplog):
+    config = dict(tiny_model.unet.config) | {"motion_mask": False}
+    model = dataclasses.replace(tiny_model, unet=type(tiny_model.unet).from_config_dict(config).eval())
+    with caplog.at_level(logging.WARNING, "ivg"):
+        run(model)
+        assert not caplog.text
+        run(model, mask=left_half())
+    assert "reads no mask" in caplog.text
+
+
+def test_every_kind_of_photo_gives_the_same_video(tiny_model, tmp_path):
+    Image.fromarray((PHOTO * 255).round().byte().numpy()).save(tmp_path / "p.png")
+    expected = run(tiny_model, tmp_path / "p.png").frames
+    for image in (str(tmp_path / "p.png"), Image.open(tmp_path / "p.png"), load_image(tmp_path / "p.png")[None]):
+        assert torch.equal(run(tiny_model, image).frames, expected)
+    assert resize_image(PHOTO, (32, 24)) is PHOTO
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"image": torch.rand(1, 1, 3)}, r"1 x 1 pixels.*8 x 8"),
+        ({"image": torch.full((24, 32, 3), torch.nan)}, "NaN"),
+        ({"image": torch.rand(24, 32, 4)}, "channels"),
+        ({"image": []}, "empty"),
+        ({"image": "nowhere.png"}, "nowhere.png"),
+        ({"mask": torch.zeros(24, 32)}, "nothing would move"),
+        ({"mask": torch.full((24, 32), torch.nan)}, "NaN"),
+        ({"mask": torch.ones(5, 24, 32)}, r"5 frames for 1 photo.*amax"),
+        ({"size": (30, 24)}, "32 x 24"),
+        ({"num_frames": 0}, "num_frames is 0"),
+        ({"num_frames": 2.5}, "num_frames is 2.5"),
+        ({"num_inference_steps": 0}, "num_inference_steps is 0"),
+        ({"num_inference_steps": 5000}, "at most 500"),
+        ({"guidance_scale": float("nan")}, "guidance_scale"),
+        ({"guidance_interval": (0.6, 0.2)}, "guidance interval"),
+        ({"motion_strength": float("inf")}, "motion strength"),
+        ({"motion_strength": -1}, "motion strength"),
+        ({"motion_mode": "wild"}, "wild"),
+        ({"solver": "euler"}, "euler"),
+        ({"feather": -2}, "feather"),
+        ({"decode_chunk": 0}, "decode_chunk"),
+        ({"t_last": 1000}, "0 to 999"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"noise": torch.zeros(1, 4, 3, 3, 4)}, r"\(1, 4, 2, 3, 4\)"),
+        ({"noise": torch.full((1, 4, 2, 3, 4), torch.nan)}, "noise"),
+        ({"action": 5}, "text"),
+        ({"image": [PHOTO] * 2, "action": ["a"] * 3}, "image: 2, action: 3"),
+        ({"stage": 1}, "stage-1"),
+    ],
+)
+def test_mistakes_are_said_in_a_sentence(tiny_model, arguments, says):
+    with pytest.raises(IVGError, match=says):
+        run(tiny_model, **arguments)

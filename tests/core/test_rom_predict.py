@@ -1,0 +1,96 @@
+"""Stage 1: from a decoded mask video to the Region of Motion."""
+
+import dataclasses
+import logging
+
+import pytest
+import torch
+
+from ivg_core.errors import IVGError
+from ivg_core.rom import predict
+from ivg_core.rom.predict import predict_rom, rom_from_video
+from ivg_core.sampling.generate import Generated
+
+PHOTO = torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(0))
+
+
+def mask_video():
+    """A soft-edged square that walks to the right, and a speck in one frame."""
+    video = torch.full((3, 24, 32), 0.1)
+    for i in range(3):
+        video[i, 8:16, 4 + 6 * i : 12 + 6 * i] = 0.9
+    video[1, 0, 30] = 0.95
+    return video[..., None].expand(-1, -1, -1, 3)
+
+
+def test_frames_are_thresholded_cleaned_and_united_in_the_photos_size():
+    rom = rom_from_video(mask_video(), (64, 48), min_area=4)
+    assert rom.mask.shape == (48, 64) and rom.frame_masks.shape == (3, 48, 64) and rom.soft.shape == (48, 64)
+    assert set(rom.mask.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(rom.mask, rom.frame_masks.amax(0))
+    assert rom.mask[16:32, 8:48].all() and rom.mask.sum() == 16 * 40
+    assert rom.coverage == pytest.approx(16 * 40 / (48 * 64))
+    assert rom.soft.max() > 0.8 and rom.soft[40, 60].item() == pytest.approx(0.1, abs=1e-3)
+
+
+def test_colours_are_averaged_before_the_threshold():
+    red = torch.zeros(1, 8, 8, 3)
+    red[..., 0] = 1  # one channel of three: 0.33
+    assert not rom_from_video(red, (8, 8)).mask.any()
+    assert rom_from_video(red, (8, 8), threshold=0.3).mask.all()
+
+
+def test_gaps_close_and_specks_go_by_default_with_the_size():
+    video = torch.zeros(1, 64, 64, 3)
+    video[:, 10:40, 10:40] = 1
+    video[:, 20:22] = 0  # a slit of two pixels
+    video[:, 60, 60] = 1
+    rom = rom_from_video(video, (64, 64))
+    assert rom.mask[12:38, 12:38].all() and not rom.mask[60, 60]
+    assert not rom_from_video(video, (64, 64), close=0).mask[20:22].any()
+    assert rom_from_video(video, (64, 64), min_area=0).mask[60, 60]
+
+
+def test_nothing_above_the_threshold_is_an_empty_mask_and_said(caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        rom = rom_from_video(mask_video() * 0.4, (64, 48))
+    assert not rom.mask.any() and rom.mask.shape == (48, 64) and rom.coverage == 0
+    assert "empty" in caplog.text and "0.38" in caplog.text
+
+
+def test_the_model_is_asked_as_it_was_made(tiny_model, monkeypatch):
+    asked = {}
+
+    def record(model, image, action, **options):
+        asked.update(options, action=action)
+        return Generated(mask_video(), torch.zeros(1, 4, 3, 3, 4), torch.ones(24, 32), 0)
+
+    monkeypatch.setattr(predict, "generate", record)
+    predict_rom(tiny_model, PHOTO, "stir")
+    defaults = tiny_model.defaults
+    assert asked["stage"] == 1 and asked["seed"] == 0 and asked.get("mask") is None and asked["action"] == "stir"
+    assert asked["num_frames"] == defaults.num_frames and asked["guidance_scale"] == defaults.guidance_scale
+    assert asked["num_inference_steps"] == defaults.num_inference_steps
+    assert asked["motion_strength"] == 0, "as stage 1 is trained"
+    predict_rom(tiny_model, PHOTO, "stir", num_frames=2, guidance_scale=0.0)
+    assert asked["num_frames"] == 2 and asked["guidance_scale"] == 0.0
+
+
+def test_end_to_end_on_random_weights(tiny_model):
+    model = dataclasses.replace(tiny_model, rom_unet=tiny_model.unet)
+    seen = []
+    options = {"num_frames": 2, "num_inference_steps": 2, "size": (32, 24), "threshold": 0.0}
+    rom = predict_rom(model, PHOTO, "stir", on_step=lambda *step: seen.append(step[:2]), **options)
+    assert rom.mask.shape == (48, 64) and rom.frame_masks.shape == (2, 48, 64) and seen == [(1, 2), (2, 2)]
+    assert torch.equal(predict_rom(model, PHOTO, "stir", **options).soft, rom.soft)
+    assert not torch.equal(predict_rom(model, PHOTO, "stir", seed=1, **options).soft, rom.soft)
+
+
+def test_missing_weights_and_bad_numbers_are_said(tiny_model):
+    with pytest.raises(IVGError, match="fallback"):
+        predict_rom(tiny_model, PHOTO, "stir")
+    model = dataclasses.replace(tiny_model, rom_unet=tiny_model.unet)
+    with pytest.raises(IVGError, match="threshold"):
+        predict_rom(model, PHOTO, "stir", threshold=1.5)
+    with pytest.raises(IVGError, match="num_frames is 0"):
+        predict_rom(model, PHOTO, "stir", num_frames=0)
