@@ -1,0 +1,299 @@
+"""Scenes and clips: a photo of a counter, sentences that could be said of it, and what would then happen.
+
+Everything is exact by construction: the joints, the hands' silhouettes and the Region of Motion, which is all that the
+moving things cover: hands with their forearms, the tool, and the thing that is moved.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .hand import SKIN_TONES, HandView, draw_hand, joint_pixels, silhouette
+from .props import KINDS, Prop, counter, draw_prop, draw_tool, outline
+from .skeleton import POSES, Pose
+
+#: What can be done with each kind of thing; the sentence's object is the thing, its colour is named when needed.
+ACTIONS = {
+    "pick up": ("tomato", "cup", "carrot", "cucumber", "lid", "box"),
+    "push": ("plate", "box", "bowl", "cup"),
+    "stir": ("bowl",),
+    "wipe": ("cloth",),
+    "point at": ("cup", "box", "tomato", "plate", "bowl", "lid"),
+    "rotate": ("lid", "plate", "bowl"),
+    "cut": ("carrot", "cucumber"),
+}
+CUTTING_VERBS = ("cut", "slice", "julienne", "chop")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to do in a scene: the action, the index of its prop, a direction (-1 left, 1 right), the sentence."""
+
+    action: str
+    target: int
+    direction: int
+    text: str
+
+
+@dataclass
+class Clip:
+    """A rendered clip.
+
+    Attributes:
+        text: the sentence.
+        frames: (F, H, W, 3) uint8.
+        rom: (F, H, W) uint8 0/255: what moves, as it stands in each frame.
+        hands: (F, H, W) uint8 0/255: hands and forearms only.
+        joints: (F, K, 21, 3) pixels and height of the K moving hands.
+        left: K flags, True for a left hand.
+        action: key of :data:`ACTIONS`.
+    """
+
+    text: str
+    frames: np.ndarray
+    rom: np.ndarray
+    hands: np.ndarray
+    joints: np.ndarray
+    left: list[bool]
+    action: str
+
+    @property
+    def rom_mask(self) -> np.ndarray:
+        """The exact Region of Motion: the union over the frames (H, W) bool."""
+        return (self.rom > 127).any(0)
+
+
+@dataclass
+class Scene:
+    """A counter with things on it and one hand that will act; the other hand comes in only for cutting.
+
+    Args:
+        seed: decides everything.
+        width, height: pixels.
+    """
+
+    seed: int
+    width: int = 192
+    height: int = 128
+    props: list[Prop] = field(init=False)
+    tasks: list[Task] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng([20241204, self.seed])
+        self._texture_seed = int(rng.integers(1 << 31))
+        self.side = int(rng.choice([-1, 1]))  # 1: the right hand acts and comes from the right
+        self.palm = self.height * rng.uniform(0.235, 0.28)
+        self.skin = SKIN_TONES[rng.integers(len(SKIN_TONES))] * rng.uniform(0.95, 1.05, 3).astype(np.float32)
+        self.sleeve = rng.uniform(0.1, 0.8, 3).astype(np.float32) if rng.random() < 0.6 else None
+        self.light = np.array([rng.uniform(-0.6, -0.1), rng.uniform(-0.9, -0.4), 1.0])
+        self.elbow_x = self.width * (0.5 + self.side * rng.uniform(0.10, 0.26))
+        # Palms of the hand that show at rest; below 0 none does.
+        self.peek = rng.uniform(0.45, 0.95) if rng.random() < 0.85 else -1.2
+        self.wobble = rng.uniform(-1, 1, 2)
+        self.props = self._lay_out(rng)
+        self.tasks = self._say(rng)
+
+    def _lay_out(self, rng: np.random.Generator) -> list[Prop]:
+        """Two to four things of different kinds, apart from each other, in the upper part of the frame."""
+        kinds = list(rng.permutation(list(KINDS)))
+        props: list[Prop] = []
+        for kind in kinds[: rng.integers(2, 5)]:
+            size = KINDS[kind].size * self.height * rng.uniform(0.88, 1.12)
+            angle = rng.uniform(-0.5, 0.5) + (math.pi if rng.random() < 0.5 else 0.0)
+            for _ in range(40):
+                centre = (self.width * rng.uniform(0.12, 0.88), self.height * rng.uniform(0.16, 0.50))
+                gap = [math.dist(centre, p.centre) - (size + p.size) / 2 for p in props]
+                if all(g > 0.05 * self.height for g in gap):
+                    colour = str(rng.choice(KINDS[kind].colours))
+                    props.append(Prop(kind, colour, centre, size, angle, int(rng.integers(1 << 31))))
+                    break
+        return props
+
+    def _say(self, rng: np.random.Generator) -> list[Task]:
+        hand = "right" if self.side > 0 else "left"
+        tasks = []
+        for index, prop in enumerate(self.props):
+            for action, kinds in ACTIONS.items():
+                if prop.kind not in kinds:
+                    continue
+                direction = int(rng.choice([-1, 1]))
+                if not 0.25 < prop.centre[0] / self.width < 0.75:  # push towards the middle, never out of the frame
+                    direction = 1 if prop.centre[0] < self.width / 2 else -1
+                noun = f"{prop.colour} {prop.kind}" if rng.random() < 0.4 else prop.kind
+                toward = "right" if direction > 0 else "left"
+                sentence = {
+                    "pick up": f"pick up the {noun}",
+                    "push": f"push the {noun} to the {toward}",
+                    "stir": f"stir the food in the {noun} with the spoon",
+                    "wipe": f"wipe the counter with the {noun}",
+                    "point at": f"point at the {noun}",
+                    "rotate": f"rotate the {noun}",
+                    "cut": f"{rng.choice(CUTTING_VERBS)} the {noun} with the knife",
+                }[action]
+                if rng.random() < 0.5:
+                    link = "in" if action in ("stir", "cut", "wipe") else "with"
+                    sentence += f" {link} the {hand} hand"
+                tasks.append(Task(action, index, direction, sentence))
+        return tasks
+
+    @property
+    def elbow(self) -> tuple[float, float]:
+        return (self.elbow_x, 1.55 * self.height)
+
+    def photo(self) -> np.ndarray:
+        """The scene before anything happens (H, W, 3) uint8; frame 0 of every clip of this scene."""
+        return self.clip(self.tasks[0], num_frames=1).frames[0]
+
+    def hands_at_rest(self, task: Task) -> list[HandView]:
+        """The hands as they stand in frame 0; some may lie outside the frame."""
+        return _step(self, task, 0.0).hands
+
+    def _plan(self, task: Task, num_frames: int) -> list[_Step]:
+        return [_step(self, task, f / max(num_frames - 1, 1)) for f in range(num_frames)]
+
+    def rom_frames(self, task: Task, num_frames: int = 8) -> np.ndarray:
+        """What would move, frame by frame (F, H, W) uint8 0/255: the clip's ``rom`` without its pictures."""
+        shape = (self.height, self.width)
+        plan = self._plan(task, num_frames)
+        moves = any(step.prop != self.props[task.target] for step in plan)
+        blank = np.zeros((*shape, 3), np.float32)
+        rows = []
+        for step in plan:
+            parts = [silhouette(view, shape) for view in step.hands]
+            parts += [outline(step.prop, shape)] if moves else []
+            parts += [draw_tool(blank, *step.tool)] if step.tool else []
+            rows.append(_binary(np.max(parts, axis=0)))
+        return np.stack(rows)
+
+    def clip(self, task: Task, num_frames: int = 8) -> Clip:
+        """Render what the sentence asks for.
+
+        Args:
+            task: one of :attr:`tasks`.
+            num_frames: F; frame 0 shows the scene at rest.
+        """
+        background = counter(self.height, self.width, np.random.default_rng(self._texture_seed))
+        for index, prop in enumerate(self.props):
+            if index != task.target:
+                draw_prop(background, prop)
+        frames, rom, hands, joints, left = [], [], [], [], []
+        plan = self._plan(task, num_frames)
+        moves = any(step.prop != self.props[task.target] for step in plan)
+        for index, step in enumerate(plan):
+            picture = background.copy()
+            thing = draw_prop(picture, step.prop, step.lift)
+            moving = thing if moves else np.zeros_like(thing)
+            if step.tool is not None:
+                moving = np.maximum(moving, draw_tool(picture, *step.tool))
+            covered = np.zeros_like(thing)
+            for view in step.hands:
+                picture, shape = draw_hand(picture, view, self.light)
+                covered = np.maximum(covered, shape)
+            noise = np.random.default_rng([self.seed, index]).normal(0, 0.006, picture.shape)
+            frames.append((np.clip(picture + noise, 0, 1) * 255 + 0.5).astype(np.uint8))
+            hands.append(_binary(covered))
+            rom.append(_binary(np.maximum(moving, covered)))
+            joints.append(np.stack([joint_pixels(view) for view in step.hands]))
+            left = [view.left for view in step.hands]
+        return Clip(task.text, np.stack(frames), np.stack(rom), np.stack(hands), np.stack(joints), left, task.action)
+
+
+@dataclass
+class _Step:
+    """Everything that moves, at one moment."""
+
+    hands: list[HandView]
+    prop: Prop
+    lift: float = 0.0
+    tool: tuple | None = None  # (kind, grip, tip); taken up outside the frame, so never in frame 0
+
+
+def _binary(soft: np.ndarray) -> np.ndarray:
+    return ((soft > 0.5) * 255).astype(np.uint8)
+
+
+def _ease(t: float) -> float:
+    t = min(max(t, 0.0), 1.0)
+    return t * t * (3 - 2 * t)
+
+
+#: Poses before, and during, each action.
+_HAND_POSES = {
+    "pick up": ("relaxed", "grasp"),
+    "push": ("relaxed", "flat"),
+    "stir": ("relaxed", "pinch"),
+    "wipe": ("relaxed", "flat"),
+    "point at": ("relaxed", "point"),
+    "rotate": ("relaxed", "grasp"),
+    "cut": ("relaxed", "fist"),
+}
+
+
+def _step(scene: Scene, task: Task, t: float) -> _Step:
+    """The state of the scene at time t in 0..1."""
+    W, H, palm, side = scene.width, scene.height, scene.palm, scene.side
+    prop = scene.props[task.target]
+    goal = np.array(prop.centre)
+    shift, turn, lift, tool = np.zeros(2), 0.0, 0.0, None
+    reach, act = _ease(t / 0.45), _ease((t - 0.4) / 0.6)
+    phase = 2 * math.pi * max(t - 0.4, 0) / 0.6
+    contact = 1.15  # palms from the wrist to where the hand works
+    if task.action == "pick up":
+        shift, lift = np.array([-side * 0.06, 0.20]) * H * act, 14 * act
+    elif task.action == "push":
+        shift = np.array([task.direction * 0.26 * H, 0]) * act
+        goal = goal - np.array([task.direction * 0.35 * prop.size, 0])
+    elif task.action == "wipe":
+        shift = np.array([math.sin(phase) * 0.20, 0.04 * math.sin(2 * phase)]) * H
+    elif task.action == "rotate":
+        turn = task.direction * 0.7 * act
+    elif task.action == "point at":
+        contact = 1.95 + 0.5 * prop.size / palm
+    elif task.action == "stir":
+        goal = goal + np.array([side * 0.30, 0.34]) * H
+        goal = goal + np.array([math.cos(phase), math.sin(phase)]) * 0.16 * prop.size * reach
+    elif task.action == "cut":
+        goal = goal + np.array([side * 0.26 * H, 0.06 * H - 0.07 * H * abs(math.sin(phase))])
+        goal = goal + np.array([-side * 0.10 * H * act, 0])
+
+    rest_x = 0.35 * scene.elbow_x + 0.65 * (W / 2 + side * 0.22 * W)
+    rest = np.array([rest_x, H + (1.5 - scene.peek) * palm * 0.75])
+    target = goal + shift
+    aim = target - np.array(scene.elbow)
+    aim = aim / np.linalg.norm(aim)
+    wrist = rest + (target - aim * contact * palm - rest) * reach
+    pointing = np.degrees(math.atan2(-aim[0], -aim[1]))
+    angle = side * 8.0 + (pointing - side * 8.0) * reach + math.degrees(-turn) * 0.6
+    before, during = (POSES[name] for name in _HAND_POSES[task.action])
+    pose = before.blend(during, _ease((t - 0.15) / 0.3))
+    hands = [_view(scene, pose, wrist, angle, scene.elbow, left=side < 0, lift=10 + lift)]
+    thing = prop.moved(float(shift[0]), float(shift[1]), turn)
+
+    if task.action == "stir":
+        centre = np.array(prop.centre) + np.array([math.cos(phase), math.sin(phase)]) * 0.16 * prop.size
+        grip = wrist + aim * 0.95 * palm
+        tool = ("spoon", grip, grip + (centre - grip) * max(reach, 0.35))
+    elif task.action == "cut":
+        grip = wrist + aim * 0.95 * palm
+        tool = ("knife", grip, grip + np.array([-side * 0.30, -0.05]) * H)
+        hold = np.array(prop.centre) + np.array([-side * 0.30 * prop.size, 0.02 * H])
+        hands.append(_support(scene, hold, reach))
+    return _Step(hands, thing, lift, tool if t > 0 else None)
+
+
+def _view(scene: Scene, pose: Pose, wrist, angle: float, elbow, left: bool, lift: float) -> HandView:
+    place = (float(wrist[0]), float(wrist[1]))
+    return HandView(pose, place, scene.palm, angle, elbow, left, scene.skin, scene.sleeve, lift)
+
+
+def _support(scene: Scene, hold: np.ndarray, reach: float) -> HandView:
+    """The other hand, which comes from outside the frame and holds what is cut."""
+    elbow = (scene.width - scene.elbow_x, scene.elbow[1])
+    rest = np.array([elbow[0], scene.height + 2.2 * scene.palm])
+    aim = (hold - np.array(elbow)) / np.linalg.norm(hold - np.array(elbow))
+    wrist = rest + (hold - aim * 1.25 * scene.palm - rest) * reach
+    angle = float(np.degrees(math.atan2(-aim[0], -aim[1])))
+    return _view(scene, POSES["relaxed"].blend(POSES["grasp"], reach), wrist, angle, elbow, scene.side > 0, 8)
