@@ -1,0 +1,135 @@
+"""Run the steps in order: draw, autoencoder, latents, stage 1, stage 2, and write the one-file model."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ...models.bundle import IVGModel, ModelDefaults
+from ...models.save import save_file
+from ...synthetic.dataset import render_dataset
+from .latents import LatentScenes, encode_shard
+from .parts import (
+    FRAMES,
+    HEIGHT,
+    SCHEDULER_CONFIG,
+    WIDTH,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    build_vae,
+)
+from .stages import Denoising, train_stage1, train_stage2
+from .vae import train_decoder, train_vae
+
+#: Frames that the first part of stage 1 sees: enough to learn where, at half the cost of learning when.
+FEW_FRAMES = [1, 4, 7]
+ALL_FRAMES = list(range(FRAMES))
+
+
+def main() -> None:
+    """The command line of ``python -m ivg_core.training.tiny``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("out/embedded"), help="folder of scenes and checkpoints")
+    parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
+    parser.add_argument("--scenes", type=int, default=4000, help="scenes to draw")
+    parser.add_argument("--vae-steps", type=int, default=2000)
+    parser.add_argument("--decoder-steps", type=int, default=0, help="further steps for the decoder alone")
+    parser.add_argument("--stage1-steps", type=int, nargs=2, default=(3000, 1200), help="on 3 frames, then on all 8")
+    parser.add_argument("--stage2-steps", type=int, default=2500)
+    parser.add_argument("--stages", type=int, nargs="+", default=[1, 2], help="train only these after the common part")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)  # vanishing gradients would otherwise slow a CPU down tenfold
+    model = build(args)
+    save_file(model, args.out)
+    print(f"wrote {args.out}: {args.out.stat().st_size / 2**20:.1f} MiB")
+
+
+def build(args: argparse.Namespace) -> IVGModel:
+    """Run every step that is not done yet in ``args.work``; arguments as on the command line."""
+    work = args.work
+    shards = render_dataset(work / "scenes", args.scenes, FRAMES, WIDTH, HEIGHT, workers=args.threads)
+    vae = build_vae()
+    if not (work / "vae.safetensors").exists():
+        torch.manual_seed(0)
+        train_vae(work, shards[:24], args.vae_steps)
+    vae.load_state_dict(load_file(work / "vae.safetensors"))
+    vae.eval().requires_grad_(False)
+    latents = encode_all(work, shards, args.threads)
+    data = LatentScenes(latents, shards)
+    print(f"{len(data)} scenes in memory")
+
+    torch.manual_seed(1)
+    tokenizer = build_tokenizer(work / "tokenizer")
+    parts = Denoising(tokenizer, build_text_encoder(tokenizer))
+    where, when = args.stage1_steps
+    both = {"data": data, "parts": parts, "batch": args.batch, "folder": work}
+    learned = train_stage1(
+        "stage1-where",
+        unet=build_unet(),
+        vae=vae,
+        frames=FEW_FRAMES,
+        steps=where,
+        rate=1.5e-3,
+        with_text=True,
+        **both,
+    )
+    # From here on the sentences' states are fixed: the stages go their own ways, in any order.
+    parts.text_encoder = learned["text_encoder"]
+    unets = {}
+    for stage in args.stages:
+        start = copy.deepcopy(learned["unet"]).requires_grad_(True)
+        if stage == 1:
+            unets[1] = train_stage1(
+                "stage1-when",
+                unet=start,
+                vae=vae,
+                frames=ALL_FRAMES,
+                steps=when,
+                rate=8e-4,
+                with_text=False,
+                **both,
+            )["unet"]
+        else:
+            unets[2] = train_stage2(name="stage2", unet=start, steps=args.stage2_steps, rate=1e-3, **both)["unet"]
+    if args.decoder_steps:
+        vae = train_decoder(work, vae, shards[:24], args.decoder_steps)
+    return IVGModel(
+        unet=unets.get(2),
+        rom_unet=unets.get(1),
+        vae=vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=tokenizer,
+        scheduler_config=json.loads(json.dumps(SCHEDULER_CONFIG)),
+        defaults=ModelDefaults(width=WIDTH, height=HEIGHT, num_frames=FRAMES),
+        name="embedded",
+        source="trained from nothing by ivg_core.training.tiny",
+    )
+
+
+def encode_all(work: Path, shards: list[Path], workers: int) -> list[Path]:
+    """Encode every shard that has no latents yet, one process a thread."""
+    folder = work / "latents"
+    folder.mkdir(exist_ok=True)
+    targets = [folder / shard.with_suffix(".safetensors").name for shard in shards]
+    todo = [(work, shard, target) for shard, target in zip(shards, targets, strict=True) if not target.exists()]
+    with ProcessPoolExecutor(workers) as pool:
+        list(pool.map(_encode_job, todo))
+    return targets
+
+
+def _encode_job(job: tuple[Path, Path, Path]) -> None:
+    work, shard, target = job
+    torch.set_num_threads(1)
+    vae = build_vae()
+    vae.load_state_dict(load_file(work / "vae.safetensors"))
+    encode_shard(vae.eval(), shard, target)

@@ -1,0 +1,56 @@
+"""Step 3: encode the scenes once, since both stages train in the autoencoder's latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ...synthetic.dataset import load_shard
+from .parts import FRAMES, HEIGHT, LATENT_SCALE, WIDTH, to_pixels
+
+SENTENCES = 2
+
+
+@torch.no_grad()
+def encode_shard(vae: nn.Module, shard: Path, target: Path) -> None:
+    """Encode one shard's clips, and the mask clips of its first two sentences, to scaled latents (fp16)."""
+    frames, rom, _ = load_shard(shard)
+
+    def encode(pixels: np.ndarray) -> Tensor:
+        parts = []
+        for chunk in to_pixels(pixels.reshape(-1, HEIGHT, WIDTH, 3)).split(16):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                parts.append((vae.encode(chunk).latent_dist.mode().float() * LATENT_SCALE).half())
+        return torch.cat(parts)
+
+    count = frames.shape[0]
+    clips = encode(frames).unflatten(0, (count, FRAMES))  # (N, F, 4, h, w)
+    rgb = np.repeat(rom[:, :SENTENCES, ..., None].astype(np.uint8) * 255, 3, -1)
+    masks = encode(rgb).unflatten(0, (count, SENTENCES, FRAMES))  # (N, S, F, 4, h, w)
+    partial = target.with_suffix(".part")
+    save_file({"clips": clips.contiguous(), "masks": masks.contiguous()}, partial)
+    partial.replace(target)
+
+
+class LatentScenes:
+    """All encoded scenes in memory."""
+
+    def __init__(self, latents: list[Path], shards: list[Path]):
+        clips, masks, unions, self.texts = [], [], [], []
+        for latent, shard in zip(latents, shards, strict=True):
+            state = load_file(latent)
+            clips.append(state["clips"])
+            masks.append(state["masks"])
+            _, rom, texts = load_shard(shard)
+            unions.append(torch.from_numpy(rom[:, 0].any(1)))
+            self.texts += texts
+        self.clips = torch.cat(clips)  # (N, F, 4, h, w)
+        self.masks = torch.cat(masks)  # (N, S, F, 4, h, w)
+        self.unions = torch.cat(unions)  # (N, H, W) bool: the exact Region of Motion of the rendered clip
+
+    def __len__(self) -> int:
+        return len(self.texts)
