@@ -1,0 +1,1 @@
+"""Measurements that ship with the library; each writes its figures as JSON."""

@@ -1,0 +1,59 @@
+"""Write the figures of a measurement, and the table of all of them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+MARK = "<!-- the table below is made from results/*.json -->"
+
+
+def record(folder: Path, name: str, figures: dict[str, float]) -> Path:
+    """Write ``<folder>/results/<name>.json`` and renew the table in ``<folder>/README.md``.
+
+    Args:
+        folder: the ``benchmarks`` folder.
+        name: of the measurement.
+        figures: name -> number, flat.
+    """
+    path = folder / "results" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = "python -m ivg_core " if sys.argv[0].endswith("__main__.py") else f"python {Path(sys.argv[0]).name} "
+    entry = {**figures, "machine": machine(), "date": datetime.date.today().isoformat()}
+    entry["command"] = (command + " ".join(sys.argv[1:])).strip()
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(entry, indent=1) + "\n")
+    os.replace(partial, path)
+    _write_table(folder)
+    return path
+
+
+def machine() -> str:
+    """Processor, cores and Python, as recorded beside every figure."""
+    return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _write_table(folder: Path) -> None:
+    rows = ["| measurement | figure | value | date | machine |", "|---|---|---|---|---|"]
+    for path in sorted((folder / "results").glob("*.json")):
+        entry = json.loads(path.read_text())
+        for key, value in entry.items():
+            if isinstance(value, (int, float)):
+                rows.append(f"| {path.stem} | {key} | {value:.4g} | {entry['date']} | {entry['machine']} |")
+    readme = folder / "README.md"
+    text = readme.read_text() if readme.exists() else f"# Benchmarks\n\n{MARK}\n"
+    readme.write_text(text.split(MARK)[0] + MARK + "\n\n" + "\n".join(rows) + "\n")

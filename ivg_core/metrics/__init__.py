@@ -1,0 +1,1 @@
+"""What is measured of masks and videos, one file a family."""

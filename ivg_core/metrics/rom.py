@@ -1,0 +1,43 @@
+"""How good a Region of Motion is, and whether a video respects it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mask_iou(first: Tensor, second: Tensor) -> float:
+    """Intersection over union of two masks, each (H, W), cut at 0.5; two empty masks agree (1.0)."""
+    a, b = first > 0.5, second > 0.5
+    union = (a | b).sum().item()
+    return (a & b).sum().item() / union if union else 1.0
+
+
+def motion_outside_ratio(frames: Tensor, mask: Tensor) -> float:
+    """Mean change against the first frame outside the mask, divided by that inside.
+
+    Args:
+        frames: (F, H, W, 3) 0..1.
+        mask: (H, W), 1 = may move.
+
+    Returns:
+        0 for a still background; 1 if everything moves alike. NaN where there is no inside, no outside or no motion.
+
+    Source: background stillness, the counterpart of the released code's motion precision.
+    """
+    change = (frames[1:] - frames[:1]).abs().mean(dim=(0, 3))  # (H, W)
+    inside = mask > 0.5
+    return (change[~inside].mean() / change[inside].mean()).item()
+
+
+def motion_precision(frames: Tensor, mask: Tensor, threshold: float = 5 / 255) -> float:
+    """Share of the pixels that change by more than ``threshold`` that lie inside the mask; NaN if nothing changes.
+
+    Args:
+        frames: (F, H, W, 3) 0..1.
+        mask: (H, W), 1 = may move.
+        threshold: change of the mean over the channels, 0..1.
+    """
+    changed = ((frames[1:] - frames[:1]).mean(-1).abs() > threshold).any(0)  # (H, W)
+    total = changed.sum()
+    return (changed & (mask > 0.5)).sum().item() / total.item() if torch.is_nonzero(total) else float("nan")
