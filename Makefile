@@ -5,7 +5,7 @@ TORCH  ?= torch==2.13.0
 PY     := .venv/bin/python
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test setup lint format types core-test bench embedded-model thumbnails clean
+.PHONY: demo test setup lint format types core-test bench embedded-model workflows clean
 
 demo: setup
 	$(PY) -m ivg_core demo --out out/demo
@@ -39,10 +39,15 @@ core-test: setup
 
 bench: setup
 	$(PY) -m ivg_core bench-rom --record benchmarks
+	PYTHONPATH=.:tests $(PY) benchmarks/import_time.py
 
 # Hours on two cores; resumes where it was stopped. The result replaces the model that ships inside.
 embedded-model: setup
 	$(PY) -m ivg_core.training.tiny --work out/embedded --out ivg_core/assets/ivg-tiny.safetensors
+
+# Builds workflows/*.json and their thumbnails in the oldest supported ComfyUI (COMFYUI_PATH, or ~/ComfyUI).
+workflows: setup
+	PYTHONPATH=.:tests $(PY) tests/comfyui/make_workflows.py --shots out/shots
 
 clean:
 	rm -rf .venv out

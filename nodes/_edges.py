@@ -1,0 +1,74 @@
+"""ComfyUI's tensors, as the library wants them and back."""
+
+from __future__ import annotations
+
+import comfy.model_management as mm
+import comfy.utils
+import torch
+from PIL import Image
+from torch import Tensor
+
+PREVIEW_SIDE = 256
+
+
+def photos_of(images: Tensor) -> list[Tensor]:
+    """The photos of an IMAGE, each (H, W, 3)."""
+    return list(images[..., :3])
+
+
+def masks_of(mask: Tensor) -> Tensor:
+    """A MASK as (B, H, W), whether or not it came with its batch."""
+    return mask if mask.ndim == 3 else mask[None]
+
+
+def mask_of_each(mask: Tensor | None, photos: int) -> list[Tensor | None]:
+    """One mask (H, W) a photo: its own from a batch as long as the photos', else the union of all."""
+    if mask is None:
+        return [None] * photos
+    masks = masks_of(mask)
+    if photos > 1 and len(masks) == photos:
+        return list(masks)
+    return [masks.amax(0)] * photos
+
+
+def to_comfy(tensor: Tensor) -> Tensor:
+    """A result where ComfyUI keeps results (normally the CPU), in float32."""
+    return tensor.to(mm.intermediate_device(), torch.float32)
+
+
+def tint(image: Tensor, mask: Tensor) -> Tensor:
+    """The photo (H, W, 3) with the masked region (H, W) in orange."""
+    orange = torch.tensor([1.0, 0.45, 0.05], device=image.device)
+    strength = 0.55 * mask[..., None]
+    return image * (1 - strength) + orange * strength
+
+
+class Progress:
+    """The library's `on_step` for a node: moves its bar, shows a preview, stops when the user cancels.
+
+    Args:
+        node_id: the node that shows the bar.
+        photos: one denoising loop is run for each of them, in this order.
+        previews: whether to send pictures (a node that does can show no other pictures).
+    """
+
+    def __init__(self, node_id: str, photos: list[Tensor], previews: bool = True):
+        self.bar = comfy.utils.ProgressBar(len(photos), node_id=node_id)
+        self.photos, self.previews = photos, previews
+        self.run = 0
+
+    def __call__(self, step: int, total: int, x0: Tensor) -> None:
+        mm.throw_exception_if_processing_interrupted()
+        preview = ("JPEG", self._picture(step, x0), PREVIEW_SIDE) if self.previews else None
+        self.bar.update_absolute(self.run * total + step, len(self.photos) * total, preview)
+        if step == total:
+            self.run += 1
+
+    def _picture(self, step: int, x0: Tensor) -> Image.Image:
+        from ..ivg_core.sampling.decode import preview_rgb
+
+        frames = preview_rgb(x0, self.photos[self.run])  # (F, h, w, 3)
+        frame = frames[step % len(frames)]  # another frame each step, so that the preview moves
+        picture = Image.fromarray((frame * 255).byte().cpu().numpy())
+        scale = PREVIEW_SIDE / max(picture.size)
+        return picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)

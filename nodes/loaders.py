@@ -1,0 +1,140 @@
+"""LoadIVGModel, and where it looks for models."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import comfy.model_management as mm
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ._compat import supported
+from ._model import IVGModelSocket, manage
+
+log = logging.getLogger("ivg")
+
+FOLDER = "ivg"
+EMBEDDED = "embedded (tiny, offline)"
+SAME_MODEL = "same as model"
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def register_folder() -> None:
+    """Make models/ivg known to ComfyUI, beside any folder that extra_model_paths.yaml names."""
+    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+    paths, extensions = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, set(extensions) | {".safetensors"})
+
+
+def find_models() -> dict[str, str]:
+    """Name -> path of every checkpoint folder and every one-file model below models/ivg."""
+    found: dict[str, str] = {}
+    for root in folder_paths.get_folder_paths(FOLDER):
+        for folder, folders, files in os.walk(root, followlinks=True):
+            if folder != root and ("unet" in folders or "model_index.json" in files):
+                # An unfinished download counts too: loading it tells what is missing.
+                paths = [folder]
+                folders.clear()
+            else:
+                paths = [os.path.join(folder, file) for file in files if file.endswith(".safetensors")]
+            for path in paths:
+                found.setdefault(os.path.relpath(path, root).replace(os.sep, "/"), path)
+    return dict(sorted(found.items()))
+
+
+def path_of(name: str) -> str:
+    """The path behind a name of the list.
+
+    Raises:
+        IVGError: nothing of that name lies in models/ivg any more.
+    """
+    from ..ivg_core.errors import IVGError
+
+    if name == EMBEDDED:
+        return "embedded"
+    models = find_models()
+    if name not in models:
+        places = " or ".join(folder_paths.get_folder_paths(FOLDER))
+        raise IVGError(f"There is no IVG model {name!r} in {places}: put it there, or choose another one.")
+    return models[name]
+
+
+def state_of(path: str) -> list[tuple[str, int, int]]:
+    """File, time and size of everything at a path: differs as soon as anything there was changed."""
+    files = [os.path.join(folder, file) for folder, _, names in os.walk(path) for file in names] or [path]
+    stats = [(file, os.stat(file)) for file in sorted(files) if os.path.exists(file)]
+    return [(file, stat.st_mtime_ns, stat.st_size) for file, stat in stats]
+
+
+def choose_dtype(name: str) -> torch.dtype:
+    """The dtype behind a choice of the list; `auto` is what ComfyUI thinks best for this device."""
+    device = mm.get_torch_device()
+    good = {"fp16": mm.should_use_fp16(device), "bf16": mm.should_use_bf16(device), "fp32": True}
+    if name == "auto":
+        return DTYPES[next(short for short in good if good[short])]
+    if not good[name]:
+        log.warning("LoadIVGModel: this device is no good at %s, so the model is loaded in fp32.", name)
+        name = "fp32"
+    return DTYPES[name]
+
+
+class LoadIVGModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        names = list(find_models())
+        return io.Schema(
+            node_id="LoadIVGModel",
+            display_name="Load IVG Model",
+            category="IVG",
+            description="Loads an IVG model: the tiny one that ships with this pack, or one from models/ivg "
+            "(a checkpoint folder with unet/, vae/, text_encoder/ …, or a one-file .safetensors).",
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=[EMBEDDED, *names],
+                    default=EMBEDDED,
+                    tooltip="The model. Folders and .safetensors files in models/ivg are listed here; the embedded one "
+                    "needs no download and knows only drawn kitchen scenes of 192 x 128 pixels.",
+                ),
+                io.Combo.Input(
+                    "rom_model",
+                    options=[SAME_MODEL, *names],
+                    default=SAME_MODEL,
+                    tooltip="Where the stage-1 weights come from, which Predict RoM Mask needs. Choose a second "
+                    "checkpoint when the model has none of its own.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=["auto", *DTYPES],
+                    default="auto",
+                    tooltip="Precision of the weights. auto takes what ComfyUI prefers on this device (fp16 on most "
+                    "GPUs, fp32 on a CPU).",
+                    **supported(io.Combo.Input, advanced=True),
+                ),
+            ],
+            outputs=[
+                IVGModelSocket.Output(
+                    display_name="model", tooltip="The loaded model, for Predict RoM Mask and IVG Sampler."
+                )
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name, rom_model, dtype):
+        names = [name for name in (model_name, rom_model) if name not in (EMBEDDED, SAME_MODEL)]
+        return [state_of(path_of(name)) for name in names]
+
+    @classmethod
+    def execute(cls, model_name, rom_model, dtype) -> io.NodeOutput:
+        from ..ivg_core.models.checkpoint import load_model
+
+        rom = None if rom_model == SAME_MODEL else path_of(rom_model)
+        # ComfyUI runs nodes in inference mode; weights made there could never be trained.
+        with torch.inference_mode(False):
+            model = load_model(path_of(model_name), dtype=choose_dtype(dtype), device="cpu", rom=rom)
+        return io.NodeOutput(manage(model))
+
+
+register_folder()

@@ -1,0 +1,214 @@
+"""Where will it move? PredictRoMMask asks the model (stage 1); IVGFallbackRoM does without."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io, ui
+
+from ._compat import supported
+from ._edges import Progress, masks_of, photos_of, tint, to_comfy
+from ._model import IVGModelSocket, on_device
+
+FALLBACKS = ["white", "prior", "hands"]
+
+
+class PredictRoMMask(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        advanced = supported(io.Int.Input, advanced=True)
+        return io.Schema(
+            node_id="PredictRoMMask",
+            display_name="Predict RoM Mask",
+            category="IVG",
+            description="Stage 1: predicts the region of motion (RoM), that is where the photo will move when the "
+            "action is done. Needs a model with stage-1 weights; without them use IVG Fallback RoM.",
+            inputs=[
+                IVGModelSocket.Input("model", tooltip="A model with stage-1 weights."),
+                io.Image.Input(
+                    "image", tooltip="The photo. From a batch every photo gets a mask of its own, with seed, seed + 1 …"
+                ),
+                io.String.Input(
+                    "action",
+                    multiline=True,
+                    default="",
+                    placeholder="The person stirs the pan with the right hand",
+                    tooltip="What will be done, in one sentence: it decides which object moves. "
+                    "At most 77 tokens (about 60 words) are read.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same mask.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=1000,
+                    tooltip="Denoising steps. 0 takes what the model was made for (25 for the published ones).",
+                ),
+                io.Float.Input(
+                    "guidance",
+                    default=0.0,
+                    min=0.0,
+                    max=50.0,
+                    step=0.1,
+                    tooltip="How strongly the sentence is followed; 1 is without guidance, in half the time. 0 takes "
+                    "what the model was made for (9 for the published ones).",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="From which predicted value up a pixel counts as moving. Lower makes the region larger.",
+                ),
+                io.Int.Input(
+                    "min_area",
+                    default=0,
+                    min=0,
+                    max=1 << 24,
+                    tooltip="In each frame of the mask video, white parts with fewer pixels than this are removed. "
+                    "0 takes 1/1000 of the picture, 1 keeps all.",
+                    **advanced,
+                ),
+                io.Int.Input(
+                    "close",
+                    default=2,
+                    min=0,
+                    max=256,
+                    tooltip="In each frame of the mask video, gaps up to about twice this many pixels wide are closed.",
+                    **advanced,
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    tooltip="Frames of the mask video. 0 takes what the model was made for.",
+                    **advanced,
+                ),
+            ],
+            outputs=[
+                io.Mask.Output(
+                    display_name="mask", tooltip="The region of motion, in the photo's size: the union over all frames."
+                ),
+                io.Mask.Output(
+                    display_name="frame_masks",
+                    tooltip="One mask a frame, in time. With several photos those of the first come first.",
+                ),
+                io.Image.Output(display_name="preview", tooltip="The photo with the region of motion in orange."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, model, image, action, seed, steps, guidance, threshold, min_area, close, frames) -> io.NodeOutput:
+        from ..ivg_core.errors import IVGError
+        from ..ivg_core.rom.predict import predict_rom
+
+        if model.model.rom_unet is None:
+            raise IVGError(
+                f'The model "{model.model.name}" has no stage-1 weights, so it cannot predict the region of motion: '
+                "choose some as rom_model in Load IVG Model, or put IVG Fallback RoM (white, prior, hands) in place of "
+                "this node."
+            )
+        photos = photos_of(image)
+        ready = on_device(model, 1, photos[0], frames or model.model.defaults.num_frames)
+        # A node that sends live previews cannot show the picture it returns.
+        progress = Progress(cls.hidden.unique_id, photos, previews=False)
+        roms = [
+            predict_rom(
+                ready,
+                photo,
+                action,
+                seed=seed + index,
+                num_frames=frames or None,
+                num_inference_steps=steps or None,
+                guidance_scale=guidance or None,
+                threshold=threshold,
+                min_area=min_area or None,
+                close=close,
+                on_step=progress,
+            )
+            for index, photo in enumerate(photos)
+        ]
+        masks = to_comfy(torch.stack([rom.mask for rom in roms]))
+        frame_masks = to_comfy(torch.cat([rom.frame_masks for rom in roms]))
+        preview = torch.stack([tint(to_comfy(photo), mask) for photo, mask in zip(photos, masks, strict=True)])
+        return io.NodeOutput(masks, frame_masks, preview, ui=ui.PreviewImage(preview, cls=cls))
+
+
+class IVGFallbackRoM(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IVGFallbackRoM",
+            display_name="IVG Fallback RoM",
+            category="IVG",
+            description="A region of motion without stage-1 weights: everything (white), the mean of other masks "
+            "(prior), or the hands of the photo and what is near them (hands).",
+            inputs=[
+                io.Image.Input("image", tooltip="The photo that the mask is for; it gives the size."),
+                io.Combo.Input(
+                    "method",
+                    options=FALLBACKS,
+                    default=FALLBACKS[0],
+                    tooltip="white: everything may move. prior: the mean of the connected masks. "
+                    "hands: the outline of each hand of the connected keypoints, grown by the margin.",
+                ),
+                io.Int.Input(
+                    "margin",
+                    default=32,
+                    min=0,
+                    max=1024,
+                    tooltip="hands: how many pixels around the hands may move too.",
+                ),
+                io.Mask.Input(
+                    "masks", optional=True, tooltip="prior: a batch of masks of similar scenes, such as your own ones."
+                ),
+                io.Custom("POSE_KEYPOINT").Input(
+                    "keypoints",
+                    optional=True,
+                    tooltip="hands: hand keypoints of the photo, from any node that gives POSE_KEYPOINT.",
+                ),
+            ],
+            outputs=[io.Mask.Output(display_name="mask", tooltip="The region of motion, in the photo's size.")],
+        )
+
+    @classmethod
+    def execute(cls, image, method, margin, masks=None, keypoints=None) -> io.NodeOutput:
+        from ..ivg_core.errors import IVGError
+        from ..ivg_core.rom import fallback
+
+        photo = photos_of(image)[0]
+        height, width = photo.shape[:2]
+        if method == "white":
+            mask = fallback.white_mask((width, height))
+        elif method == "prior":
+            if masks is None:
+                raise IVGError("The prior is the mean of other masks: connect a batch of masks to `masks`.")
+            mask = fallback.prior_mask(list(masks_of(masks)), (width, height))
+        else:
+            if not keypoints:
+                raise IVGError("IVG Fallback RoM cannot see the hands itself: connect a POSE_KEYPOINT to `keypoints`.")
+            hands = hands_of(keypoints[0], width, height)
+            mask = fallback.hand_hull_mask(photo, lambda image: hands, margin)
+        return io.NodeOutput(to_comfy(mask)[None])
+
+
+def hands_of(frame: dict, width: int, height: int) -> list[torch.Tensor]:
+    """The hands of one POSE_KEYPOINT frame, each (21, 2) in pixels of a width x height picture."""
+    scale = torch.tensor([width / frame["canvas_width"], height / frame["canvas_height"]])
+    hands = []
+    for person in frame["people"]:
+        for side in ("hand_left_keypoints_2d", "hand_right_keypoints_2d"):
+            points = torch.tensor(person.get(side) or []).reshape(-1, 3)  # x, y, score
+            if len(points) and (points[:, 2] > 0).all():
+                hands.append(points[:, :2] * scale)
+    return hands

@@ -1,0 +1,271 @@
+"""IVGSampler makes the video (stage 2); IVGSamplerOptions holds what few people change."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from comfy_api.latest import InputImpl, Types, io
+from torch import Tensor
+
+from ._compat import supported
+from ._edges import Progress, mask_of_each, photos_of, to_comfy
+from ._model import IVGModelSocket, on_device
+
+OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
+SOLVERS = ["dpm++2m", "ddim"]
+MOTION_MODES = ["raw", "scaled_by_area"]
+
+
+class IVGSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        advanced = supported(io.Int.Input, advanced=True)
+        return io.Schema(
+            node_id="IVGSampler",
+            display_name="IVG Sampler",
+            category="IVG",
+            description="Stage 2: makes the video of the action from the photo, the sentence and the region of motion.",
+            inputs=[
+                IVGModelSocket.Input("model", tooltip="The model."),
+                io.Image.Input(
+                    "image",
+                    tooltip="The photo. A batch of photos gives one video each, one after the other, with seed, "
+                    "seed + 1 …",
+                ),
+                io.String.Input(
+                    "action",
+                    multiline=True,
+                    default="",
+                    placeholder="The person stirs the pan with the right hand",
+                    tooltip="What is done, in one sentence. At most 77 tokens (about 60 words) are read.",
+                ),
+                io.String.Input(
+                    "negative",
+                    default="",
+                    tooltip="What should not be seen. Empty is as the model was trained.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same video, on every device.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    tooltip="Frames of the video. 0 takes what the model was made for (16 for the published ones).",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=1000,
+                    tooltip="Denoising steps. 0 takes what the model was made for (25 for the published ones).",
+                ),
+                io.Float.Input(
+                    "guidance",
+                    default=0.0,
+                    min=0.0,
+                    max=50.0,
+                    step=0.1,
+                    tooltip="How strongly the sentence is followed; 1 is without guidance, in half the time. 0 takes "
+                    "what the model was made for (9 for the published ones).",
+                ),
+                io.Float.Input(
+                    "motion_strength",
+                    default=5.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How much moves: 3 to 8 is usual, 1 is calm, 20 is wild.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=120.0,
+                    step=0.5,
+                    tooltip="Frames a second of the video output. 0 takes what the model was made for (8 for the "
+                    "published ones).",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip="Width of the video, a multiple of 8. 0 follows from the photo and the size the model was "
+                    "trained for.",
+                    **advanced,
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip="Height of the video, a multiple of 8. 0 follows from the photo and the size the model was "
+                    "trained for.",
+                    **advanced,
+                ),
+                io.Boolean.Input(
+                    "keep_first_frame",
+                    default=True,
+                    tooltip="The first frame is the photo itself; otherwise the model's own rendering of it.",
+                    **supported(io.Boolean.Input, advanced=True),
+                ),
+                io.Boolean.Input(
+                    "composite",
+                    default=True,
+                    tooltip="Outside the mask the photo's own pixels are kept, so that nothing there can drift.",
+                    **supported(io.Boolean.Input, advanced=True),
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=-1.0,
+                    min=-1.0,
+                    max=256.0,
+                    step=0.5,
+                    tooltip="Width of the composite's seam in pixels, outside the mask. -1 takes 1/32 of the video's "
+                    "shorter side.",
+                    **supported(io.Float.Input, advanced=True),
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="The region of motion; white moves. Without it everything may move. With several photos a "
+                    "batch of as many masks is taken one each; any other batch is united into one mask.",
+                ),
+                OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="frames", is_output_list=True, tooltip="The frames; one batch of them a photo."
+                ),
+                io.Video.Output(display_name="video", is_output_list=True, tooltip="The video, for Save Video."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, image, action, negative, seed, frames, steps, guidance, motion_strength, fps, width, height,
+        keep_first_frame, composite, feather, mask=None, options=None,
+    ) -> io.NodeOutput:  # fmt: skip
+        from ..ivg_core.sampling.generate import generate
+
+        photos, defaults = photos_of(image), model.model.defaults
+        frames, fps = frames or defaults.num_frames, fps or defaults.fps
+        size = video_size(width, height, photos[0])
+        ready = on_device(model, 2, photos[0], frames, size)
+        progress = Progress(cls.hidden.unique_id, photos)
+        batches = []
+        for index, (photo, rom_mask) in enumerate(zip(photos, mask_of_each(mask, len(photos)), strict=True)):
+            generated = generate(
+                ready,
+                photo,
+                action,
+                mask=rom_mask,
+                negative_prompt=negative,
+                num_frames=frames,
+                num_inference_steps=steps or defaults.num_inference_steps,
+                guidance_scale=guidance or defaults.guidance_scale,
+                motion_strength=motion_strength,
+                size=size,
+                seed=seed + index,
+                keep_first_frame=keep_first_frame,
+                composite=composite,
+                feather=feather if feather >= 0 else None,
+                on_step=progress,
+                **(options or {}),
+            )
+            batches.append(to_comfy(generated.frames))  # (F, H, W, 3)
+        return io.NodeOutput(batches, [as_video(batch, fps) for batch in batches])
+
+
+class IVGSamplerOptions(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IVGSamplerOptions",
+            display_name="IVG Sampler Options",
+            category="IVG",
+            description="Further options of IVG Sampler. Its defaults are what IVG Sampler does without this node.",
+            inputs=[
+                io.Combo.Input(
+                    "solver",
+                    options=SOLVERS,
+                    default=SOLVERS[0],
+                    tooltip="dpm++2m: as published, good from 10 steps up. ddim: wants more steps.",
+                ),
+                io.Combo.Input(
+                    "motion_mode",
+                    options=MOTION_MODES,
+                    default=MOTION_MODES[0],
+                    tooltip="raw: the motion strength as it is. scaled_by_area: times the share of the photo that the "
+                    "mask covers, which calms small regions.",
+                ),
+                io.Float.Input(
+                    "guidance_start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="The part of the steps with guidance begins here (0 is the first step).",
+                ),
+                io.Float.Input(
+                    "guidance_end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="The part of the steps with guidance ends here (1 is the last step). Steps without it take "
+                    "half the time.",
+                ),
+                io.Boolean.Input(
+                    "binarize_mask",
+                    default=False,
+                    tooltip="Rounds the mask to black and white at the latents' size, as in training.",
+                ),
+                io.Int.Input(
+                    "decode_chunk",
+                    default=8,
+                    min=1,
+                    max=1024,
+                    tooltip="How many frames are decoded at a time. Fewer take less memory.",
+                ),
+            ],
+            outputs=[OptionsSocket.Output(display_name="options", tooltip="For IVG Sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, solver, motion_mode, guidance_start, guidance_end, binarize_mask, decode_chunk) -> io.NodeOutput:
+        return io.NodeOutput(
+            {
+                "solver": solver,
+                "motion_mode": motion_mode,
+                "guidance_interval": (guidance_start, guidance_end),
+                "binarize_mask": binarize_mask,
+                "decode_chunk": decode_chunk,
+            }
+        )
+
+
+def video_size(width: int, height: int, photo: Tensor) -> tuple[int, int] | None:
+    """(width, height) of the video; a side that is 0 follows from the other one; None where both are 0."""
+    if not (width or height):
+        return None
+    photo_height, photo_width = photo.shape[:2]
+    width = width or max(8, round(height * photo_width / photo_height / 8) * 8)
+    height = height or max(8, round(width * photo_height / photo_width / 8) * 8)
+    return width, height
+
+
+def as_video(frames: Tensor, fps: float):
+    """Frames (F, H, W, 3) as ComfyUI's VIDEO."""
+    components = Types.VideoComponents(images=frames, frame_rate=Fraction(fps).limit_denominator(1000))
+    return InputImpl.VideoFromComponents(components)

@@ -1,0 +1,90 @@
+"""The pack in ComfyUI's real web interface (from PyPI), over a stand-in server: needs a Chromium, but no ComfyUI."""
+
+import json
+import pathlib
+
+import pytest
+
+pytest.importorskip("playwright", reason="no Playwright: pip install playwright")
+pytest.importorskip("comfyui_frontend_package", reason="no interface: pip install --no-deps comfyui-frontend-package")
+
+from comfy_harness.browser import ComfyBrowser, find_chromium
+from comfy_harness.standin import StandInServer, core_node
+from ivg_pack.nodes import NODES
+
+pytestmark = pytest.mark.skipif(not find_chromium(), reason="no Chromium: apt-get install chromium")
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+SIDE = ["INT", {"default": 512, "min": 1, "max": 16384}]
+CORE = [
+    core_node("SolidMask", {"value": ["FLOAT", {"default": 1.0, "min": 0, "max": 1}], "width": SIDE, "height": SIDE},
+              ["MASK"]),
+    core_node("MaskComposite", {"destination": ["MASK", {}], "source": ["MASK", {}],
+                                "x": ["INT", {"default": 0, "min": 0, "max": 16384}],
+                                "y": ["INT", {"default": 0, "min": 0, "max": 16384}],
+                                "operation": [["multiply", "add", "subtract", "and", "or", "xor"], {}]}, ["MASK"]),
+    core_node("PreviewAny", {"source": ["*", {}]}, output_node=True),
+    core_node("SaveVideo", {"video": ["VIDEO", {}], "filename_prefix": ["STRING", {"default": "video/ComfyUI"}],
+                            "format": [["auto", "mp4"], {}], "codec": [["auto", "h264"], {}]}, output_node=True),
+]  # fmt: skip
+
+SHOWN = {"IVGEditMask": {"images": [{"filename": "photo.png", "subfolder": "", "type": "temp"}]}}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes2"])
+def interface(request):
+    """(server, page) in the classic look and in the one that draws nodes as HTML."""
+    settings = {"Comfy.VueNodes.Enabled": request.param}
+    with (
+        StandInServer(ROOT, NODES, core=CORE, outputs=SHOWN, settings=settings) as server,
+        ComfyBrowser(server.url, expect_extensions=["ivg"]) as page,
+    ):
+        yield server, page
+        assert not page.page_errors
+        assert not page.foreign_requests
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_opens_and_runs(interface, path):
+    server, page = interface
+    report = page.load(path)
+    assert report.ok and not report.notes, report
+    outcome = page.run(timeout=20)
+    assert outcome["status"] == "success", outcome
+    submitted = {node["class_type"] for node in server.prompts[-1].values()}
+    shown = {node["type"] for node in json.loads(path.read_text("utf-8"))["nodes"]}
+    assert submitted == shown - {"MarkdownNote"}
+
+
+def test_every_widget_is_there_with_its_default(interface):
+    _, page = interface
+    for node in NODES:
+        schema = node.GET_SCHEMA()
+        widgets = page.evaluate(
+            """(kind) => {
+              const node = window.LiteGraph.createNode(kind);
+              window.app.graph.add(node);
+              return Object.fromEntries((node.widgets ?? []).map((w) => [w.name, w.value]));
+            }""",
+            schema.node_id,
+        )
+        expected = {item.id: item.options["default"] for item in schema.inputs if "default" in item.options}
+        assert {name: widgets.get(name) for name in expected} == expected, schema.node_id
+
+
+def test_a_mask_is_painted_and_discarded(interface):
+    server, page = interface
+    page.load(ROOT / "workflows" / "ivg_mask_by_hand.json")
+    node = next(n["id"] for n in page.to_workflow()["nodes"] if n["type"] == "IVGEditMask")
+    assert page.run(timeout=20)["status"] == "success"
+    page.press(node, "Edit mask")
+    page.paint_mask([[(0.3, 0.5), (0.7, 0.5)]])
+    painted = page.widget(node, "image")
+    assert "clipspace" in painted and any("painted-masked" in name for name in server.uploads)
+    assert page.run(timeout=20)["status"] == "success"
+    submitted = {one["class_type"]: one["inputs"] for one in server.prompts[-1].values()}
+    assert submitted["IVGEditMask"]["image"] == painted
+    page.press(node, "Discard edit")
+    saved = next(n for n in page.to_workflow()["nodes"] if n["type"] == "IVGEditMask")
+    assert saved["widgets_values"][0] == ""  # the buttons come after it and add nothing of their own

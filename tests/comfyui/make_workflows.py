@@ -1,0 +1,93 @@
+"""Write workflows/*.json and their thumbnails: build each graph in the real interface, save it, run it.
+
+    COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/make_workflows.py [--shots FOLDER]
+
+Use the oldest supported ComfyUI (see pyproject.toml) with its own interface: files that a newer one saved need not open
+in an older one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import pathlib
+
+from graphs import BUILD, GRAPHS, Graph
+from PIL import Image
+
+from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
+from comfy_harness.browser import ComfyBrowser
+from ivg_core.media.images import to_pil
+from ivg_core.media.video import read_video
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+THUMBNAIL = 384  # pixels, square
+
+
+def build(browser: ComfyBrowser, graph: Graph) -> tuple[dict, dict[str, str]]:
+    """The workflow's JSON, as the interface saves it, and the node id of each box."""
+    browser.open()  # what an earlier graph's nodes showed would be shown again by this one's
+    boxes = {name: dataclasses.asdict(box) for name, box in graph.boxes.items()}
+    ids = browser.evaluate(BUILD, [boxes, graph.links])
+    browser.fit()
+    return browser.to_workflow(), ids
+
+
+def picture_of(client: ComfyClient, file: dict) -> Image.Image:
+    """A preview; where it is transparent (a mask's way of showing) it is tinted orange."""
+    picture = Image.open(io.BytesIO(client.view(file))).convert("RGBA")
+    whole = picture.convert("RGB")
+    tinted = Image.blend(whole, Image.new("RGB", whole.size, (255, 115, 13)), 0.55)
+    return Image.composite(whole, tinted, picture.getchannel("A"))
+
+
+def last_frame(server: ComfyServer, file: dict) -> Image.Image:
+    """The last frame of a saved video."""
+    frames, _ = read_video(server.base_dir / file["type"] / file["subfolder"] / file["filename"])
+    return to_pil(frames[-1])
+
+
+def thumbnail(above: Image.Image, below: Image.Image) -> Image.Image:
+    """Where it moves above, the last frame below: of each the lower part, where the hands are."""
+    picture = Image.new("RGB", (THUMBNAIL, THUMBNAIL))
+    for row, half in enumerate((above, below)):
+        width, height = half.size
+        lower = half.crop((0, max(0, height - width // 2), width, height))
+        lower = lower.resize((THUMBNAIL, THUMBNAIL // 2), Image.Resampling.LANCZOS)
+        picture.paste(lower, (0, row * THUMBNAIL // 2))
+    return picture
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shots", type=pathlib.Path, help="folder for a screenshot of each workflow after its run")
+    options = parser.parse_args()
+    found = installed_comfyui()
+    if found is None:
+        raise SystemExit("No ComfyUI: name its folder in COMFYUI_PATH.")
+    with ComfyServer(found[0], [ROOT], python=found[1]) as server:
+        client = ComfyClient(server.url)
+        with ComfyBrowser(server.url, expect_extensions=["ivg"]) as browser:
+            for name, describe in GRAPHS.items():
+                graph = describe()
+                workflow, ids = build(browser, graph)
+                target = ROOT / "workflows" / f"{name}.json"
+                target.parent.mkdir(exist_ok=True)
+                target.write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", "utf-8")
+                print(name, browser.load(target))
+                outcome = browser.run(timeout=600)
+                print(name, outcome["status"], outcome["error"] or "")
+                if options.shots:
+                    browser.fit()
+                    browser.screenshot(options.shots / f"{name}.png")
+                if outcome["status"] == "success":
+                    outputs = client.last_outputs()
+                    above = picture_of(client, outputs[ids[graph.picture]]["images"][0])
+                    below = last_frame(server, outputs[ids["save"]]["images"][0])
+                    thumbnail(above, below).save(target.with_suffix(".jpg"), quality=88)
+
+
+if __name__ == "__main__":
+    main()

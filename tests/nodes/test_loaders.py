@@ -1,0 +1,79 @@
+import json
+import os
+import pathlib
+
+import comfy.model_management as mm
+import folder_paths
+import pytest
+import torch
+
+from ivg_pack.ivg_core.errors import IVGError
+from ivg_pack.nodes import loaders
+
+
+@pytest.fixture
+def models(monkeypatch, tmp_path):
+    """An empty models/ivg."""
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "ivg", ([str(tmp_path / "ivg")], {".safetensors"}))
+    return tmp_path / "ivg"
+
+
+def touch(path: pathlib.Path, text: str = "{}") -> pathlib.Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_models_are_folders_and_single_files(models):
+    touch(models / "IVG.1.0" / "unet" / "config.json")
+    touch(models / "IVG.1.0" / "unet" / "diffusion_pytorch_model.safetensors")
+    touch(models / "theirs" / "half" / "model_index.json")  # a download that stopped early
+    touch(models / "small.safetensors")
+    touch(models / "notes.txt")
+    assert list(loaders.find_models()) == ["IVG.1.0", "small.safetensors", "theirs/half"]
+    options = {item.id: item.options["options"] for item in loaders.LoadIVGModel.GET_SCHEMA().inputs}
+    assert options["model_name"] == [loaders.EMBEDDED, "IVG.1.0", "small.safetensors", "theirs/half"]
+    assert options["rom_model"][0] == loaders.SAME_MODEL
+
+
+def test_a_changed_file_is_loaded_anew(models):
+    weights = touch(models / "IVG.1.0" / "unet" / "model.safetensors")
+    choice = {"model_name": "IVG.1.0", "rom_model": loaders.SAME_MODEL, "dtype": "auto"}
+    before = loaders.LoadIVGModel.fingerprint_inputs(**choice)
+    assert loaders.LoadIVGModel.fingerprint_inputs(**choice) == before
+    assert json.dumps(before)  # ComfyUI compares and stores it
+    os.utime(weights, ns=(1, 1))
+    assert loaders.LoadIVGModel.fingerprint_inputs(**choice) != before
+
+
+def test_a_model_that_is_gone_is_named(models):
+    with pytest.raises(IVGError, match=r"no IVG model 'gone' in .*ivg"):
+        loaders.path_of("gone")
+
+
+def test_folders_of_extra_model_paths_are_kept(models, monkeypatch, tmp_path):
+    """ComfyUI enters those of the yaml file first, with an empty set of extensions that means every file."""
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "ivg", ([str(tmp_path / "elsewhere")], set()))
+    touch(tmp_path / "elsewhere" / "mine.safetensors")
+    loaders.register_folder()
+    paths, extensions = folder_paths.folder_names_and_paths["ivg"]
+    assert len(paths) == 2 and extensions == {".safetensors"}
+    assert "mine.safetensors" in loaders.find_models()
+
+
+@pytest.mark.parametrize(
+    ("choice", "fp16", "bf16", "dtype"),
+    [
+        ("auto", False, False, torch.float32),
+        ("auto", True, True, torch.float16),
+        ("auto", False, True, torch.bfloat16),
+        ("fp32", True, True, torch.float32),
+        ("bf16", True, True, torch.bfloat16),
+        ("fp16", False, False, torch.float32),  # said, see below
+    ],
+)
+def test_dtype_follows_comfyui(monkeypatch, caplog, choice, fp16, bf16, dtype):
+    monkeypatch.setattr(mm, "should_use_fp16", lambda device: fp16)
+    monkeypatch.setattr(mm, "should_use_bf16", lambda device: bf16)
+    assert loaders.choose_dtype(choice) == dtype
+    assert ("fp16" in caplog.text) == (choice == "fp16")

@@ -1,0 +1,92 @@
+import logging
+
+import folder_paths
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ivg_pack.ivg_core.errors import IVGError
+from ivg_pack.nodes.masks import IVGEditMask, RefineMask
+
+NEUTRAL = {
+    "threshold": 0.0, "min_area": 0, "close": 0, "fill_holes": False, "shape": "as it is", "grow": 0,
+    "combine": "union", "feather": 0.0, "smooth": 0,
+}  # fmt: skip
+
+
+def square(side: int = 16, size: int = 4) -> torch.Tensor:
+    mask = torch.zeros(1, side, side)
+    start = (side - size) // 2
+    mask[:, start : start + size, start : start + size] = 1
+    return mask
+
+
+def refined(mask, **widgets) -> torch.Tensor:
+    output = RefineMask.execute(mask, **{**NEUTRAL, **widgets})
+    assert torch.equal(output.ui.values[0], output[0])  # what it shows is what it gives
+    return output[0]
+
+
+def test_refine_does_nothing_when_told_nothing():
+    soft = torch.rand(3, 8, 8)
+    assert torch.equal(refined(soft), soft)
+
+
+def test_refine_grows_and_shrinks():
+    assert refined(square(), grow=2).sum() > 16 > refined(square(), grow=-1).sum() > 0
+
+
+def test_refine_removes_specks_and_fills_holes():
+    mask = square(16, 6)
+    mask[0, 8, 8] = 0
+    mask[0, 0, 0] = 1
+    assert torch.equal(refined(mask, min_area=4, fill_holes=True), square(16, 6))
+
+
+@pytest.mark.parametrize(("shape", "area"), [("box", 100), ("convex hull", 36), ("box of each part", 8)])
+def test_refine_shapes(shape, area):
+    mask = torch.zeros(1, 16, 16)
+    mask[0, 3:5, 3:5] = 1
+    mask[0, 11:13, 11:13] = 1
+    assert refined(mask, shape=shape).sum() == pytest.approx(area, abs=12)
+
+
+def test_refine_combines_with_a_mask_of_another_size(caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        united = refined(square(), other=torch.ones(1, 32, 32), combine="intersect")
+    assert torch.equal(united, square())
+    assert "resize" in caplog.text
+
+
+def test_refine_takes_a_lone_mask_without_batch():
+    assert refined(square()[0]).shape == (1, 16, 16)
+
+
+def test_edit_passes_the_mask_on_and_shows_it_as_alpha():
+    photo, mask = torch.rand(1, 16, 16, 3), square()
+    output = IVGEditMask.execute(photo, "", mask)
+    assert torch.equal(output[0], mask)
+    shown = output.ui.values[0]
+    assert torch.equal(shown[..., :3], photo) and torch.equal(shown[..., 3], 1 - mask)
+
+
+def test_edit_resizes_and_says_so(caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        assert IVGEditMask.execute(torch.rand(1, 16, 24, 3), "", square())[0].shape == (1, 16, 24)
+    assert "16 x 16" in caplog.text and "24 x 16" in caplog.text
+
+
+def test_edit_reads_what_was_painted():
+    alpha = np.full((16, 16), 255, np.uint8)
+    alpha[2:5, 2:5] = 0
+    picture = np.dstack([np.zeros((16, 16, 3), np.uint8), alpha])
+    Image.fromarray(picture).save(f"{folder_paths.get_input_directory()}/painted.png")
+    mask = IVGEditMask.execute(torch.rand(1, 16, 16, 3), "painted.png [input]", square())[0]
+    assert mask.sum() == 9 and mask[0, 3, 3] == 1
+
+
+@pytest.mark.parametrize("name", ["gone.png [input]", "../../etc/passwd", "/etc/passwd"])
+def test_edit_reads_only_the_input_folder(name):
+    with pytest.raises(IVGError, match="Discard edit"):
+        IVGEditMask.execute(torch.rand(1, 16, 16, 3), name)
