@@ -171,9 +171,9 @@ def _generate(options: argparse.Namespace) -> None:
         options.prompt,
         mask=mask,
         negative_prompt=options.negative,
-        num_frames=options.frames or defaults.num_frames,
-        num_inference_steps=options.steps or defaults.num_inference_steps,
-        guidance_scale=defaults.guidance_scale if options.guidance is None else options.guidance,
+        num_frames=_given(options.frames, defaults.num_frames),
+        num_inference_steps=_given(options.steps, defaults.num_inference_steps),
+        guidance_scale=_given(options.guidance, defaults.guidance_scale),
         motion_strength=options.motion,
         size=options.size,
         seed=options.seed,
@@ -183,7 +183,7 @@ def _generate(options: argparse.Namespace) -> None:
         on_step=_progress("video"),
     )
     notes = {"prompt": options.prompt, "seed": video.seed}
-    _say(write_video(video.frames, options.out, options.fps or defaults.fps, notes))
+    _say(write_video(video.frames, options.out, _given(options.fps, defaults.fps), notes))
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, options.prompt), options.sheet)
         _say(options.sheet)
@@ -324,6 +324,10 @@ def _progress(what: str):
         print(f"\r{what}: step {step}/{total}", end=end, file=sys.stderr, flush=True)
 
     return show
+
+
+def _given(value, default):
+    return default if value is None else value
 
 
 def _say(path: Path) -> None:

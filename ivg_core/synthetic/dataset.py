@@ -28,7 +28,8 @@ def render_dataset(folder: Path, scenes: int, num_frames: int, width: int, heigh
 
     Returns:
         The shard files in order. Arrays of a shard of N scenes: ``frames`` (N, F, H, W, 3) uint8; ``rom``
-        (N, 4, F, H, W) packed bits along W, row 0 belonging to the frames; ``texts`` JSON list of N lists of 4 sentences ("" = none).
+        (N, 4, F, H, W) packed bits along W, row 0 belonging to the frames; ``texts`` JSON list of N lists of 4
+        sentences ("" = none).
     """
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, scenes, SCENES_PER_SHARD)

@@ -6,6 +6,7 @@ import argparse
 import copy
 import json
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from .parts import (
 from .stages import Denoising, train_stage1, train_stage2
 from .vae import train_decoder, train_vae
 
-#: Frames that the first part of stage 1 sees: enough to learn where, at half the cost of learning when.
+#: Frames that the first part of a stage sees: enough to learn where, at half the cost of learning when.
 FEW_FRAMES = [1, 4, 7]
 ALL_FRAMES = list(range(FRAMES))
 
@@ -41,8 +42,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=4000, help="scenes to draw")
     parser.add_argument("--vae-steps", type=int, default=2000)
     parser.add_argument("--decoder-steps", type=int, default=0, help="further steps for the decoder alone")
-    parser.add_argument("--stage1-steps", type=int, nargs=2, default=(3000, 1200), help="on 3 frames, then on all 8")
-    parser.add_argument("--stage2-steps", type=int, default=2500)
+    parser.add_argument("--stage1-steps", type=int, nargs=2, default=(1200, 700), help="on 3 frames, then on all 8")
+    parser.add_argument("--stage2-steps", type=int, nargs=2, default=(1200, 700), help="the same for stage 2")
     parser.add_argument("--stages", type=int, nargs="+", default=[1, 2], help="train only these after the common part")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -71,36 +72,16 @@ def build(args: argparse.Namespace) -> IVGModel:
     torch.manual_seed(1)
     tokenizer = build_tokenizer(work / "tokenizer")
     parts = Denoising(tokenizer, build_text_encoder(tokenizer))
-    where, when = args.stage1_steps
     both = {"data": data, "parts": parts, "batch": args.batch, "folder": work}
-    learned = train_stage1(
-        "stage1-where",
-        unet=build_unet(),
-        vae=vae,
-        frames=FEW_FRAMES,
-        steps=where,
-        rate=1.5e-3,
-        with_text=True,
-        **both,
-    )
-    # From here on the sentences' states are fixed: the stages go their own ways, in any order.
-    parts.text_encoder = learned["text_encoder"]
     unets = {}
-    for stage in args.stages:
-        start = copy.deepcopy(learned["unet"]).requires_grad_(True)
-        if stage == 1:
-            unets[1] = train_stage1(
-                "stage1-when",
-                unet=start,
-                vae=vae,
-                frames=ALL_FRAMES,
-                steps=when,
-                rate=8e-4,
-                with_text=False,
-                **both,
-            )["unet"]
-        else:
-            unets[2] = train_stage2(name="stage2", unet=start, steps=args.stage2_steps, rate=1e-3, **both)["unet"]
+    for stage, steps in ((1, args.stage1_steps), (2, args.stage2_steps)):
+        if stage not in args.stages:
+            continue
+        train = partial(train_stage1, vae=vae, **both) if stage == 1 else partial(train_stage2, **both)
+        torch.manual_seed(stage)
+        unet = train(name=f"stage{stage}-where", unet=build_unet(), frames=FEW_FRAMES, steps=steps[0], rate=1.5e-3)
+        unet = copy.deepcopy(unet).requires_grad_(True)
+        unets[stage] = train(name=f"stage{stage}-when", unet=unet, frames=ALL_FRAMES, steps=steps[1], rate=8e-4)
     if args.decoder_steps:
         vae = train_decoder(work, vae, shards[:24], args.decoder_steps)
     return IVGModel(

@@ -114,8 +114,11 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """A two-layer CLIP text encoder for that tokenizer."""
-    return CLIPTextModel(
+    """A two-layer CLIP text encoder for that tokenizer, with random weights that stay as they are.
+
+    Fixed random states tell the scenes' few words apart well enough, and let the stages be trained side by side.
+    """
+    encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
             hidden_size=TEXT_WIDTH,
@@ -129,6 +132,10 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    embeddings = dict(encoder.named_modules())
+    words = next(module for name, module in embeddings.items() if name.endswith("token_embedding"))
+    words.weight.data *= 3  # what a word is counts for more than where it stands
+    return encoder.eval().requires_grad_(False)
 
 
 def to_pixels(frames: np.ndarray) -> Tensor:

@@ -33,7 +33,8 @@ class Denoising:
         """Text states (B, 77, D); each sentence is paraphrased, and dropped with probability 0.15."""
         said = ["" if rng.random() < TEXT_DROPOUT else paraphrase(s, rng) for s in sentences]
         tokens = self.tokenizer(said, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
-        return self.text_encoder(tokens.input_ids)[0]
+        with torch.no_grad():
+            return self.text_encoder(tokens.input_ids)[0]
 
     def noisy(self, x0: Tensor, photo: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Timesteps (B,), noisy latents and the v target.
@@ -64,28 +65,23 @@ def train_stage1(
     steps: int,
     batch: int,
     rate: float,
-    with_text: bool,
-) -> nn.ModuleDict:
+) -> IVGUNet:
     """Train the UNet to turn photo and sentence into the mask video.
 
-    Losses: noise, and the paper's 0.1 * L_mIoU (eq. 4) on one decoded frame a clip, at timesteps below 700, in the
-    second part only: early on there is no mask to compare.
+    Losses: noise, and, once it trains on all frames, the paper's 0.1 * L_mIoU (eq. 4) on one decoded frame a clip, at
+    timesteps below 700: early in training, or in much noise, there is no mask to compare.
 
     Args:
         folder, name: of the checkpoint.
         data, parts, unet, vae: what is trained on, and what is trained.
         frames: indices of the frames to train on; a few of them teach where, all of them also when.
         steps, batch, rate: training steps, clips a step, peak learning rate.
-        with_text: the first part, in which the text encoder learns too; afterwards both stages share it as it is.
 
     Returns:
-        The averaged modules: "unet", and "text_encoder" if it was trained.
+        The UNet with averaged weights.
     """
     vae.eval().requires_grad_(False)
     unet.eval()  # no dropout: the network is too small for the data to be learnt by heart
-    modules = nn.ModuleDict({"unet": unet})
-    if with_text:
-        modules["text_encoder"] = parts.text_encoder
 
     def loss_of(modules: nn.ModuleDict, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         words = random.Random(int(torch.randint(1 << 30, (1,), generator=rng)))
@@ -100,7 +96,7 @@ def train_stage1(
         loss = mse_loss(v, target)
         figures = {"noise": loss.item()}
         late = t < 700
-        if not with_text and late.any():
+        if len(frames) == data.masks.shape[2] and late.any():
             x0_pred = losses.predict_x0(noisy, v, parts.schedule.alphas_cumprod[t], "v_prediction")
             frame = int(torch.randint(len(frames), (1,), generator=rng))
             with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -111,7 +107,8 @@ def train_stage1(
             figures["miou"] = iou.item()
         return loss, figures
 
-    return fit(name, modules, loss_of, folder=folder, steps=steps, learning_rate=rate)
+    modules = nn.ModuleDict({"unet": unet})
+    return fit(name, modules, loss_of, folder=folder, steps=steps, learning_rate=rate)["unet"]
 
 
 def _soft_mask(vae: AutoencoderKL, latents: Tensor) -> Tensor:
@@ -120,19 +117,28 @@ def _soft_mask(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def train_stage2(
-    folder: Path, name: str, data: LatentScenes, parts: Denoising, unet: IVGUNet, *, steps: int, batch: int, rate: float
-) -> nn.ModuleDict:
+    folder: Path,
+    name: str,
+    data: LatentScenes,
+    parts: Denoising,
+    unet: IVGUNet,
+    *,
+    frames: list[int],
+    steps: int,
+    batch: int,
+    rate: float,
+) -> IVGUNet:
     """Train the UNet to turn photo, sentence, mask and motion strength into the video; nothing moves outside the mask.
 
-    Losses: noise, and 0.001 times the motion score's. Arguments as in :func:`train_stage1`.
+    Losses: noise, and 0.001 times the motion score's. Arguments and result as in :func:`train_stage1`.
     """
     unet.eval()
 
     def loss_of(modules: nn.ModuleDict, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         words = random.Random(int(torch.randint(1 << 30, (1,), generator=rng)))
         scenes = torch.randint(len(data), (batch,), generator=rng)
-        clip = data.clips[scenes].float().transpose(1, 2)  # (B, 4, F, h, w)
-        photo = clip[:, :, :1]
+        clip = data.clips[scenes][:, frames].float().transpose(1, 2)  # (B, 4, F, h, w)
+        photo = data.clips[scenes, :1].float().transpose(1, 2)  # (B, 4, 1, h, w)
         mask = _grown_latent_mask(data.unions[scenes].numpy(), words, clip.shape[-2:])
         x0 = losses.freeze_outside(clip, photo, mask)
         motion = losses.latent_motion_score(x0)
@@ -145,7 +151,8 @@ def train_stage2(
         moved = losses.motion_loss(x0_pred, motion)
         return noise + 0.001 * moved, {"noise": noise.item(), "motion": moved.item()}
 
-    return fit(name, nn.ModuleDict({"unet": unet}), loss_of, folder=folder, steps=steps, learning_rate=rate)
+    modules = nn.ModuleDict({"unet": unet})
+    return fit(name, modules, loss_of, folder=folder, steps=steps, learning_rate=rate)["unet"]
 
 
 def _grown_latent_mask(unions: np.ndarray, rng: random.Random, size) -> Tensor:
