@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from ...models.bundle import IVGModel, ModelDefaults
 from ...models.save import save_file
@@ -39,12 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("out/embedded"), help="folder of scenes and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
-    parser.add_argument("--scenes", type=int, default=4000, help="scenes to draw")
-    parser.add_argument("--vae-steps", type=int, default=2000)
+    parser.add_argument("--scenes", type=int, default=3200, help="scenes to draw")
+    parser.add_argument("--vae-steps", type=int, default=2400)
     parser.add_argument("--decoder-steps", type=int, default=0, help="further steps for the decoder alone")
-    parser.add_argument("--stage1-steps", type=int, nargs=2, default=(1200, 700), help="on 3 frames, then on all 8")
-    parser.add_argument("--stage2-steps", type=int, nargs=2, default=(1200, 700), help="the same for stage 2")
-    parser.add_argument("--stages", type=int, nargs="+", default=[1, 2], help="train only these after the common part")
+    parser.add_argument("--stage1-steps", type=int, nargs=2, default=(1200, 400), help="on 3 frames, then on all 8")
+    parser.add_argument("--stage2-steps", type=int, nargs=2, default=(1200, 560), help="the same for stage 2")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
@@ -66,35 +66,55 @@ def build(args: argparse.Namespace) -> IVGModel:
     vae.load_state_dict(load_file(work / "vae.safetensors"))
     vae.eval().requires_grad_(False)
     latents = encode_all(work, shards, args.threads)
-    data = LatentScenes(latents, shards)
-    print(f"{len(data)} scenes in memory")
-
-    torch.manual_seed(1)
-    tokenizer = build_tokenizer(work / "tokenizer")
-    parts = Denoising(tokenizer, build_text_encoder(tokenizer))
-    both = {"data": data, "parts": parts, "batch": args.batch, "folder": work}
-    unets = {}
-    for stage, steps in ((1, args.stage1_steps), (2, args.stage2_steps)):
-        if stage not in args.stages:
-            continue
-        train = partial(train_stage1, vae=vae, **both) if stage == 1 else partial(train_stage2, **both)
-        torch.manual_seed(stage)
-        unet = train(name=f"stage{stage}-where", unet=build_unet(), frames=FEW_FRAMES, steps=steps[0], rate=1.5e-3)
-        unet = copy.deepcopy(unet).requires_grad_(True)
-        unets[stage] = train(name=f"stage{stage}-when", unet=unet, frames=ALL_FRAMES, steps=steps[1], rate=8e-4)
+    jobs = [
+        (stage, work, latents, shards, args.batch, steps)
+        for stage, steps in ((1, args.stage1_steps), (2, args.stage2_steps))
+    ]
+    with ProcessPoolExecutor(2) as pool:
+        states = list(pool.map(_train_stage, jobs))
+    unets = [build_unet(), build_unet()]
+    for unet, state in zip(unets, states, strict=True):
+        unet.load_state_dict(state)
+        unet.eval()
     if args.decoder_steps:
         vae = train_decoder(work, vae, shards[:24], args.decoder_steps)
+    tokenizer, text_encoder = _text(work)
     return IVGModel(
-        unet=unets.get(2),
-        rom_unet=unets.get(1),
+        unet=unets[1],
+        rom_unet=unets[0],
         vae=vae,
-        text_encoder=parts.text_encoder,
+        text_encoder=text_encoder,
         tokenizer=tokenizer,
-        scheduler_config=json.loads(json.dumps(SCHEDULER_CONFIG)),
-        defaults=ModelDefaults(width=WIDTH, height=HEIGHT, num_frames=FRAMES),
+        scheduler_config=SCHEDULER_CONFIG,
+        defaults=ModelDefaults(width=WIDTH, height=HEIGHT, num_frames=FRAMES, num_inference_steps=12, guidance_scale=2),
         name="embedded",
         source="trained from nothing by ivg_core.training.tiny",
+        licence="MIT, as the project it ships with",
     )
+
+
+def _text(work: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
+    tokenizer = build_tokenizer(work / "tokenizer")
+    torch.manual_seed(1)
+    return tokenizer, build_text_encoder(tokenizer)
+
+
+def _train_stage(job: tuple[int, Path, list[Path], list[Path], int, tuple[int, int]]) -> dict[str, Tensor]:
+    """Train one stage on one core: first a few frames, then all."""
+    stage, work, latents, shards, batch, (few, full) = job
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    both = {"data": LatentScenes(latents, shards), "parts": Denoising(*_text(work)), "batch": batch, "folder": work}
+    train = train_stage2
+    if stage == 1:
+        vae = build_vae()
+        vae.load_state_dict(load_file(work / "vae.safetensors"))
+        train = partial(train_stage1, vae=vae)
+    torch.manual_seed(stage)
+    unet = train(name=f"stage{stage}-where", unet=build_unet(), frames=FEW_FRAMES, steps=few, rate=1.5e-3, **both)
+    unet = copy.deepcopy(unet).requires_grad_(True)
+    unet = train(name=f"stage{stage}-when", unet=unet, frames=ALL_FRAMES, steps=full, rate=8e-4, **both)
+    return unet.state_dict()
 
 
 def encode_all(work: Path, shards: list[Path], workers: int) -> list[Path]:
