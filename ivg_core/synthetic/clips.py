@@ -63,7 +63,7 @@ class Clip:
     @property
     def rom_mask(self) -> np.ndarray:
         """The exact Region of Motion: the union over the frames (H, W) bool."""
-        return (self.rom > 127).any(0)
+        return (self.rom > 127).max(axis=0)
 
 
 @dataclass

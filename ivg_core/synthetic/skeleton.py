@@ -119,7 +119,9 @@ def skeleton(pose: Pose, left: bool = False) -> tuple[np.ndarray, list[Bone]]:
         axis = np.cross(along, back)
         along, back = _turn(along, axis, -bend), _turn(back, axis, -bend)
         tip = point + along * BONE_LENGTHS["thumb"][place]
-        bones.append(Bone("thumb", place, point, tip, *JOINT_RADII["thumb"][place : place + 2], back))
+        bones.append(
+            Bone("thumb", place, point, tip, JOINT_RADII["thumb"][place], JOINT_RADII["thumb"][place + 1], back)
+        )
         joints.append(tip)
         point = tip
 
@@ -135,7 +137,9 @@ def skeleton(pose: Pose, left: bool = False) -> tuple[np.ndarray, list[Bone]]:
             along = math.cos(bend) * forward - math.sin(bend) * z
             back = math.cos(bend) * z + math.sin(bend) * forward
             tip = point + along * BONE_LENGTHS[finger][place]
-            bones.append(Bone(finger, place, point, tip, *JOINT_RADII[finger][place : place + 2], back))
+            bones.append(
+                Bone(finger, place, point, tip, JOINT_RADII[finger][place], JOINT_RADII[finger][place + 1], back)
+            )
             joints.append(tip)
             point = tip
 

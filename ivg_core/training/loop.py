@@ -8,11 +8,13 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-Loss = Callable[[nn.ModuleDict, torch.Generator], tuple[Tensor, dict[str, float]]]
+#: The modules reach the loss by name, as whatever class they are.
+Loss = Callable[[Any, torch.Generator], tuple[Tensor, dict[str, float]]]
 
 
 def fit(
@@ -29,7 +31,7 @@ def fit(
     clip: float = 1.0,
     save_every: int = 100,
     log: Callable[[str], None] = print,
-) -> nn.ModuleDict:
+) -> Any:
     """Train ``modules`` and give back the average of their weights.
 
     Every step draws from a generator seeded by its own number, so a run that was stopped goes on as if it had not been.
@@ -47,7 +49,7 @@ def fit(
         log: receives one line now and then.
 
     Returns:
-        The averaged modules, in eval mode.
+        The averaged modules by name (an ``nn.ModuleDict``), in eval mode.
     """
     average = copy.deepcopy(modules).eval().requires_grad_(False)
     trained = [p for p in modules.parameters() if p.requires_grad]

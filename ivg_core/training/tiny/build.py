@@ -32,6 +32,8 @@ from .vae import train_decoder, train_vae
 
 #: Frames that the first part of a stage sees: enough to learn where, at half the cost of learning when.
 FEW_FRAMES = [1, 4, 7]
+#: The frame in which the hand has reached what the sentence names.
+ONE_FRAME = [4]
 ALL_FRAMES = list(range(FRAMES))
 
 
@@ -43,8 +45,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=3200, help="scenes to draw")
     parser.add_argument("--vae-steps", type=int, default=2400)
     parser.add_argument("--decoder-steps", type=int, default=0, help="further steps for the decoder alone")
-    parser.add_argument("--stage1-steps", type=int, nargs=2, default=(1200, 400), help="on 3 frames, then on all 8")
-    parser.add_argument("--stage2-steps", type=int, nargs=2, default=(1200, 560), help="the same for stage 2")
+    parser.add_argument("--stage1-steps", type=int, nargs=3, default=(1200, 1200, 300), help="on 3, on 1, on 8 frames")
+    parser.add_argument("--stage2-steps", type=int, nargs=2, default=(1200, 560), help="on 3, then on 8 frames")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
@@ -99,21 +101,26 @@ def _text(work: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
     return tokenizer, build_text_encoder(tokenizer)
 
 
-def _train_stage(job: tuple[int, Path, list[Path], list[Path], int, tuple[int, int]]) -> dict[str, Tensor]:
-    """Train one stage on one core: first a few frames, then all."""
-    stage, work, latents, shards, batch, (few, full) = job
+def _train_stage(job: tuple[int, Path, list[Path], list[Path], int, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Train one stage on one core: first a few frames, for stage 1 then one frame in much noise, then all."""
+    stage, work, latents, shards, batch, steps = job
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    both = {"data": LatentScenes(latents, shards), "parts": Denoising(*_text(work)), "batch": batch, "folder": work}
+    both = {"data": LatentScenes(latents, shards), "parts": Denoising(*_text(work)), "folder": work}
+    torch.manual_seed(stage)
+    unet = build_unet()
+    phases = [("where", FEW_FRAMES, batch, 1.5e-3, {}), ("when", ALL_FRAMES, batch, 8e-4, {})]
     train = train_stage2
     if stage == 1:
         vae = build_vae()
         vae.load_state_dict(load_file(work / "vae.safetensors"))
         train = partial(train_stage1, vae=vae)
-    torch.manual_seed(stage)
-    unet = train(name=f"stage{stage}-where", unet=build_unet(), frames=FEW_FRAMES, steps=few, rate=1.5e-3, **both)
-    unet = copy.deepcopy(unet).requires_grad_(True)
-    unet = train(name=f"stage{stage}-when", unet=unet, frames=ALL_FRAMES, steps=full, rate=8e-4, **both)
+        phases.insert(1, ("which", ONE_FRAME, 2 * batch, 1.2e-3, {"noisiest": 0.8}))
+        phases[2][-1]["noisiest"] = 0.5
+    for (name, frames, size, rate, options), count in zip(phases, steps, strict=True):
+        unet = copy.deepcopy(unet).requires_grad_(True)
+        name = f"stage{stage}-{name}"
+        unet = train(name=name, unet=unet, frames=frames, batch=size, steps=count, rate=rate, **both, **options)
     return unet.state_dict()
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...synthetic.dataset import load_shard
 from .parts import FRAMES, HEIGHT, LATENT_SCALE, WIDTH, to_pixels
@@ -16,7 +17,7 @@ SENTENCES = 2
 
 
 @torch.no_grad()
-def encode_shard(vae: nn.Module, shard: Path, target: Path) -> None:
+def encode_shard(vae: AutoencoderKL, shard: Path, target: Path) -> None:
     """Encode one shard's clips, and the mask clips of its first two sentences, to scaled latents (fp16)."""
     frames, rom, _ = load_shard(shard)
 

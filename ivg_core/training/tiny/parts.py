@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,21 +67,24 @@ def build_unet() -> IVGUNet:
         motion_mask=True,
         motion_strength=True,
     )
-    unet.set_attn_processor(PlainAttention())
+    processor: Any = PlainAttention()
+    unet.set_attn_processor(processor)
     return unet
 
 
 def build_vae() -> AutoencoderKL:
     """An autoencoder of 1 M parameters with the usual factor 8 and four latent channels."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 64),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=128,
-    )
+    # A dict, because diffusers' own annotations allow one block only.
+    config: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "block_out_channels": (16, 32, 64, 64),
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "norm_num_groups": 8,
+        "sample_size": 128,
+    }
+    return AutoencoderKL(**config)
 
 
 def build_tokenizer(folder: Path) -> CLIPTokenizer:
@@ -113,7 +117,7 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(str(folder))
 
 
-def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+def build_text_encoder(tokenizer: Any) -> CLIPTextModel:
     """A two-layer CLIP text encoder for that tokenizer, with random weights that stay as they are.
 
     Fixed random states tell the scenes' few words apart well enough, and let the stages be trained side by side.
@@ -132,9 +136,8 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    embeddings = dict(encoder.named_modules())
-    words = next(module for name, module in embeddings.items() if name.endswith("token_embedding"))
-    words.weight.data *= 3  # what a word is counts for more than where it stands
+    with torch.no_grad():
+        encoder.get_input_embeddings().weight *= 3  # what a word is counts for more than where it stands
     return encoder.eval().requires_grad_(False)
 
 

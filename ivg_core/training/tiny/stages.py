@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,8 @@ class Denoising:
 
     def __init__(self, tokenizer, text_encoder):
         self.tokenizer, self.text_encoder = tokenizer, text_encoder
-        self.schedule = DDPMScheduler.from_config(SCHEDULER_CONFIG)
+        schedule: Any = DDPMScheduler.from_config(SCHEDULER_CONFIG)
+        self.alphas_cumprod: Tensor = schedule.alphas_cumprod
 
     def text(self, sentences: list[str], rng: random.Random) -> Tensor:
         """Text states (B, 77, D); each sentence is paraphrased, and dropped with probability 0.15."""
@@ -36,16 +38,17 @@ class Denoising:
         with torch.no_grad():
             return self.text_encoder(tokens.input_ids)[0]
 
-    def noisy(self, x0: Tensor, photo: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def noisy(self, x0: Tensor, photo: Tensor, rng: torch.Generator, noisiest: float) -> tuple[Tensor, Tensor, Tensor]:
         """Timesteps (B,), noisy latents and the v target.
 
-        A quarter of the batch starts as the sampler starts: at the noisy end, from the photo's latent in place of x0's.
+        A share ``noisiest`` of the batch starts as the sampler starts: at the noisy end, from the photo's latent in
+        place of x0's. There only the sentence says which thing is meant.
         """
         batch = x0.shape[0]
         t = torch.randint(0, 1000, (batch,), generator=rng)
-        as_sampler = torch.rand(batch, generator=rng) < 0.25
+        as_sampler = torch.rand(batch, generator=rng) < noisiest
         t = torch.where(as_sampler, torch.randint(900, 1000, (batch,), generator=rng), t)
-        a = self.schedule.alphas_cumprod[t].view(-1, 1, 1, 1, 1)
+        a = self.alphas_cumprod[t].view(-1, 1, 1, 1, 1)
         noise = torch.randn(x0.shape, generator=rng)
         base = torch.where(as_sampler.view(-1, 1, 1, 1, 1), photo.expand_as(x0), x0)
         noisy = a.sqrt() * base + (1 - a).sqrt() * noise
@@ -65,6 +68,7 @@ def train_stage1(
     steps: int,
     batch: int,
     rate: float,
+    noisiest: float = 0.25,
 ) -> IVGUNet:
     """Train the UNet to turn photo and sentence into the mask video.
 
@@ -76,6 +80,7 @@ def train_stage1(
         data, parts, unet, vae: what is trained on, and what is trained.
         frames: indices of the frames to train on; a few of them teach where, all of them also when.
         steps, batch, rate: training steps, clips a step, peak learning rate.
+        noisiest: see :meth:`Denoising.noisy`.
 
     Returns:
         The UNet with averaged weights.
@@ -83,13 +88,13 @@ def train_stage1(
     vae.eval().requires_grad_(False)
     unet.eval()  # no dropout: the network is too small for the data to be learnt by heart
 
-    def loss_of(modules: nn.ModuleDict, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(modules: Any, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         words = random.Random(int(torch.randint(1 << 30, (1,), generator=rng)))
         scenes = torch.randint(len(data), (batch,), generator=rng)
         rows = [words.choice([r for r in range(data.masks.shape[1]) if data.texts[i][r]]) for i in scenes.tolist()]
         x0 = data.masks[scenes, rows][:, frames].float().transpose(1, 2)  # (B, 4, F, h, w)
         photo = data.clips[scenes, :1].float().transpose(1, 2)  # (B, 4, 1, h, w)
-        t, noisy, target = parts.noisy(x0, photo, rng)
+        t, noisy, target = parts.noisy(x0, photo, rng, noisiest)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             text = parts.text([data.texts[i][r] for i, r in zip(scenes.tolist(), rows, strict=True)], words)
             v = modules["unet"](noisy, t, text, photo, x0.new_ones(1, 1, 1, *x0.shape[-2:])).float()
@@ -97,7 +102,7 @@ def train_stage1(
         figures = {"noise": loss.item()}
         late = t < 700
         if len(frames) == data.masks.shape[2] and late.any():
-            x0_pred = losses.predict_x0(noisy, v, parts.schedule.alphas_cumprod[t], "v_prediction")
+            x0_pred = losses.predict_x0(noisy, v, parts.alphas_cumprod[t], "v_prediction")
             frame = int(torch.randint(len(frames), (1,), generator=rng))
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 soft = _soft_mask(vae, x0_pred[late, :, frame]).float()
@@ -111,7 +116,7 @@ def train_stage1(
     return fit(name, modules, loss_of, folder=folder, steps=steps, learning_rate=rate)["unet"]
 
 
-def _soft_mask(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+def _soft_mask(vae: Any, latents: Tensor) -> Tensor:
     """Decoded grey value 0..1 (B, H, W)."""
     return (vae.decode(latents / LATENT_SCALE).sample.mean(1) * 0.5 + 0.5).clamp(0, 1)
 
@@ -134,7 +139,7 @@ def train_stage2(
     """
     unet.eval()
 
-    def loss_of(modules: nn.ModuleDict, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(modules: Any, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         words = random.Random(int(torch.randint(1 << 30, (1,), generator=rng)))
         scenes = torch.randint(len(data), (batch,), generator=rng)
         clip = data.clips[scenes][:, frames].float().transpose(1, 2)  # (B, 4, F, h, w)
@@ -142,12 +147,12 @@ def train_stage2(
         mask = _grown_latent_mask(data.unions[scenes].numpy(), words, clip.shape[-2:])
         x0 = losses.freeze_outside(clip, photo, mask)
         motion = losses.latent_motion_score(x0)
-        t, noisy, target = parts.noisy(x0, photo, rng)
+        t, noisy, target = parts.noisy(x0, photo, rng, 0.25)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             text = parts.text([data.texts[i][0] for i in scenes.tolist()], words)
             v = modules["unet"](noisy, t, text, photo, mask, motion).float()
         noise = mse_loss(v, target)
-        x0_pred = losses.predict_x0(noisy, v, parts.schedule.alphas_cumprod[t], "v_prediction")
+        x0_pred = losses.predict_x0(noisy, v, parts.alphas_cumprod[t], "v_prediction")
         moved = losses.motion_loss(x0_pred, motion)
         return noise + 0.001 * moved, {"noise": noise.item(), "motion": moved.item()}
 

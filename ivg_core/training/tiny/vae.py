@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def train_vae(folder: Path, shards: list[Path], steps: int) -> AutoencoderKL:
     """
     clips = [load_shard(path) for path in shards]
 
-    def loss_of(modules: nn.ModuleDict, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(modules: Any, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         pixels, weight = _batch(clips, rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             posterior = modules["vae"].encode(pixels).latent_dist
@@ -48,7 +49,7 @@ def train_vae(folder: Path, shards: list[Path], steps: int) -> AutoencoderKL:
     return vae
 
 
-def train_decoder(folder: Path, vae: AutoencoderKL, shards: list[Path], steps: int) -> AutoencoderKL:
+def train_decoder(folder: Path, vae: Any, shards: list[Path], steps: int) -> AutoencoderKL:
     """Go on with the decoder alone: the latents, and all that is trained on them, stay as they are."""
     clips = [load_shard(path) for path in shards]
     vae.requires_grad_(False)
@@ -56,7 +57,7 @@ def train_decoder(folder: Path, vae: AutoencoderKL, shards: list[Path], steps: i
     vae.post_quant_conv.requires_grad_(True)
     noise = LATENT_NOISE / LATENT_SCALE  # whitened latents have a deviation of 1 / LATENT_SCALE
 
-    def loss_of(modules: nn.ModuleDict, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(modules: Any, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         pixels, weight = _batch(clips, rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             with torch.no_grad():
@@ -101,7 +102,7 @@ def _edges(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _whiten(vae: AutoencoderKL, frames: Tensor) -> None:
+def _whiten(vae: Any, frames: Tensor) -> None:
     """Give the latent channels zero mean and a deviation of 1 / 0.18215, by way of the 1x1 convolutions."""
     z = torch.cat([vae.encode(chunk).latent_dist.mode() for chunk in frames.split(16)])  # (N, 4, h, w)
     mean, gain = z.mean((0, 2, 3)), 1 / (LATENT_SCALE * z.std((0, 2, 3)))
