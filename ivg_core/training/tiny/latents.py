@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,7 +17,7 @@ SENTENCES = 2
 
 
 @torch.no_grad()
-def encode_shard(vae: AutoencoderKL, shard: Path, target: Path) -> None:
+def encode_shard(vae: Any, shard: Path, target: Path) -> None:
     """Encode one shard's clips, and the mask clips of its first two sentences, to scaled latents (fp16)."""
     frames, rom, _ = load_shard(shard)
 

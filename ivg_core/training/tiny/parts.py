@@ -136,8 +136,8 @@ def build_text_encoder(tokenizer: Any) -> CLIPTextModel:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    with torch.no_grad():
-        encoder.get_input_embeddings().weight *= 3  # what a word is counts for more than where it stands
+    words: Any = encoder.get_input_embeddings()
+    words.weight.data *= 3  # what a word is counts for more than where it stands
     return encoder.eval().requires_grad_(False)
 
 
