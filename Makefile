@@ -10,7 +10,7 @@ export PYTHONPATH := $(CURDIR)
 demo: setup
 	$(PY) -m ivg_core demo --out out/demo
 
-test: setup lint types
+test: setup lint
 	$(PY) -m pytest
 
 setup: .venv/ready
