@@ -25,18 +25,11 @@ from ivg_core.models.bundle import IVGModel
 from ivg_core.models.checkpoint import load_model
 from ivg_core.models.save import save_folder
 from ivg_core.models.unet import IVGUNet
+from ivg_core.training.tiny.parts import SCHEDULER_CONFIG
 
 HERE = Path(__file__).parent
-SCHEDULER = {
-    "_class_name": "DDIMScheduler",
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "clip_sample": False,
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-}
+# The published schedule: the embedded model's, less its own two choices.
+SCHEDULER = {k: v for k, v in SCHEDULER_CONFIG.items() if k not in ("timestep_spacing", "prediction_type")}
 
 
 def main() -> None:

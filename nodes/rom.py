@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 
 from ._compat import supported
 from ._edges import Progress, masks_of, photos_of, tint, to_comfy
+from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
 
 FALLBACKS = ["white", "prior", "hands"]
@@ -43,22 +44,7 @@ class PredictRoMMask(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="The same seed gives the same mask.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Denoising steps. 0 takes what the model was made for (25 for the published ones).",
-                ),
-                io.Float.Input(
-                    "guidance",
-                    default=0.0,
-                    min=0.0,
-                    max=50.0,
-                    step=0.1,
-                    tooltip="How strongly the sentence is followed; 1 is without guidance, in half the time. 0 takes "
-                    "what the model was made for (9 for the published ones).",
-                ),
+                *denoising_inputs(),
                 io.Float.Input(
                     "threshold",
                     default=0.5,

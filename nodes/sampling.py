@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ._compat import supported
 from ._edges import Progress, mask_of_each, photos_of, to_comfy
+from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
 
 OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
@@ -59,22 +60,7 @@ class IVGSampler(io.ComfyNode):
                     max=1024,
                     tooltip="Frames of the video. 0 takes what the model was made for (16 for the published ones).",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Denoising steps. 0 takes what the model was made for (25 for the published ones).",
-                ),
-                io.Float.Input(
-                    "guidance",
-                    default=0.0,
-                    min=0.0,
-                    max=50.0,
-                    step=0.1,
-                    tooltip="How strongly the sentence is followed; 1 is without guidance, in half the time. 0 takes "
-                    "what the model was made for (9 for the published ones).",
-                ),
+                *denoising_inputs(),
                 io.Float.Input(
                     "motion_strength",
                     default=5.0,
