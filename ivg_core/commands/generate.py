@@ -1,0 +1,130 @@
+"""`generate` and `predict-mask`: the two stages."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import IVGError
+from .shared import command, given, load, model_options, progress, say, scene_options, stage1_options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.bundle import IVGModel
+
+
+def add(commands) -> None:
+    """Add the commands to the parser."""
+    model, scene, stage1 = model_options(), scene_options(), stage1_options()
+    generate = command(
+        commands, "generate", _generate, "photo + sentence -> video, by way of the mask", model, scene, stage1
+    )
+    generate.add_argument(
+        "--out", type=Path, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
+    )
+    generate.add_argument("--mask", type=Path, help="image, white where things may move; not given: it is predicted")
+    generate.add_argument("--fallback", choices=("white", "prior"), help="mask to use in place of a predicted one")
+    generate.add_argument("--prior-masks", type=Path, help="folder of masks whose mean is the prior")
+    generate.add_argument("--negative", default="", help="what the video should not show")
+    generate.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20")
+    generate.add_argument("--grow", type=int, default=4, help="pixels by which a predicted mask is grown")
+    generate.add_argument("--free-first-frame", action="store_true", help="do not hold frame 1 to the photo")
+    generate.add_argument("--no-composite", action="store_true", help="do not paste the photo back outside the mask")
+    generate.add_argument("--parity", action="store_true", help="follow the released code to the letter")
+    generate.add_argument("--fps", type=float, help="frames a second (default: the model's)")
+    generate.add_argument("--sheet", type=Path, help="also write a contact sheet, a PNG")
+
+    said = "photo + sentence -> mask of where it will move"
+    predict = command(commands, "predict-mask", _predict_mask, said, model, scene, stage1)
+    predict.add_argument("--out", type=Path, required=True, help="PNG to write, white where things will move")
+    predict.add_argument("--frames-out", type=Path, help="folder for the mask of each frame")
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from ..media.contact_sheet import contact_sheet
+    from ..media.images import load_image, save_png
+    from ..media.video import write_video
+    from ..sampling.generate import generate
+
+    photo = load_image(options.image)
+    model = load(options)
+    mask = _mask_for(options, model, photo)
+    defaults = model.defaults
+    video = generate(
+        model,
+        options.image if options.parity else photo,
+        options.prompt,
+        mask=mask,
+        negative_prompt=options.negative,
+        num_frames=given(options.frames, defaults.num_frames),
+        num_inference_steps=given(options.steps, defaults.num_inference_steps),
+        guidance_scale=given(options.guidance, defaults.guidance_scale),
+        motion_strength=options.motion,
+        size=options.size,
+        seed=options.seed,
+        parity=options.parity,
+        keep_first_frame=not (options.free_first_frame or options.parity),
+        composite=not (options.no_composite or options.parity),
+        on_step=progress("video"),
+    )
+    notes = {"prompt": options.prompt, "seed": video.seed}
+    say(write_video(video.frames, options.out, given(options.fps, defaults.fps), notes))
+    if options.sheet:
+        save_png(contact_sheet(video.frames, video.mask, photo, options.prompt), options.sheet)
+        say(options.sheet)
+
+
+def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Tensor:
+    from ..media.images import load_mask
+    from ..rom.fallback import prior_mask, white_mask
+    from ..rom.refine import refine_mask
+
+    size = (photo.shape[1], photo.shape[0])
+    if options.mask:
+        return load_mask(options.mask)
+    if options.fallback == "white":
+        return white_mask(size)
+    if options.fallback == "prior":
+        if not options.prior_masks:
+            raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")
+        pictures = (path for path in options.prior_masks.glob("*") if path.suffix.lower() in (".png", ".jpg", ".webp"))
+        return refine_mask(prior_mask([str(path) for path in sorted(pictures)], size), threshold=options.threshold)
+    mask = _predict(options, model, photo).mask
+    if not mask.any():
+        raise IVGError(
+            "The predicted mask is empty: lower --threshold, try another --seed or --prompt, give a --mask, "
+            "or choose --fallback white."
+        )
+    return refine_mask(mask, grow=options.grow) if options.grow else mask
+
+
+def _predict_mask(options: argparse.Namespace) -> None:
+    from ..media.images import load_image, save_png
+
+    rom = _predict(options, load(options), load_image(options.image))
+    save_png(rom.mask, options.out)
+    say(options.out)
+    print(f"{rom.coverage:.0%} of the photo will move")
+    if options.frames_out:
+        for index, mask in enumerate(rom.frame_masks, 1):
+            save_png(mask, options.frames_out / f"{index:04d}.png")
+        say(options.frames_out)
+
+
+def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor):
+    from ..rom.predict import predict_rom
+
+    return predict_rom(
+        model,
+        photo,
+        options.prompt,
+        seed=options.seed,
+        num_frames=options.frames,
+        num_inference_steps=options.steps,
+        guidance_scale=options.guidance,
+        size=options.size,
+        threshold=options.threshold,
+        on_step=progress("mask"),
+    )

@@ -1,0 +1,83 @@
+"""What several commands share: their options, loading the model, progress, and what they say."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.bundle import IVGModel
+
+
+def model_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("model")
+    group.add_argument("--model", default="embedded", help='checkpoint folder, one-file .safetensors, or "embedded"')
+    group.add_argument("--rom-model", help="another checkpoint whose weights predict the mask")
+    group.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+    group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the weights")
+    return options
+
+
+def scene_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("scene")
+    group.add_argument("--image", type=Path, required=True, help="the photo")
+    group.add_argument("--prompt", required=True, help='what is done, e.g. "julienne the carrot"')
+    group.add_argument("--size", type=size, metavar="WxH", help="of the video, multiples of 8 (default: the photo's)")
+    group.add_argument("--frames", type=int, help="(default: the model's)")
+    group.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
+    group.add_argument("--guidance", type=float, help="how strongly the prompt is followed (default: the model's)")
+    group.add_argument("--seed", type=int, default=0, help="same seed, same frames")
+    return options
+
+
+def stage1_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--threshold", type=float, default=0.5, help="of the predicted mask, 0..1")
+    return options
+
+
+def size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 512x320") from None
+    return width, height
+
+
+def command(commands: Any, name: str, run, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add one command to the parser; `run` is called with the parsed options."""
+    added = commands.add_parser(
+        name, help=text, description=text, parents=parents, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    added.set_defaults(run=run)
+    return added
+
+
+def load(options: argparse.Namespace) -> IVGModel:
+    import torch
+
+    from ..models.checkpoint import load_model
+
+    return load_model(options.model, dtype=getattr(torch, options.dtype), device=options.device, rom=options.rom_model)
+
+
+def progress(what: str):
+    def show(step: int, total: int, x0: Tensor) -> None:
+        end = "\n" if step == total else ""
+        print(f"\r{what}: step {step}/{total}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def given(value, default):
+    return default if value is None else value
+
+
+def say(path: Path) -> None:
+    print(f"wrote {path}")
