@@ -1,5 +1,5 @@
 # make demo   set up, then photo + sentence -> mask + video with the embedded model, in out/demo
-# make test   set up, then lint and every test that this machine can run
+# make test   set up, then lint, types and every test that this machine can run
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 PY     := .venv/bin/python
@@ -10,7 +10,7 @@ export PYTHONPATH := $(CURDIR)
 demo: setup
 	$(PY) -m ivg_core demo --out out/demo
 
-test: setup lint
+test: setup lint types
 	$(PY) -m pytest
 
 setup: .venv/ready
