@@ -32,7 +32,7 @@ format: setup
 	.venv/bin/ruff format .
 
 types: setup
-	.venv/bin/pyright
+	.venv/bin/mypy
 
 core-test: setup
 	$(PY) -m pytest tests/core

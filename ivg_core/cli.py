@@ -10,7 +10,7 @@ from importlib import import_module
 from .errors import IVGError
 
 #: Files of `commands/`, in the order in which `--help` lists them.
-SUBJECTS = ("scenes", "generate", "refine", "info", "bench")
+SUBJECTS = ("scenes", "generate", "refine", "batch", "info", "bench")
 
 EXAMPLES = """\
 examples:

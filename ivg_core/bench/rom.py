@@ -38,7 +38,8 @@ class HeldOut:
 
 def held_out_scenes(count: int, width: int, height: int, num_frames: int) -> list[HeldOut]:
     """The first ``count`` held-out scenes in which two different things can be acted on."""
-    found, seed = [], HELD_OUT_SEED
+    found: list[HeldOut] = []
+    seed = HELD_OUT_SEED
     while len(found) < count:
         scene = Scene(seed, width, height)
         seed += 1

@@ -74,7 +74,7 @@ def make_solver(
 
     Source: DPM-Solver++ (arXiv 2211.01095), DDIM (arXiv 2010.02502); the released code's settings.
     """
-    solvers = {
+    solvers: dict[str, tuple[Any, dict[str, Any]]] = {
         "dpm++2m": (DPMSolverMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
         "ddim": (DDIMScheduler, {}),
     }

@@ -7,6 +7,7 @@ import copy
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -106,11 +107,11 @@ def _train_stage(job: tuple[int, Path, list[Path], list[Path], int, tuple[int, .
     stage, work, latents, shards, batch, steps = job
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    both = {"data": LatentScenes(latents, shards), "parts": Denoising(*_text(work)), "folder": work}
+    both: dict[str, Any] = {"data": LatentScenes(latents, shards), "parts": Denoising(*_text(work)), "folder": work}
     torch.manual_seed(stage)
     unet = build_unet()
-    phases = [("where", FEW_FRAMES, batch, 1.5e-3, {}), ("when", ALL_FRAMES, batch, 8e-4, {})]
-    train = train_stage2
+    phases: list[Any] = [("where", FEW_FRAMES, batch, 1.5e-3, {}), ("when", ALL_FRAMES, batch, 8e-4, {})]
+    train: Any = train_stage2
     if stage == 1:
         vae = build_vae()
         vae.load_state_dict(load_file(work / "vae.safetensors"))
