@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ...synthetic.clips import CUTTING_VERBS
 from ...synthetic.dataset import load_shard
 from .parts import FRAMES, HEIGHT, LATENT_SCALE, WIDTH, to_pixels
 
@@ -38,7 +40,7 @@ def encode_shard(vae: Any, shard: Path, target: Path) -> None:
 
 
 class LatentScenes:
-    """All encoded scenes in memory."""
+    """All encoded scenes in memory, drawn from so that every action comes equally often."""
 
     def __init__(self, latents: list[Path], shards: list[Path]):
         clips, masks, unions, self.texts = [], [], [], []
@@ -52,6 +54,29 @@ class LatentScenes:
         self.clips = torch.cat(clips)  # (N, F, 4, h, w)
         self.masks = torch.cat(masks)  # (N, S, F, 4, h, w)
         self.unions = torch.cat(unions)  # (N, H, W) bool: the exact Region of Motion of the rendered clip
+        self._by_action: dict[str, list[tuple[int, int]]] = {}  # (scene, sentence) pairs; sentence 0 is the clip's
+        for scene, sentences in enumerate(self.texts):
+            for row, sentence in enumerate(sentences[:SENTENCES]):
+                if sentence:
+                    verb = sentence.split()[0]
+                    action = "cut" if verb in CUTTING_VERBS else verb
+                    self._by_action.setdefault(action, []).append((scene, row))
 
-    def __len__(self) -> int:
-        return len(self.texts)
+    def draw(self, count: int, rng: random.Random, clips_only: bool = False) -> tuple[list[int], list[int]]:
+        """Scenes and sentences to train on: stirring is ten times rarer than picking up, and not ten times easier.
+
+        Args:
+            count: of the pairs.
+            rng: decides.
+            clips_only: only sentences that a clip was rendered of.
+
+        Returns:
+            Indices of the scenes, and of one sentence about each.
+        """
+        scenes, rows = [], []
+        while len(scenes) < count:
+            scene, row = rng.choice(self._by_action[rng.choice(sorted(self._by_action))])
+            if row == 0 or not clips_only:
+                scenes.append(scene)
+                rows.append(row)
+        return scenes, rows

@@ -90,13 +90,12 @@ def train_stage1(
 
     def loss_of(modules: Any, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         words = random.Random(int(torch.randint(1 << 30, (1,), generator=rng)))
-        scenes = torch.randint(len(data), (batch,), generator=rng)
-        rows = [words.choice([r for r in range(data.masks.shape[1]) if data.texts[i][r]]) for i in scenes.tolist()]
+        scenes, rows = data.draw(batch, words)
         x0 = data.masks[scenes, rows][:, frames].float().transpose(1, 2)  # (B, 4, F, h, w)
         photo = data.clips[scenes, :1].float().transpose(1, 2)  # (B, 4, 1, h, w)
         t, noisy, target = parts.noisy(x0, photo, rng, noisiest)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            text = parts.text([data.texts[i][r] for i, r in zip(scenes.tolist(), rows, strict=True)], words)
+            text = parts.text([data.texts[i][r] for i, r in zip(scenes, rows, strict=True)], words)
             v = modules["unet"](noisy, t, text, photo, x0.new_ones(1, 1, 1, *x0.shape[-2:])).float()
         loss = mse_loss(v, target)
         figures = {"noise": loss.item()}
@@ -141,7 +140,7 @@ def train_stage2(
 
     def loss_of(modules: Any, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         words = random.Random(int(torch.randint(1 << 30, (1,), generator=rng)))
-        scenes = torch.randint(len(data), (batch,), generator=rng)
+        scenes, _ = data.draw(batch, words, clips_only=True)
         clip = data.clips[scenes][:, frames].float().transpose(1, 2)  # (B, 4, F, h, w)
         photo = data.clips[scenes, :1].float().transpose(1, 2)  # (B, 4, 1, h, w)
         mask = _grown_latent_mask(data.unions[scenes].numpy(), words, clip.shape[-2:])
@@ -149,7 +148,7 @@ def train_stage2(
         motion = losses.latent_motion_score(x0)
         t, noisy, target = parts.noisy(x0, photo, rng, 0.25)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            text = parts.text([data.texts[i][0] for i in scenes.tolist()], words)
+            text = parts.text([data.texts[i][0] for i in scenes], words)
             v = modules["unet"](noisy, t, text, photo, mask, motion).float()
         noise = mse_loss(v, target)
         x0_pred = losses.predict_x0(noisy, v, parts.alphas_cumprod[t], "v_prediction")
