@@ -33,6 +33,7 @@ def find_models() -> dict[str, str]:
     found: dict[str, str] = {}
     for root in folder_paths.get_folder_paths(FOLDER):
         for folder, folders, files in os.walk(root, followlinks=True):
+            folders[:] = [name for name in folders if not name.startswith(".")]  # unfinished downloads
             if folder != root and ("unet" in folders or "model_index.json" in files):
                 # An unfinished download counts too: loading it tells what is missing.
                 paths = [folder]

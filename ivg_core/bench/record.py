@@ -22,9 +22,12 @@ def record(folder: Path, name: str, figures: dict[str, float]) -> Path:
     """
     path = folder / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = "python -m ivg_core " if sys.argv[0].endswith("__main__.py") else f"python {Path(sys.argv[0]).name} "
+    script = Path(sys.argv[0])
+    command = "-m ivg_core" if script.name == "__main__.py" else f"{script.parent.name}/{script.name}"
+    # Other people's folders say nothing: of a path only its last part is kept.
+    words = [Path(word).name if os.sep in word else word for word in sys.argv[1:]]
     entry = {**figures, "machine": machine(), "date": datetime.date.today().isoformat()}
-    entry["command"] = (command + " ".join(sys.argv[1:])).strip()
+    entry["command"] = " ".join(["python", command, *(f'"{word}"' if " " in word else word for word in words)])
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(entry, indent=1) + "\n")
     os.replace(partial, path)

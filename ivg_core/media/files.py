@@ -30,8 +30,10 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except Exception as error:
+        reason = why_not_written(error)
+        if not reason:
+            raise
         raise IVGError(
             f"{target} could not be written ({reason}): choose a folder that exists, may be written to and "
             "has free space."
@@ -39,3 +41,14 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the first error says better what is wrong with the folder
             temporary.unlink(missing_ok=True)
+
+
+def why_not_written(error: Exception) -> str:
+    """What kept a file from being written, in a few words; "" if the error is about something else."""
+    said = str(error)
+    if isinstance(error, OSError):
+        return error.strerror or said
+    if "I/O error" in said:  # SafetensorError
+        return said.partition("I/O error: ")[2]
+    # torch keeps the system's reason to itself
+    return "a file was cut short" if "unexpected pos" in said or "file write failed" in said else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -28,16 +27,3 @@ def motion_outside_ratio(frames: Tensor, mask: Tensor) -> float:
     change = (frames[1:] - frames[:1]).abs().mean(dim=(0, 3))  # (H, W)
     inside = mask > 0.5
     return (change[~inside].mean() / change[inside].mean()).item()
-
-
-def motion_precision(frames: Tensor, mask: Tensor, threshold: float = 5 / 255) -> float:
-    """Share of the pixels that change by more than ``threshold`` that lie inside the mask; NaN if nothing changes.
-
-    Args:
-        frames: (F, H, W, 3) 0..1.
-        mask: (H, W), 1 = may move.
-        threshold: change of the mean over the channels, 0..1.
-    """
-    changed = ((frames[1:] - frames[:1]).mean(-1).abs() > threshold).any(0)  # (H, W)
-    total = changed.sum()
-    return (changed & (mask > 0.5)).sum().item() / total.item() if torch.is_nonzero(total) else float("nan")

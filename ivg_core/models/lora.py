@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file as save_tensors
@@ -18,6 +20,9 @@ from ..errors import IVGError
 from ..media.files import atomic_write
 from .unet import IVGUNet
 from .weights import load_pickle, read_metadata, read_tensors
+
+if TYPE_CHECKING:
+    from .bundle import IVGModel
 
 log = logging.getLogger("ivg")
 
@@ -46,19 +51,44 @@ class LoRA:
     scales: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def stage(self) -> int:
+        """Which network it is for: what the file says, else stage 2."""
+        return int(self.metadata.get("ivg_stage", 2))
+
     def change(self, name: str, weight: Tensor) -> Tensor:
         """What strength 1 adds to the weight of a layer, in float32, in its shape.
 
         Raises:
             IVGError: the LoRA was made for a layer of another size.
         """
+        self._check_layer(name, weight)
         up, down = (half.to(weight.device, torch.float32).flatten(1) for half in self.layers[name])
-        if up.shape[1] != down.shape[0] or up.shape[0] * down.shape[1] != weight.numel():
+        return self.scales.get(name, 1.0) * (up @ down).reshape(weight.shape)
+
+    def check(self, unet: IVGUNet) -> None:
+        """Sees whether it fits a network.
+
+        Raises:
+            IVGError: a layer is of another size.
+        """
+        for name in self.layers:
+            self._check_layer(name, _layer(unet, name).weight)
+
+    def scheduler_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A model's scheduler_config once this LoRA is on it."""
+        if json.loads(self.metadata.get("ivg_zero_terminal_snr", "false")):
+            # it learned to begin at pure noise, so sampling has to
+            return {**config, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+        return dict(config)
+
+    def _check_layer(self, name: str, weight: Tensor) -> None:
+        up, down = (half.flatten(1).shape for half in self.layers[name])
+        if up[1] != down[0] or up[0] * down[1] != weight.numel():
             raise IVGError(
                 f"This LoRA does not fit the model: {name} is {tuple(weight.shape)} in the model, "
-                f"{tuple(up.shape)} x {tuple(down.shape)} in the LoRA; use the model it was trained on."
+                f"{tuple(up)} x {tuple(down)} in the LoRA; use the model it was trained on."
             )
-        return self.scales.get(name, 1.0) * (up @ down).reshape(weight.shape)
 
 
 def lora_sites(unet: IVGUNet, roles: Iterable[str] = ("spatial", "temporal")) -> dict[str, nn.Module]:
@@ -155,6 +185,27 @@ def applied_lora(unet: IVGUNet, lora: LoRA, strength: float = 1.0) -> Iterator[I
         yield unet
     finally:
         unmerge_lora(unet, before)
+
+
+def model_with_lora(model: IVGModel, lora: LoRA, strength: float = 1.0, stage: int | None = None) -> IVGModel:
+    """A model with a LoRA added for good; the one that is given stays as it is.
+
+    Args:
+        model: the checkpoint.
+        lora: what to add.
+        strength: see `merge_lora`.
+        stage: whose network it changes; None: what the file says, else 2. A stage-1 LoRA on a model without stage 1 was
+            trained on the stage-2 network, and makes a stage 1 of it.
+
+    Raises:
+        IVGError: the LoRA is for another network.
+    """
+    stage = stage or lora.stage
+    base = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
+    unet = copy.deepcopy(base)
+    merge_lora(unet, lora, strength)
+    changed: dict[str, Any] = {"rom_unet" if stage == 1 else "unet": unet}
+    return replace(model, scheduler_config=lora.scheduler_config(model.scheduler_config), **changed)
 
 
 def _role(name: str, module: nn.Module) -> str | None:

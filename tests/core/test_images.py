@@ -1,11 +1,15 @@
 """Photos and masks from every kind of source, and back to PNG."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from ivg_core.errors import IVGError
+from ivg_core.media.files import atomic_write
 from ivg_core.media.images import load_image, load_mask, resize_image, resize_mask, save_png, to_image, to_mask, to_pil
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -134,3 +138,18 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_to_pil_rounds():
     assert to_pil(torch.tensor([[0.5, 1.2, -1.0]])).tobytes() == bytes([128, 255, 0])
+
+
+def test_a_full_disk_is_said_whoever_writes(tmp_path):
+    """safetensors has an error of its own for it, which is no OSError."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(IVGError, match="could not be written"), atomic_write(tmp_path / "w.safetensors") as path:
+            save_file({"w": torch.zeros(1000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,11 @@ from safetensors.torch import load_file
 from torch.nn.functional import interpolate
 
 from ivg_core.models.checkpoint import load_model
+from ivg_core.training.config import TrainConfig
+from ivg_core.training.learner import Learner
 from ivg_core.training.losses import freeze_outside, latent_motion_score, motion_loss, noise_loss, predict_x0
+from ivg_core.training.objective import Denoising, Draw
+from ivg_core.training.sample import Batch
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,31 @@ def test_prediction_loss_and_gradients(golden, model, stored, branch, checkpoint
     for name, expected in gradients.items():
         difference = (unet.get_parameter(name).grad - expected).abs().max()
         assert difference <= 1e-4 * expected.abs().max(), name
+
+
+@pytest.mark.parametrize("branch", ["kept", "dropped"])
+def test_the_trainers_own_objective_gives_the_same(golden, model, stored, branch):
+    unet = model.unet
+    unet.zero_grad()
+    unet.disable_gradient_checkpointing()
+    pixels = stored["pixel_uint8"].float() / 127.5 - 1
+    with torch.no_grad():
+        modes = [model.vae.encode(frame[None]).latent_dist.mode() for frame in pixels.flatten(0, 1)]
+        latents = (torch.cat(modes) * 0.18215).unflatten(0, pixels.shape[:2]).transpose(1, 2)
+        text, empty = (model.text_encoder(stored[ids])[0] for ids in ("prompt_ids", "uncond_ids"))
+    rom = stored["mask_uint8"].float() / 255
+    batch = Batch(latents=latents, rom_mask=rom, text=text, empty_text=empty, name=["a", "b"])
+    count = latents.shape[0]
+    dropped = torch.full((count,), branch == "dropped")
+    draw = Draw(stored["kept.timesteps"], stored["kept.noise"], dropped, torch.zeros(count, dtype=torch.bool))
+
+    objective = Denoising(TrainConfig(stage=2), model)
+    loss, figures = objective.loss(Learner(unet, None), batch, draw, torch.Generator())
+    loss.backward()
+
+    assert list(figures) == ["noise", "motion"]
+    torch.testing.assert_close(loss, stored[f"{branch}.loss"][0], rtol=1e-5, atol=0)
+    for key, expected in stored.items():
+        if key.startswith(f"{branch}.grad."):
+            difference = (unet.get_parameter(key.split("grad.")[1]).grad - expected).abs().max()
+            assert difference <= 1e-4 * expected.abs().max(), key

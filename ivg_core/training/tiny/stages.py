@@ -1,169 +1,89 @@
-"""Steps 4 and 5: train stage 1 (the mask video) and stage 2 (the video)."""
+"""Steps 4 and 5: train stage 1 (the mask video) and stage 2 (the video) with the trainer."""
 
 from __future__ import annotations
 
-import random
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import cv2
-import numpy as np
-import torch
-from diffusers import AutoencoderKL, DDPMScheduler
-from torch import Tensor, nn
-from torch.nn.functional import interpolate, mse_loss
+from ...models.bundle import IVGModel
+from ..config import TrainConfig
+from ..trainer import train
+from .clips import DrawnClips, Scenes
+from .parts import FRAMES
 
-from ...models.unet import IVGUNet
-from .. import losses
-from ..loop import fit
-from .latents import LatentScenes
-from .parts import LATENT_SCALE, SCHEDULER_CONFIG
-from .sentences import paraphrase
-
-TEXT_DROPOUT = 0.15
+#: Frames that the first part of a stage sees: enough to learn where, at half the cost of learning when.
+FEW_FRAMES = [1, 4, 7]
+#: The frame in which the hand has reached what the sentence names.
+ONE_FRAME = [4]
+ALL_FRAMES = list(range(FRAMES))
+#: Clips whose hands the last part looks for, once each; all of them would take an hour.
+HAND_CLIPS = 240
 
 
-class Denoising:
-    """Noise in, v-prediction loss out; shared by both stages."""
+def train_stage1(folder: Path, model: IVGModel, scenes: Scenes, steps: tuple[int, int, int], batch: int) -> IVGModel:
+    """Teach a network to turn photo and sentence into the mask video.
 
-    def __init__(self, tokenizer, text_encoder):
-        self.tokenizer, self.text_encoder = tokenizer, text_encoder
-        schedule: Any = DDPMScheduler.from_config(SCHEDULER_CONFIG)
-        self.alphas_cumprod: Tensor = schedule.alphas_cumprod
-
-    def text(self, sentences: list[str], rng: random.Random) -> Tensor:
-        """Text states (B, 77, D); each sentence is paraphrased, and dropped with probability 0.15."""
-        said = ["" if rng.random() < TEXT_DROPOUT else paraphrase(s, rng) for s in sentences]
-        tokens = self.tokenizer(said, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
-        with torch.no_grad():
-            return self.text_encoder(tokens.input_ids)[0]
-
-    def noisy(self, x0: Tensor, photo: Tensor, rng: torch.Generator, noisiest: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Timesteps (B,), noisy latents and the v target.
-
-        A share ``noisiest`` of the batch starts as the sampler starts: at the noisy end, from the photo's latent in
-        place of x0's. There only the sentence says which thing is meant.
-        """
-        batch = x0.shape[0]
-        t = torch.randint(0, 1000, (batch,), generator=rng)
-        as_sampler = torch.rand(batch, generator=rng) < noisiest
-        t = torch.where(as_sampler, torch.randint(900, 1000, (batch,), generator=rng), t)
-        a = self.alphas_cumprod[t].view(-1, 1, 1, 1, 1)
-        noise = torch.randn(x0.shape, generator=rng)
-        base = torch.where(as_sampler.view(-1, 1, 1, 1, 1), photo.expand_as(x0), x0)
-        noisy = a.sqrt() * base + (1 - a).sqrt() * noise
-        implied = (noisy - a.sqrt() * x0) / (1 - a).sqrt()
-        return t, noisy, a.sqrt() * implied - (1 - a).sqrt() * x0
-
-
-def train_stage1(
-    folder: Path,
-    name: str,
-    data: LatentScenes,
-    parts: Denoising,
-    unet: IVGUNet,
-    vae: AutoencoderKL,
-    *,
-    frames: list[int],
-    steps: int,
-    batch: int,
-    rate: float,
-    noisiest: float = 0.25,
-) -> IVGUNet:
-    """Train the UNet to turn photo and sentence into the mask video.
-
-    Losses: noise, and, once it trains on all frames, the paper's 0.1 * L_mIoU (eq. 4) on one decoded frame a clip, at
-    timesteps below 700: early in training, or in much noise, there is no mask to compare.
+    In three parts: where things move; in one frame and in much noise, which of the things the sentence means; when.
 
     Args:
-        folder, name: of the checkpoint.
-        data, parts, unet, vae: what is trained on, and what is trained.
-        frames: indices of the frames to train on; a few of them teach where, all of them also when.
-        steps, batch, rate: training steps, clips a step, peak learning rate.
-        noisiest: see :meth:`Denoising.noisy`.
+        folder: of the checkpoints, where a run that was stopped goes on.
+        model: with a network as `rom_unet`, and the final VAE and text encoder.
+        scenes: to learn from.
+        steps: of each part.
+        batch: clips a step; twice as many where there is one frame.
 
     Returns:
-        The UNet with averaged weights.
+        The model with the trained network.
     """
-    vae.eval().requires_grad_(False)
-    unet.eval()  # no dropout: the network is too small for the data to be learnt by heart
-
-    def loss_of(modules: Any, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        words = random.Random(int(torch.randint(1 << 30, (1,), generator=rng)))
-        scenes, rows = data.draw(batch, words)
-        x0 = data.masks[scenes, rows][:, frames].float().transpose(1, 2)  # (B, 4, F, h, w)
-        photo = data.clips[scenes, :1].float().transpose(1, 2)  # (B, 4, 1, h, w)
-        t, noisy, target = parts.noisy(x0, photo, rng, noisiest)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            text = parts.text([data.texts[i][r] for i, r in zip(scenes, rows, strict=True)], words)
-            v = modules["unet"](noisy, t, text, photo, x0.new_ones(1, 1, 1, *x0.shape[-2:])).float()
-        loss = mse_loss(v, target)
-        figures = {"noise": loss.item()}
-        late = t < 700
-        if len(frames) == data.masks.shape[2] and late.any():
-            x0_pred = losses.predict_x0(noisy, v, parts.alphas_cumprod[t], "v_prediction")
-            frame = int(torch.randint(len(frames), (1,), generator=rng))
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                soft = _soft_mask(vae, x0_pred[late, :, frame]).float()
-                true = _soft_mask(vae, x0[late, :, frame]).float()
-            iou = losses.soft_iou_loss(soft[:, None], (true[:, None] > 0.5).float())
-            loss = loss + 0.1 * iou
-            figures["miou"] = iou.item()
-        return loss, figures
-
-    modules = nn.ModuleDict({"unet": unet})
-    return fit(name, modules, loss_of, folder=folder, steps=steps, learning_rate=rate)["unet"]
+    iou = {"miou": {"weight": 0.1, "frames": 1}}
+    parts: list[dict[str, Any]] = [
+        {"name": "where", "frames": FEW_FRAMES, "learning_rate": 1.5e-3, "from_photo": 0.25},
+        {"name": "which", "frames": ONE_FRAME, "learning_rate": 1.2e-3, "from_photo": 0.8, "batch_size": 2 * batch},
+        {"name": "when", "frames": ALL_FRAMES, "learning_rate": 8e-4, "from_photo": 0.5, "losses": {"noise": 1} | iou},
+    ]
+    for part, count in zip(parts, steps, strict=True):
+        clips = DrawnClips(scenes, model, 1, part.pop("frames"))
+        model = replace(model, rom_unet=_train(folder, 1, model, clips, {"steps": count, "batch_size": batch} | part))
+    return model
 
 
-def _soft_mask(vae: Any, latents: Tensor) -> Tensor:
-    """Decoded grey value 0..1 (B, H, W)."""
-    return (vae.decode(latents / LATENT_SCALE).sample.mean(1) * 0.5 + 0.5).clamp(0, 1)
+def train_stage2(folder: Path, model: IVGModel, scenes: Scenes, steps: tuple[int, int, int], batch: int) -> IVGModel:
+    """Teach a network to turn photo, sentence, mask and motion strength into the video.
 
-
-def train_stage2(
-    folder: Path,
-    name: str,
-    data: LatentScenes,
-    parts: Denoising,
-    unet: IVGUNet,
-    *,
-    frames: list[int],
-    steps: int,
-    batch: int,
-    rate: float,
-) -> IVGUNet:
-    """Train the UNet to turn photo, sentence, mask and motion strength into the video; nothing moves outside the mask.
-
-    Losses: noise, and 0.001 times the motion score's. Arguments and result as in :func:`train_stage1`.
+    In three parts: where things move; when; and, with the hand structure loss, what hands look like. Arguments and
+    result as of :func:`train_stage1`, with `unet` in place of `rom_unet`.
     """
-    unet.eval()
-
-    def loss_of(modules: Any, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        words = random.Random(int(torch.randint(1 << 30, (1,), generator=rng)))
-        scenes, _ = data.draw(batch, words, clips_only=True)
-        clip = data.clips[scenes][:, frames].float().transpose(1, 2)  # (B, 4, F, h, w)
-        photo = data.clips[scenes, :1].float().transpose(1, 2)  # (B, 4, 1, h, w)
-        mask = _grown_latent_mask(data.unions[scenes].numpy(), words, clip.shape[-2:])
-        x0 = losses.freeze_outside(clip, photo, mask)
-        motion = losses.latent_motion_score(x0)
-        t, noisy, target = parts.noisy(x0, photo, rng, 0.25)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            text = parts.text([data.texts[i][0] for i in scenes], words)
-            v = modules["unet"](noisy, t, text, photo, mask, motion).float()
-        noise = mse_loss(v, target)
-        x0_pred = losses.predict_x0(noisy, v, parts.alphas_cumprod[t], "v_prediction")
-        moved = losses.motion_loss(x0_pred, motion)
-        return noise + 0.001 * moved, {"noise": noise.item(), "motion": moved.item()}
-
-    modules = nn.ModuleDict({"unet": unet})
-    return fit(name, modules, loss_of, folder=folder, steps=steps, learning_rate=rate)["unet"]
+    parts: list[dict[str, Any]] = [
+        {"name": "where", "frames": FEW_FRAMES, "learning_rate": 1.5e-3},
+        {"name": "when", "frames": ALL_FRAMES, "learning_rate": 8e-4},
+        {
+            "name": "hands",
+            "frames": ALL_FRAMES,
+            "only": HAND_CLIPS,
+            "learning_rate": 2e-4,
+            "batch_size": batch // 2,
+            "losses": {"noise": 1, "motion": 0.001, "hands": {"weight": 1, "frames": 2}},
+        },
+    ]
+    for part, count in zip(parts, steps, strict=True):
+        clips = DrawnClips(scenes, model, 2, part.pop("frames"), part.pop("only", None))
+        settings = {"steps": count, "batch_size": batch, "from_photo": 0.25} | part
+        model = replace(model, unet=_train(folder, 2, model, clips, settings))
+    return model
 
 
-def _grown_latent_mask(unions: np.ndarray, rng: random.Random, size) -> Tensor:
-    """Latent masks (B, 1, 1, h, w) of 0 and 1: the exact ones grown by 3 to 12 pixels; predicted masks are uneven."""
-    grown = []
-    for union in unions:
-        k = 2 * rng.randint(3, 12) + 1
-        grown.append(cv2.dilate(union.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k, k))))
-    mask = torch.from_numpy(np.stack(grown)).float()[:, None]
-    return (interpolate(mask, size=size, mode="bilinear", align_corners=False) >= 0.5).float()[:, :, None]
+def _train(folder: Path, stage: Literal[1, 2], model: IVGModel, clips: DrawnClips, settings: dict[str, Any]):
+    config = TrainConfig(
+        **{"losses": {"noise": 1} if stage == 1 else {"noise": 1, "motion": 0.001}} | settings,
+        stage=stage,
+        method="full",
+        out=str(folder / f"stage{stage}-{settings['name']}"),
+        schedule="cosine",
+        warmup=100,
+        betas=(0.9, 0.99),
+        ema=0.995,
+        precision="bf16",
+        device="cpu",
+    )
+    return train(config, model, clips, resume="auto").unet

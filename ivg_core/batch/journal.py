@@ -1,0 +1,164 @@
+"""What a batch has done so far: one line of JSON an event, only ever appended, in a file that survives kill -9."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import IVGError
+from .table import Item
+
+log = logging.getLogger("ivg")
+
+STARTED, DONE, FAILED = "started", "done", "failed"
+FORMATS = (".mp4", ".webm", ".gif")
+
+
+@dataclass
+class State:
+    """What the journals say of one item, by its name."""
+
+    status: str = ""
+    attempts: int = 0  # how often it was begun
+    last: dict[str, Any] = field(default_factory=dict)  # the newest line of it
+
+
+class Journal:
+    """The journal of one process, `results.jsonl` in the batch's folder (`results-1.jsonl` for process 1 of several).
+
+    A line goes to the disk before the next thing is begun. What a crash tore off the last line is forgotten, since the
+    result itself is the proof (see `result_of`). While it is open no second process can write to it.
+
+    Args:
+        folder: of the batch.
+        process: number of this process.
+
+    Raises:
+        IVGError: the folder cannot be written to, or another run is at work there.
+    """
+
+    def __init__(self, folder: str | Path, process: int = 0):
+        self.path = Path(folder).expanduser() / (f"results-{process}.jsonl" if process else "results.jsonl")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "ab+")  # noqa: SIM115
+        except OSError as error:
+            raise IVGError(f"{self.path} cannot be written ({error.strerror}): choose another folder.") from error
+        try:
+            _lock(self._file)
+        except OSError as error:
+            self._file.close()
+            raise IVGError(
+                f"Another run is at work in {self.path.parent}: wait until it has ended, or choose another folder."
+            ) from error
+        self._cut_torn_line()
+
+    def write(self, item: Item, status: str, **facts: Any) -> None:
+        """Append one event of an item.
+
+        Raises:
+            IVGError: the disk is full or gone.
+        """
+        line = {"name": item.name, "status": status, "image": str(item.image), "prompt": item.prompt}
+        line |= {"seed": item.seed, "mask": str(item.mask) if item.mask else None}
+        line |= {**facts, "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise IVGError(f"{self.path} cannot be written ({error.strerror}): free some space, then go on.") from error
+
+    def close(self) -> None:
+        """Let other processes write to it."""
+        with contextlib.suppress(OSError):  # a full disk was reported when the line was written
+            self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _cut_torn_line(self) -> None:
+        self._file.seek(0)
+        content = self._file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            self._file.truncate(whole)
+
+
+def read_journal(folder: str | Path) -> dict[str, State]:
+    """What all the processes' journals in a folder say, by item name; lines that are not whole are left aside."""
+    states: dict[str, State] = {}
+    for path in sorted(Path(folder).expanduser().glob("results*.jsonl")):
+        for line in path.read_bytes().split(b"\n"):
+            try:
+                event = json.loads(line)
+                name, status = event["name"], event["status"]
+            except (ValueError, KeyError, TypeError):
+                continue  # torn by a crash
+            state = states.setdefault(name, State())
+            state.attempts += status == STARTED
+            if state.status != DONE or status == DONE:
+                state.status, state.last = status, event
+    return states
+
+
+def has_journal(folder: str | Path) -> bool:
+    """Whether a batch was ever begun in this folder."""
+    return any(Path(folder).expanduser().glob("results*.jsonl"))
+
+
+def result_of(item: Item, folder: str | Path) -> Path | None:
+    """The video that an item became, None if it is still to be made.
+
+    A result is written whole or not at all, under a name that holds the item's key: so where the file is, the work is
+    done, even if the process died before it could write its journal; and where it was taken away, it is made again.
+    """
+    paths = (Path(folder).expanduser() / f"{item.name}{suffix}" for suffix in FORMATS)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def pending(items: Iterable[Item], folder: str | Path) -> list[Item]:
+    """The items that are still to be made, those that were never tried first.
+
+    So an item that brings the process down comes last the next time, and cannot stand in the way of the others.
+    """
+    states = read_journal(folder)
+    left = [item for item in items if not result_of(item, folder)]
+    return sorted(left, key=lambda item: states[item.name].attempts if item.name in states else 0)
+
+
+def adopt(journal: Journal, items: Iterable[Item]) -> None:
+    """Note results that are there and that no journal calls done: the process died between the two."""
+    folder, states = journal.path.parent, read_journal(journal.path.parent)
+    for item in items:
+        noted = item.name in states and states[item.name].status == DONE
+        if not noted and (result := result_of(item, folder)):
+            journal.write(item, DONE, file=result.name, recovered=True)
+
+
+def _lock(file) -> None:
+    """Keep the file to this process until it is closed or the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        file.seek(0x7FFFFFFF)  # beyond what is written, so that others can still read
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]
+    else:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            log.warning("This file system knows no locks (%s): do not start the same batch twice at once.", error)

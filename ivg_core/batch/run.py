@@ -1,0 +1,267 @@
+"""The loop of a batch: item by item, each result on the disk before the next is begun."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import Tensor
+
+from ..errors import IVGError
+from ..media.files import atomic_write
+from ..media.images import load_image, load_mask, save_png
+from ..media.metadata import write_with_workflow
+from ..media.video import write_video
+from .journal import DONE, FAILED, FORMATS, STARTED, Journal, adopt, pending
+from .page import save_thumbnail, write_page
+from .table import Item
+
+if TYPE_CHECKING:
+    from ..models.bundle import IVGModel
+    from ..sampling.generate import OnStep
+
+log = logging.getLogger("ivg")
+
+PAGE_EVERY = 10  # items; so that one can look before the end
+OnItem = Callable[[int, int, Item], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What holds for every item of a batch. None takes what the model was made for."""
+
+    model: str = "embedded"
+    rom_model: str | None = None
+    num_frames: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    size: tuple[int, int] | None = None  # (width, height)
+    negative_prompt: str = ""
+    motion_strength: float = 5.0
+    threshold: float = 0.5  # of predicted masks
+    grow: int = 4  # pixels by which a predicted mask is grown
+    fallback: Literal["white"] | None = None  # in place of a predicted mask
+    fps: float | None = None
+    format: str = ".mp4"
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What one run of a batch did; counts of items."""
+
+    done: int
+    failed: int
+    skipped: int  # were done before
+
+
+def run_batch(
+    model: IVGModel,
+    items: Sequence[Item],
+    folder: str | Path,
+    settings: Settings,
+    *,
+    process: int = 0,
+    processes: int = 1,
+    on_item: OnItem | None = None,
+    on_step: OnStep | None = None,
+) -> Summary:
+    """Make every item that is not made yet.
+
+    An item that fails is noted with its reason, and the batch goes on. Running it again skips what is done and tries
+    again what failed, whatever ended the run before. At the end `index.html` and `sheet.png` show all results.
+
+    Args:
+        model: with stage-1 weights if masks are to be predicted.
+        items: see `read_table`.
+        folder: gets for each item `<name>.mp4` and `<name>_mask.png`, and `results.jsonl`.
+        settings: must be the same every time; `batch.json` keeps them.
+        process, processes: this one of several that share the folder; it makes every processes-th item.
+        on_item: called as `on_item(number, count, item)` before each item that is made, from 1.
+        on_step: see `generate`; an exception that is no error of an item ends the run and leaves all that was made.
+
+    Returns:
+        What was done.
+
+    Raises:
+        IVGError: the folder cannot be used, another run is at work in it, it was begun with other settings, or masks
+            are to be predicted and the model has no stage-1 weights.
+    """
+    if settings.format not in FORMATS:
+        raise IVGError(f'A batch cannot write "{settings.format}": choose {", ".join(FORMATS)}.')
+    folder, mine = Path(folder).expanduser(), list(items[process::processes])
+    done = failed = 0
+    with Journal(folder, process) as journal:
+        _keep_settings(folder, settings)
+        sweep(folder, mine)
+        adopt(journal, mine)
+        left = pending(mine, folder)
+        if not settings.fallback and not all(item.mask for item in left):
+            model.for_stage(1)  # says now, and not at every item of the night, if it cannot predict masks
+        for number, item in enumerate(left, 1):
+            if on_item:
+                on_item(number, len(left), item)
+            journal.write(item, STARTED)
+            began = time.monotonic()
+            try:
+                files = _make(model, item, folder, settings, on_step)
+            except (IVGError, RuntimeError, OSError, MemoryError) as error:  # one bad photo must not end the night
+                failed += 1
+                reason = str(error) if isinstance(error, IVGError) else f"{type(error).__name__}: {error}"
+                log.warning("%s failed: %s", item.name, reason)
+                journal.write(item, FAILED, error=reason)
+            else:
+                done += 1
+                journal.write(item, DONE, **files, seconds=round(time.monotonic() - began, 2))
+            if number % PAGE_EVERY == 0:
+                write_page(folder)
+    write_page(folder)
+    return Summary(done, failed, len(mine) - len(left))
+
+
+def save_result(
+    folder: Path,
+    item: Item,
+    frames: Tensor,
+    mask: Tensor,
+    fps: float,
+    suffix: str,
+    about: Mapping[str, Any],
+    graph: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Write what an item became; the video comes last, because where it is the item is done.
+
+    Args:
+        folder: of the batch.
+        item: that was made.
+        frames: (F, H, W, 3) 0..1.
+        mask: (H', W') 0..1, that the video was made with.
+        fps: frames a second.
+        suffix: of the video, one of FORMATS.
+        about: how it was made, kept in the video.
+        graph: ComfyUI's prompt and workflow, if it was made there; see `write_with_workflow`.
+
+    Returns:
+        The names of the files in the folder, for the journal: `file`, `mask_file`, `thumbnail`.
+
+    Raises:
+        IVGError: the folder cannot be written to.
+    """
+    names = {
+        "file": f"{item.name}{suffix}",
+        "mask_file": f"{item.name}_mask.png",
+        "thumbnail": f"thumbnails/{item.name}.webp",
+    }
+    save_png(mask, folder / names["mask_file"])
+    save_thumbnail(frames, fps, folder / names["thumbnail"])
+    if graph:
+        write_with_workflow(frames, folder / names["file"], fps, {**graph, "ivg": about})
+    else:
+        write_video(frames, folder / names["file"], fps, about)
+    return names
+
+
+def processes(device: str = "cpu") -> tuple[int, int, str]:
+    """This process among those that `accelerate launch` (or torchrun, or you) started for one batch.
+
+    The processes never speak to each other, so that machines may come late, leave early or die: only the variables that
+    a launcher sets are read.
+
+    Args:
+        device: as the user chose it; "cuda" becomes this process's own GPU.
+
+    Returns:
+        The number of this process, the number of all, and the device.
+
+    Raises:
+        IVGError: the variables RANK and WORLD_SIZE are no such numbers.
+    """
+    rank, world, local = (os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    try:
+        process, count = int(rank or 0), int(world or 1)
+        gpu = int(local or 0)
+    except ValueError:
+        process = count = gpu = -1
+    if not 0 <= process < count:
+        raise IVGError(
+            f"This process is number {rank} of {world}, say RANK and WORLD_SIZE: number them from 0 to WORLD_SIZE - 1."
+        )
+    return process, count, f"cuda:{gpu}" if device == "cuda" and count > 1 else device
+
+
+def _make(model: IVGModel, item: Item, folder: Path, settings: Settings, on_step: OnStep | None) -> dict[str, str]:
+    from ..sampling.generate import generate
+
+    defaults, photo = model.defaults, load_image(item.image)
+    video = generate(
+        model,
+        photo,
+        item.prompt,
+        mask=_mask_for(model, item, photo, settings, on_step),
+        negative_prompt=settings.negative_prompt,
+        num_frames=settings.num_frames or defaults.num_frames,
+        num_inference_steps=settings.num_inference_steps or defaults.num_inference_steps,
+        guidance_scale=defaults.guidance_scale if settings.guidance_scale is None else settings.guidance_scale,
+        motion_strength=settings.motion_strength,
+        size=settings.size,
+        seed=item.seed,
+        keep_first_frame=True,
+        composite=True,
+        on_step=on_step,
+    )
+    about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
+    return save_result(folder, item, video.frames, video.mask, settings.fps or defaults.fps, settings.format, about)
+
+
+def _mask_for(model: IVGModel, item: Item, photo: Tensor, settings: Settings, on_step: OnStep | None) -> Tensor | None:
+    from ..rom.predict import predict_rom
+    from ..rom.refine import refine_mask
+
+    if item.mask:
+        return load_mask(item.mask)
+    if settings.fallback == "white":
+        return None
+    rom = predict_rom(
+        model,
+        photo,
+        item.prompt,
+        seed=item.seed,
+        num_frames=settings.num_frames,
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        size=settings.size,
+        threshold=settings.threshold,
+        on_step=on_step,
+    )
+    if not rom.mask.any():
+        raise IVGError("The predicted mask is empty: try another seed or prompt, a lower threshold, or give a mask.")
+    return refine_mask(rom.mask, grow=settings.grow) if settings.grow else rom.mask
+
+
+def sweep(folder: Path, items: Sequence[Item]) -> None:
+    """Remove the half-written files that a killed process left behind."""
+    beginnings = tuple(f"{item.name}{end}" for item in items for end in (".", "_mask."))
+    for path in folder.rglob(".*"):
+        if path.name.lstrip(".").startswith(beginnings):
+            path.unlink(missing_ok=True)
+
+
+def _keep_settings(folder: Path, settings: Settings) -> None:
+    path, now = folder / "batch.json", json.loads(json.dumps(dataclasses.asdict(settings)))
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")
+        return
+    changed = [f"{name}: {before.get(name)} → {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        raise IVGError(
+            f"{folder} was begun with other settings ({', '.join(changed)}): choose another folder, so that its "
+            "results are all made alike."
+        )

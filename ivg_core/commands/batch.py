@@ -1,0 +1,96 @@
+"""`batch`: many videos from a table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import IVGError
+from .shared import command, load, model_options, say, size
+
+TEXT = """\
+Make many videos: every photo of a table with every one of its prompts and seeds. Each result is written when it is
+ready. Run the same command again at any time, even after a crash: what is done is skipped, what failed is tried again.
+
+A table is a folder of photos (carrot.txt holds the prompts of carrot.png, one a line), a .csv with the columns image,
+prompt and, if wanted, seed and mask, a .json list of the same, or the released prompt.json.
+
+Over several processes or machines that share the folder:  accelerate launch -m ivg_core batch ...
+"""
+
+
+def add(commands) -> None:
+    """Add the command to the parser."""
+    batch = command(
+        commands, "batch", _batch, "many videos from a table; goes on where it was stopped", model_options()
+    )
+    batch.description, batch.formatter_class = TEXT, argparse.RawDescriptionHelpFormatter
+    table = batch.add_argument_group("what is made (the second spellings are those of the released code)")
+    table.add_argument("--table", "--prompt_file", type=Path, help="folder of photos, .csv, .json or prompt.json")
+    table.add_argument("--image-folder", "--image_folder", type=Path, help="what relative photo paths begin at")
+    table.add_argument("--mask-folder", "--mask_folder", type=Path, help="masks, each named as its photo")
+    table.add_argument("--prompt", action="append", help="for photos without one of their own; may be given repeatedly")
+    table.add_argument("--seeds", default="0", help='for rows without their own, such as "7" or "0-3" (default: 0)')
+    batch.add_argument("--out", "--output_folder", type=Path, required=True, help="folder for the results")
+    batch.add_argument("--resume", action="store_true", help="only go on with a batch that was begun in this folder")
+    batch.add_argument("--format", choices=("mp4", "webm", "gif"), default="mp4", help="of the videos (default: mp4)")
+    how = batch.add_argument_group("how (by default as the model was made for)")
+    how.add_argument("--size", type=size, metavar="WxH", help="of the videos, multiples of 8")
+    how.add_argument("--frames", type=int, help="of each video")
+    how.add_argument("--steps", type=int, help="denoising steps")
+    how.add_argument("--guidance", type=float, help="how strongly the prompt is followed")
+    how.add_argument("--fps", type=float, help="frames a second")
+    how.add_argument("--negative", default="", help="what the videos should not show")
+    how.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20 (default: 5)")
+    how.add_argument("--threshold", type=float, default=0.5, help="of predicted masks, 0..1 (default: 0.5)")
+    how.add_argument("--grow", type=int, default=4, help="pixels by which predicted masks are grown (default: 4)")
+    how.add_argument("--fallback", choices=("white",), help="mask to use in place of a predicted one")
+
+
+def _batch(options: argparse.Namespace) -> None:
+    from ..batch.journal import has_journal
+    from ..batch.run import Settings, processes, run_batch
+    from ..batch.table import read_seeds, read_table
+
+    table = options.table or options.image_folder
+    if table is None:
+        raise IVGError("There is nothing to make videos of: give --table, or --image_folder and --prompt_file.")
+    if options.resume and not has_journal(options.out):
+        raise IVGError(f"No batch was begun in {options.out}: check the folder, or leave out --resume to begin one.")
+    items = read_table(
+        table,
+        image_folder=options.image_folder,
+        mask_folder=options.mask_folder,
+        prompts=options.prompt or (),
+        seeds=read_seeds(options.seeds),
+    )
+    process, count, options.device = processes(options.device)
+    settings = Settings(
+        model=options.model,
+        rom_model=options.rom_model,
+        num_frames=options.frames,
+        num_inference_steps=options.steps,
+        guidance_scale=options.guidance,
+        size=options.size,
+        negative_prompt=options.negative,
+        motion_strength=options.motion,
+        threshold=options.threshold,
+        grow=options.grow,
+        fallback=options.fallback,
+        fps=options.fps,
+        format=f".{options.format}",
+    )
+    who = f"process {process}: " if count > 1 else ""
+
+    def show(number: int, total: int, item) -> None:
+        print(f"{who}{number}/{total} {item.name}", file=sys.stderr, flush=True)
+
+    done = run_batch(load(options), items, options.out, settings, process=process, processes=count, on_item=show)
+    print(f"{who}{done.done} made, {done.skipped} were there already, {done.failed} failed")
+    say(options.out / "index.html")
+    if done.failed:
+        raise IVGError(
+            f"{done.failed} of {len(items)} failed, {options.out / 'index.html'} says why: mend them and run the same "
+            "command again; what is done is kept."
+        )

@@ -1,0 +1,50 @@
+"""`merge-lora` and `convert-lora`: files made by a training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .shared import command, load, model_options, say
+
+
+def add(commands) -> None:
+    """Add the commands to the parser."""
+    merge = command(commands, "merge-lora", _merge, "write a checkpoint with a LoRA added to it", model_options())
+    merge.add_argument("lora", type=Path, help="LoRA file, of any format that the loader reads")
+    merge.add_argument("--strength", type=float, default=1.0, help="0 adds nothing, 1 what was trained")
+    merge.add_argument("--stage", type=int, choices=(1, 2), help="whose network it is for (default: as the file says)")
+    merge.add_argument(
+        "--out", type=Path, required=True, help="a folder in the published layout, or one .safetensors file"
+    )
+    convert = command(
+        commands,
+        "convert-lora",
+        _convert,
+        "write a released .pt list, a stable_lora or a peft file as safetensors with named layers",
+        model_options(),
+    )
+    convert.add_argument("lora", type=Path, help="file to read; lists carry no names, so --model must be its own model")
+    convert.add_argument("--out", type=Path, required=True, help=".safetensors to write")
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from ..models.lora import model_with_lora, read_lora
+    from ..models.save import save_file, save_folder
+
+    model = load(options)
+    lora = read_lora(options.lora, model.unet or model.for_stage(1))
+    merged = model_with_lora(model, lora, options.strength, options.stage)
+    if options.out.suffix == ".safetensors":
+        say(save_file(merged, options.out, dtype=model.dtype))
+    else:
+        say(save_folder(merged, options.out))
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from ..models.lora import read_lora, save_lora
+
+    model = load(options)
+    lora = read_lora(options.lora, model.unet or model.for_stage(1))
+    say(save_lora(lora, options.out, {"ivg_converted_from": options.lora.name}))
+    print(f"{len(lora.layers)} layers")

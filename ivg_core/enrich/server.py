@@ -1,0 +1,161 @@
+"""A language model behind an OpenAI-compatible server on the user's own machine: Ollama, LM Studio, llama.cpp."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import ipaddress
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from torch import Tensor
+
+from ..errors import IVGError
+from ..media.images import to_pil
+from .answer import INSTRUCTION, question, sentence_in
+
+LONGEST_SIDE = 768  # pixels of the photo that is sent
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A server on this machine must not pass the photo on to another one."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        return None
+
+
+class Server:
+    """Asks a server's `/chat/completions`.
+
+    Args:
+        url: such as http://localhost:11434/v1 (Ollama), http://localhost:1234/v1 (LM Studio) or
+            http://localhost:8080/v1 (llama.cpp). It must be this machine or one in its own network.
+        model: name of the model there; "" lets the server choose.
+        timeout: seconds for the whole answer.
+        on_wait: called several times a second while waiting; an exception from it gives up.
+
+    Raises:
+        IVGError: the address is no such one.
+    """
+
+    def __init__(self, url: str, model: str = "", timeout: float = 60.0, on_wait: Callable[[], None] | None = None):
+        self.url, self.model, self.timeout, self.on_wait = url.rstrip("/"), model, timeout, on_wait
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise IVGError(f'"{url}" is no address of a server: write it like http://localhost:11434/v1.')
+        if not timeout > 0:
+            raise IVGError(f"The time-out is {timeout} seconds: give more than 0.")
+
+    @property
+    def name(self) -> str:
+        """Differs between models, for the cache."""
+        return f"{self.url} {self.model}"
+
+    def __call__(self, action: str, image: Tensor | None) -> str:
+        """Ask for the sentence.
+
+        Args:
+            action: a few words.
+            image: the photo, (H, W, 3) 0..1; None asks without one, for models that cannot see.
+
+        Raises:
+            IVGError: nobody answers in time, or the answer is an error or holds no sentence.
+        """
+        content: list = [{"type": "text", "text": question(action)}]
+        if image is not None:
+            content.append({"type": "image_url", "image_url": {"url": _data_url(image)}})
+        messages = [
+            {"role": "system", "content": INSTRUCTION},
+            {"role": "user", "content": content if image is not None else question(action)},
+        ]
+        asked = {"messages": messages, "temperature": 0, "max_tokens": 1024, "stream": False}
+        if self.model:
+            asked["model"] = self.model
+        answer = self._within_time(lambda: self._post(json.dumps(asked).encode()))
+        try:
+            text = json.loads(answer)["choices"][0]["message"]["content"]
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise IVGError(
+                f"{self.url} answers something else than a chat ({_start_of(answer)}): is it the address of an "
+                "OpenAI-compatible server, ending in /v1?"
+            ) from error
+        return sentence_in(str(text or ""), self.model or self.url)
+
+    def _post(self, body: bytes) -> bytes:
+        _check_own(self.url)
+        request = urllib.request.Request(f"{self.url}/chat/completions", body, {"Content-Type": "application/json"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+        try:
+            with opener.open(request, timeout=self.timeout) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            raise IVGError(
+                f"{self.url} answers HTTP {error.code} ({_start_of(error.read(2000))}): look whether the model"
+                f"{f' {self.model!r}' if self.model else ''} is loaded there."
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise IVGError(
+                f"Nobody answers at {self.url} ({reason}): start the server, or mend the address."
+            ) from error
+
+    def _within_time(self, work: Callable[[], bytes]) -> bytes:
+        """Run work beside us, so that neither a silent nor a dripping server can hold us longer than was said."""
+        result: list[bytes] = []
+        errors: list[Exception] = []
+
+        def run() -> None:
+            try:
+                result.append(work())
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + self.timeout
+        while thread.is_alive() and time.monotonic() < deadline:
+            thread.join(min(0.1, self.timeout))
+            if self.on_wait:
+                self.on_wait()
+        if errors and isinstance(errors[0], IVGError) and "timed out" not in str(errors[0]):
+            raise errors[0]
+        if not result:
+            raise IVGError(
+                f"{self.url} gave no answer within {self.timeout:g} seconds: give it more time (the first answer is "
+                "slow while a model is being loaded), or take a smaller model."
+            ) from (errors[0] if errors else None)
+        return result[0]
+
+
+def _check_own(url: str) -> None:
+    """Photos go nowhere but to the user's own machine or network."""
+    parts = urlsplit(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise IVGError(f"There is no machine {parts.hostname!r} ({error}): mend the address {url}.") from error
+    for *_, place in found:
+        address = ipaddress.ip_address(str(place[0]).partition("%")[0])
+        if not (address.is_loopback or address.is_private or address.is_link_local):
+            raise IVGError(
+                f"{url} is not on your machine or in your own network ({address}): the photo is not sent there."
+            )
+
+
+def _data_url(image: Tensor) -> str:
+    picture = to_pil(image)
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _start_of(answer: bytes) -> str:
+    return " ".join(answer.decode(errors="replace").split())[:120] or "nothing"

@@ -1,0 +1,238 @@
+"""Fetching published checkpoints, and only when asked: resumable, verified, and whole or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import logging
+import os
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import IVGError
+from ..media.files import atomic_write
+from .sources import Part, Source, list_parts
+from .unpack import checkpoint_in, unpack
+
+log = logging.getLogger("ivg")
+
+CHUNK = 1 << 20
+TIMEOUT = 30.0  # seconds without a byte
+ATTEMPTS = 5  # in a row that brought nothing
+RECORD = "download.json"
+BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
+
+OnBytes = Callable[[int, int], None]
+
+
+def download(source: Source, models: str | Path, *, on_bytes: OnBytes | None = None, wait: float = 2.0) -> Path:
+    """Fetch a checkpoint into a folder of models.
+
+    What has come lies in `<models>/.download/<name>` until it is whole and verified; a run that was broken off goes on
+    from there.
+
+    Args:
+        source: what to fetch, see `SOURCES`.
+        models: folder that gets the folder `<name>`.
+        on_bytes: called as `on_bytes(so_far, total)`, total 0 if the server does not say it; an exception from it stops
+            the download and keeps what has come.
+        wait: seconds before a broken connection is tried again.
+
+    Returns:
+        The checkpoint's folder, with `download.json` in it: where from, how verified, when.
+
+    Raises:
+        IVGError: the server cannot be reached or sends something else, the disk is full, or a checksum is wrong.
+    """
+    models = Path(models).expanduser()
+    target, staging = models / source.name, models / ".download" / source.name
+    if target.exists():
+        log.warning("%s is there already: nothing is fetched. Remove it to fetch it again.", target)
+        return target
+    with _explained(models):
+        staging.mkdir(parents=True, exist_ok=True)
+        parts = list_parts(source, TIMEOUT)
+        _check_space(parts, staging)
+        total, before = sum(part.size for part in parts), 0
+        found: dict[str, str] = {}
+        for part in parts:
+            path = staging / "files" / part.path
+
+            def show(so_far: int, before: int = before) -> None:
+                if on_bytes:
+                    on_bytes(before + so_far, total)
+
+            found[part.path] = _fetch_verified(part, path, show, wait)
+            before += path.stat().st_size
+        checkpoint = checkpoint_in(staging / "files") if source.repo else _unpacked(staging, parts[0])
+        _write_record(checkpoint / RECORD, source, parts, found)
+        os.replace(checkpoint, target)
+        shutil.rmtree(staging)
+        with contextlib.suppress(OSError):  # other downloads may wait there
+            staging.parent.rmdir()
+    return target
+
+
+def _unpacked(staging: Path, part: Part) -> Path:
+    archive = staging / "files" / part.path
+    try:
+        return checkpoint_in(unpack(archive, staging / "unpacked"))
+    except IVGError:
+        archive.unlink()  # else the next run would find the same bad archive
+        raise
+
+
+def _fetch_verified(part: Part, path: Path, on_bytes: Callable[[int], None], wait: float) -> str:
+    """Fetch one file, unless it lies there whole; its SHA-256."""
+    if not path.is_file():
+        partial = path.with_name(path.name + ".part")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        fetch(part, partial, on_bytes, wait)
+        found = sha256_of(partial)
+        if part.sha256 and found != part.sha256:
+            partial.unlink()
+            raise IVGError(
+                f"{part.url} came with the checksum {found} in place of {part.sha256}: it was damaged or exchanged on "
+                "the way and has been removed; download it again."
+            )
+        os.replace(partial, path)
+    else:
+        found = sha256_of(path)
+    on_bytes(path.stat().st_size)
+    return found
+
+
+def fetch(part: Part, partial: Path, on_bytes: Callable[[int], None], wait: float) -> None:
+    """Fetch one file, going on where `partial` ends, through as many broken connections as there are.
+
+    Args:
+        part: what to fetch.
+        partial: the file that grows; a note beside it says which version on the server it belongs to.
+        on_bytes: called with the bytes so far.
+        wait: seconds before the next attempt.
+
+    Raises:
+        IVGError: the server refuses, or nothing came in five attempts in a row.
+    """
+    idle = 0
+    while True:
+        size = partial.stat().st_size if partial.exists() else 0
+        if part.size and size == part.size:
+            return
+        try:
+            if _fetch_some(part, partial, on_bytes):
+                return
+            reason = "the connection broke"
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code not in (408, 429):
+                raise IVGError(
+                    f"{part.url} cannot be had (HTTP {error.code} {error.reason}): {part.by_hand}."
+                ) from error
+            reason = f"HTTP {error.code}"
+        except BROKEN as error:
+            reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+        now = partial.stat().st_size if partial.exists() else 0
+        idle = 0 if now > size else idle + 1
+        if idle == ATTEMPTS:
+            raise IVGError(
+                f"{part.url} stopped sending ({reason}) at {now:,} bytes: look at your connection and start the "
+                "download again; it goes on from there."
+            )
+        log.warning("The download broke off at %s bytes (%s): trying again.", f"{now:,}", reason)
+        time.sleep(wait)
+
+
+def _fetch_some(part: Part, partial: Path, on_bytes: Callable[[int], None]) -> bool:
+    """One connection; whether the file is whole now."""
+    note = partial.with_name(partial.name + ".json")
+    size, version = partial.stat().st_size if partial.exists() else 0, _version_in(note)
+    request = urllib.request.Request(part.url, headers={"User-Agent": "comfy-ivg", "Accept-Encoding": "identity"})
+    if size and version:
+        request.add_header("Range", f"bytes={size}-")
+        request.add_header("If-Range", version)  # a file that has changed since comes whole
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise
+        partial.unlink()  # it is longer than the file on the server: begin anew
+        return False
+    with answer:
+        if "text/html" in answer.headers.get("Content-Type", ""):
+            raise IVGError(f"{part.url} sends a web page in place of the file: {part.by_hand}.")
+        goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {size}-")
+        size = size if goes_on else 0
+        length = answer.headers.get("Content-Length")
+        whole = part.size or (size + int(length) if length else 0)
+        if length and part.size and size + int(length) != part.size:
+            raise IVGError(f"{part.url} is {size + int(length):,} bytes and should be {part.size:,}: {part.by_hand}.")
+        note.write_text(json.dumps({"version": answer.headers.get("ETag") or answer.headers.get("Last-Modified")}))
+        with open(partial, "r+b" if goes_on else "wb") as file:
+            file.seek(size)
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                size += len(chunk)
+                on_bytes(size)
+    if whole and size < whole:
+        return False
+    note.unlink()
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _version_in(note: Path) -> str | None:
+    try:
+        version = json.loads(note.read_text())["version"]
+    except (OSError, ValueError, KeyError):
+        return None
+    # a weak tag says "much the same", which is not enough to join two halves
+    return version if version and not version.startswith("W/") else None
+
+
+def _check_space(parts: list[Part], staging: Path) -> None:
+    """Refuse before the first byte what cannot fit: an archive needs its size twice, packed and unpacked."""
+    have = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
+    need = sum(part.size for part in parts) * (2 if len(parts) == 1 else 1) - have
+    free = shutil.disk_usage(staging).free
+    if need > free:
+        raise IVGError(
+            f"{staging.parent.parent} has {free / 1e9:.1f} GB free and {need / 1e9:.1f} GB are needed: free some "
+            "space, or choose another folder of models."
+        )
+
+
+def _write_record(path: Path, source: Source, parts: list[Part], found: dict[str, str]) -> None:
+    files = {
+        part.path: {"url": part.url, "sha256": found[part.path], "published_sha256": part.sha256 or None}
+        for part in parts
+    }
+    record = {"name": source.name, "page": source.page, "licence": source.licence, "files": files}
+    record["date"] = time.strftime("%Y-%m-%d")
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _explained(models: Path):
+    try:
+        yield
+    except OSError as error:
+        raise IVGError(
+            f"{models} cannot be written ({error.strerror or error}): free some space or choose another folder, then "
+            "download again; it goes on from where it stopped."
+        ) from error

@@ -1,0 +1,219 @@
+"""The settings of a training: read from yaml, checked key by key, with every mistake named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ..errors import IVGError
+from .settings import from_mapping, nearest
+
+PRESETS = Path(__file__).parent / "presets"
+
+#: Trained by the released code's yaml: a module whose name contains one of these trains as a whole.
+RELEASED_TRAINABLE = ("attn1", ".attentions", "attn2", "conv_in", "temp_conv", "motion")
+
+
+@dataclass
+class LoRASettings:
+    """The LoRA of one role.
+
+    Args:
+        rank: of the change; clipped to the layer's own size.
+        alpha: the change counts alpha / rank; None: as much as the rank, a factor of 1.
+        dropout: share of the layer's input that the LoRA does not see, 0..1.
+        learning_rate: None takes the training's.
+    """
+
+    rank: int = 16
+    alpha: float | None = None
+    dropout: float = 0.0
+    learning_rate: float | None = None
+
+
+@dataclass
+class ValidationSettings:
+    """What is measured beside the training.
+
+    Args:
+        every: optimiser steps between measurements, 0 = never; the last step is always measured.
+        draws: noise and timesteps per held-out clip; the same at every measurement.
+        samples: held-out clips that are also sampled and written as videos.
+        sample_steps: denoising steps of a sample.
+    """
+
+    every: int = 0
+    draws: int = 8
+    samples: int = 0
+    sample_steps: int = 12
+
+
+@dataclass
+class TrainConfig:
+    """One training. Every preset is a yaml of these keys.
+
+    Args:
+        stage: 1 learns the mask video, 2 the video.
+        method: "lora" learns small additions to a frozen network, "full" changes the network itself.
+        model: "embedded", a checkpoint folder or a one-file model.
+        out: folder of the run: checkpoints, samples, log, result.
+        name: of the result, `<out>/<name>.safetensors` (LoRA) or the folder `<out>/<name>` (full).
+        data: handed to the data side as it is.
+        steps: optimiser steps in all, those of an earlier run included.
+        batch_size: clips at once on one process.
+        accumulation: batches whose gradients are averaged before a step.
+        learning_rate: peak.
+        schedule: "constant" or "cosine" (to a tenth), after the warm-up.
+        warmup: steps over which the rate rises from 0.
+        optimizer: "adamw" or "adamw8bit" (needs the package bitsandbytes and a GPU).
+        betas, weight_decay: AdamW's.
+        clip: largest norm of the gradient, 0 = no limit.
+        device: "auto" (what accelerate finds) or "cpu".
+        precision: "fp32", "bf16" or "fp16": what the network computes in. Trained weights are always kept in float32.
+        checkpointing: recompute activations in the backward pass: less memory, a third more time, same result.
+        network_dropout: the network's own dropout (0.1 in temporal convolutions) is active.
+        ema: decay of the averaged weights, which are then the result; 0 = no average.
+        seed: of everything that is drawn.
+        lora: role ("spatial", "temporal", "text", "conv") -> its settings; roles that are not named stay as they are.
+        trainable: for method "full": parts of module names, or ["released"]; empty trains everything.
+        losses: name -> weight, or -> a mapping with `weight` and the loss's own options.
+        text_dropout: share of clips whose text is left out, so that guidance works.
+        freeze_outside: stage 2: hold the target still outside the mask, which gives the mask its meaning.
+        from_photo: share of clips that begin as sampling begins: much noise on the photo in place of the clip.
+        noise_offset: strength of a noise that is one number a frame and channel; 0 = none.
+        min_snr: gamma of min-SNR weighting of the noise loss (5 is usual); None = none.
+        zero_terminal_snr: the last timestep becomes pure noise. Needs a model that predicts v; sampling then follows.
+        prediction: for method "full": learn this prediction type in place of the model's.
+        save_every: steps between checkpoints, 0 = only at the end or when stopped.
+        keep_last: checkpoints kept, at least 1.
+        validation: see `ValidationSettings`.
+        tensorboard: also log to `<out>/log`; needs the package tensorboard.
+    """
+
+    stage: Literal[1, 2] = 2
+    method: Literal["lora", "full"] = "lora"
+    model: str = "embedded"
+    out: str = "out/train"
+    name: str = "ivg-lora"
+    data: dict[str, Any] = field(default_factory=dict)
+    steps: int = 500
+    batch_size: int = 1
+    accumulation: int = 1
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = 20
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    device: Literal["auto", "cpu"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    checkpointing: bool = False
+    network_dropout: bool = False
+    ema: float = 0.0
+    seed: int = 0
+    lora: dict[str, LoRASettings] = field(
+        default_factory=lambda: {"spatial": LoRASettings(), "temporal": LoRASettings()}
+    )
+    trainable: list[str] = field(default_factory=list)
+    losses: dict[str, Any] = field(default_factory=dict)
+    text_dropout: float = 0.15
+    freeze_outside: bool = True
+    from_photo: float = 0.0
+    noise_offset: float = 0.0
+    min_snr: float | None = None
+    zero_terminal_snr: bool = False
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    save_every: int = 100
+    keep_last: int = 2
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.losses:  # the paper's, and the released code's motion score
+            self.losses = {"noise": 1.0, "miou": 0.1} if self.stage == 1 else {"noise": 1.0, "motion": 0.001}
+        _check(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in a yaml."""
+        return asdict(self)
+
+
+def read_config(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, assignments: Sequence[tuple[str, str]] = ()
+) -> TrainConfig:
+    """Reads the settings of a training.
+
+    Args:
+        path: a yaml file, or the name of a preset.
+        overrides: keys that replace the file's.
+        assignments: the same from a command line: `("lora.spatial.rank", "8")`, the values read as yaml.
+
+    Raises:
+        IVGError: no such file, no yaml, an unknown key (with the nearest that exists), a value of the wrong kind, or
+            settings that exclude each other.
+    """
+    file = PRESETS / f"{path}.yaml" if str(path) in presets() else Path(path).expanduser()
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise IVGError(
+            f"{file} could not be read ({error.strerror}): give a yaml file, or a preset: {', '.join(presets())}."
+        ) from error
+    except yaml.YAMLError as error:
+        raise IVGError(f"{file} is no yaml ({' '.join(str(error).split())}): mend that line.") from error
+    if not isinstance(values, Mapping):
+        raise IVGError(f"{file} holds no settings: write lines such as `steps: 500`.")
+    values = {**values, **(overrides or {})}
+    for key, text in assignments:
+        _assign(values, key, text)
+    return from_mapping(TrainConfig, values, str(file))
+
+
+def _assign(values: dict[str, Any], key: str, text: str) -> None:
+    *path, last = key.split(".")
+    for name in path:
+        inner = values.get(name)
+        if inner is not None and not isinstance(inner, Mapping):
+            inner = {"weight": inner} if path[0] == "losses" else {}
+        values[name] = values = dict(inner or {})
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise IVGError(f"{key}={text} is no value: {' '.join(str(error).split())}.") from error
+
+
+def presets() -> list[str]:
+    """Names of the presets that ship with the library."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _check(config: TrainConfig) -> None:
+    from ..models.lora import ROLES
+    from .loss_terms import make_losses
+
+    at_least = {"steps": 1, "batch_size": 1, "accumulation": 1, "keep_last": 1, "warmup": 0, "save_every": 0}
+    for key, least in at_least.items():
+        if getattr(config, key) < least:
+            raise IVGError(f"{key} is {getattr(config, key)}: it must be at least {least}.")
+    for key in ("text_dropout", "from_photo", "ema"):
+        if not 0 <= getattr(config, key) <= 1:
+            raise IVGError(f"{key} is {getattr(config, key)}: it must lie in 0..1.")
+    if not config.learning_rate > 0:
+        raise IVGError(f"learning_rate is {config.learning_rate}: it must be above 0; 1e-4 is usual for a LoRA.")
+    for role, settings in config.lora.items():
+        if role not in ROLES:
+            raise IVGError(f"lora: there is no role {role!r}{nearest(role, ROLES)}")
+        if settings.rank < 1 or not 0 <= settings.dropout < 1:
+            raise IVGError(f"lora.{role} has rank {settings.rank} and dropout {settings.dropout}: give 1.. and 0..1.")
+    if config.method == "lora" and not config.lora:
+        raise IVGError("A LoRA needs at least one role under lora: spatial, temporal, text or conv.")
+    if config.method == "lora" and config.trainable:
+        raise IVGError("trainable belongs to method full; a LoRA chooses its layers by role under lora: remove one.")
+    if config.method == "lora" and config.prediction:
+        raise IVGError("A LoRA cannot change what the model predicts: remove prediction, or use method full.")
+    make_losses(config)

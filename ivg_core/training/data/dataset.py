@@ -1,0 +1,271 @@
+"""The data set: every clip encoded once, kept on disk, read from there in each epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import IVGError
+from ...models.text import encode_text
+from ...sampling.condition import encode_image
+from ..learner import fingerprint
+from ..sample import Sample, bucketed_batches
+from .cache import Cache
+from .masks import MaskMaker
+from .prepare import About, Prepared, check_motion, prepare
+from .report import Report
+from .settings import DataSettings
+from .sources import Clip, Found, Rejected, find_clips
+from .transform import bucket_sizes
+
+if TYPE_CHECKING:
+    from ...models.bundle import IVGModel
+
+log = logging.getLogger("ivg")
+
+#: Called before each clip as `on_clip(done, total, name)`.
+OnClip = Callable[[int, int, str], None]
+#: Settings that the kept tensors follow from; filters are applied anew each time.
+SHAPING = ("frames", "frame_sampling", "fps", "camera", "max_camera_motion")
+
+
+@dataclass
+class Data:
+    """What a source gave."""
+
+    train: CachedClips
+    heldout: CachedClips | None
+    report: Report
+
+
+class CachedClips:
+    """A `ClipDataset` of encoded clips.
+
+    Args:
+        files: of each clip: its tensors, its text.
+        abouts: of each clip.
+        empty_text: text state of "" (77, D).
+    """
+
+    def __init__(self, files: Sequence[tuple[Path, Path]], abouts: Sequence[About], empty_text: Tensor):
+        self.files, self.abouts, self.empty_text = list(files), list(abouts), empty_text
+        # Clips of a batch must have the same things.
+        self.frame_masks = all(about.frame_masks for about in self.abouts)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        about = self.abouts[index]
+        tensors, text = (_kept(path, about.name) for path in self.files[index])
+        sample: Any = {key: tensors[key] for key in ("latents", "mask_latents", "frames") if key in tensors}
+        masks = ("rom_mask", "frame_masks") if self.frame_masks else ("rom_mask",)
+        sample |= {key: tensors[key].float() / 255 for key in masks}
+        sample |= {"text": text["text"], "empty_text": self.empty_text, "caption": about.caption, "name": about.name}
+        return sample
+
+    def batches(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+        return bucketed_batches([(len(a.indices), *a.size) for a in self.abouts], batch_size, seed, epoch)
+
+
+def load_data(
+    settings: DataSettings,
+    model: IVGModel,
+    stage: int,
+    cache: Path,
+    *,
+    pixels: bool = False,
+    clips: Sequence[Clip] | None = None,
+    on_clip: OnClip | None = None,
+) -> Data:
+    """Makes a data set: finds the clips, checks them, encodes those that are not in the cache yet.
+
+    A clip that cannot be used is left out and named in the report; no other takes its place.
+
+    Args:
+        settings: see `DataSettings`.
+        model: encodes frames, masks and captions, where it is; its stage 1 makes masks if the settings say so.
+        stage: 1 also gets the latents of the mask video.
+        cache: folder for what is kept, unless the settings name one.
+        pixels: also keep the frames themselves, for losses that compare pixels.
+        clips: these, in place of those of `settings.source`.
+        on_clip: progress; an exception from it stops the work, and what was encoded stays in the cache.
+
+    Raises:
+        IVGError: the source is not there, no clip of it can be used, or the disk is full.
+    """
+    found = find_clips(settings) if clips is None else Found(list(clips))
+    encoder = _Encoder(settings, model, stage, Cache(Path(settings.cache or cache).expanduser()), pixels)
+    report, files = Report([], list(found.rejected)), {}
+    for number, clip in enumerate(found.clips):
+        if on_clip:
+            on_clip(number, len(found.clips), clip.name)
+        try:
+            files[clip.name], about = encoder.clip(clip)
+            report.clips.append(about)
+        except ClipError as error:
+            report.rejected.append(Rejected(clip.name, str(error)))
+    for rejected in report.rejected:
+        log.warning("Not trained on: %s: %s.", rejected.name, rejected.why.rstrip("."))
+    if not report.clips:
+        raise IVGError(_nothing_left(report.rejected, settings.source))
+    report.heldout = choose_heldout([about.name for about in report.clips], settings.heldout)
+    empty = encoder.text_of("")
+
+    def part(heldout: bool) -> CachedClips:
+        abouts = [about for about in report.clips if (about.name in report.heldout) == heldout]
+        return CachedClips([files[about.name] for about in abouts], abouts, empty)
+
+    if stage == 2 and len({about.frame_masks for about in report.clips}) == 2:
+        log.warning("Some clips have a mask of each frame and others only one: frame masks are left out for all.")
+    return Data(part(False), part(True) if report.heldout else None, report)
+
+
+def _nothing_left(rejected: list[Rejected], source: str) -> str:
+    if not rejected:
+        return f"data: there are no clips in {source}: put videos there, each with its caption in a .txt file."
+    first = f"{rejected[0].name}: {rejected[0].why.rstrip('.')}"
+    return f"data: none of the {len(rejected)} clips of {source} can be used; the first is {first}."
+
+
+def survey(
+    settings: DataSettings,
+    model: IVGModel,
+    stage: int,
+    *,
+    on_clip: OnClip | None = None,
+    on_prepared: Callable[[Prepared], None] | None = None,
+) -> Report:
+    """Looks at every clip as `load_data` does, but encodes and keeps nothing.
+
+    Args:
+        settings, model, stage, on_clip: see `load_data`.
+        on_prepared: shown each clip that can be used.
+    """
+    found = find_clips(settings)
+    make_masks, sizes = MaskMaker(settings, stage, model), training_sizes(settings, model)
+    report = Report([], list(found.rejected))
+    for number, clip in enumerate(found.clips):
+        if on_clip:
+            on_clip(number, len(found.clips), clip.name)
+        try:
+            prepared = prepare(clip, settings, sizes, make_masks)
+        except IVGError as error:
+            report.rejected.append(Rejected(clip.name, str(error)))
+            continue
+        report.clips.append(prepared.about)
+        if on_prepared:
+            on_prepared(prepared)
+    report.heldout = choose_heldout([about.name for about in report.clips], settings.heldout)
+    return report
+
+
+def choose_heldout(names: Sequence[str], count: int) -> set[str]:
+    """The names of `count` clips to measure with; which they are follows from the names alone.
+
+    Several captions of one clip stay together, so more than `count` may be held out.
+
+    Raises:
+        IVGError: nothing would be left to train on.
+    """
+    clips = sorted({_clip_of(name) for name in names}, key=lambda name: hashlib.sha256(name.encode()).digest())
+    if count and count >= len(clips):
+        raise IVGError(
+            f"data: heldout is {count} of {len(clips)} clips, so none is left: hold out fewer, or give more."
+        )
+    return {name for name in names if _clip_of(name) in clips[:count]}
+
+
+def training_sizes(settings: DataSettings, model: IVGModel) -> list[tuple[int, int]]:
+    """The sizes (width, height) that training clips may have."""
+    width, height = settings.width or model.defaults.width, settings.height or model.defaults.height
+    return bucket_sizes(width, height, settings.bucket_step) if settings.buckets else [(width, height)]
+
+
+class ClipError(Exception):
+    """One clip cannot be used; the message says why."""
+
+
+class _Encoder:
+    """Turns clips into the tensors of samples, through the cache."""
+
+    def __init__(self, settings: DataSettings, model: IVGModel, stage: int, cache: Cache, pixels: bool):
+        self.settings, self.model, self.stage, self.cache, self.pixels = settings, model, stage, cache, pixels
+        self.make_masks = MaskMaker(settings, stage, model)
+        self.sizes = training_sizes(settings, model)
+        self.scale = model.vae.config["scaling_factor"]
+        values = asdict(settings)
+        self.shaped_by = {key: values[key] for key in SHAPING} | {
+            "sizes": self.sizes,
+            "stage": stage,
+            "pixels": pixels,
+            "vae": fingerprint(model.vae),
+            "scale": self.scale,
+        }
+        self.text_encoder = fingerprint(model.text_encoder)
+        self.texts: dict[str, Path] = {}
+
+    def clip(self, clip: Clip) -> tuple[tuple[Path, Path], About]:
+        """Where the clip's tensors and its text lie, and what is to be said of it."""
+        try:
+            shaped_by = {"clip": clip.media.identity(), "mask": self.make_masks.shaped_by(clip), **self.shaped_by}
+            path = self.cache.path("clip", shaped_by)
+            known = self.cache.about(path)
+            if known is None:
+                prepared = prepare(clip, self.settings, self.sizes, self.make_masks)
+            else:
+                about = About(**{**known, "name": clip.name, "caption": clip.caption})
+                check_motion(about.motion, self.settings)
+        except (IVGError, OSError) as error:
+            raise ClipError(str(error)) from error
+        if known is None:  # outside of the try: a full disk stops the work
+            about = prepared.about
+            self.cache.write(path, self.encode(prepared), about.to_dict())
+        return (path, self.text_path(clip.caption)), about
+
+    @torch.no_grad()
+    def encode(self, prepared: Prepared) -> dict[str, Tensor]:
+        masks = prepared.masks
+        tensors = {"latents": self.latents(prepared.frames), "rom_mask": torch.from_numpy(masks.rom)}
+        if masks.frames is not None:
+            tensors["frame_masks"] = torch.from_numpy(masks.frames)
+            if self.stage == 1:
+                tensors["mask_latents"] = self.latents(np.repeat(masks.frames[..., None], 3, axis=-1))
+        if self.pixels:
+            tensors["frames"] = torch.from_numpy(prepared.frames)
+        return tensors
+
+    def latents(self, frames: np.ndarray) -> Tensor:
+        """Scaled latents (4, F, h, w) of frames (F, H, W, 3) uint8."""
+        pixels = torch.from_numpy(frames).float() / 255
+        return encode_image(self.model.vae, pixels, self.scale)[:, :, 0].transpose(0, 1)
+
+    def text_path(self, caption: str) -> Path:
+        if caption not in self.texts:
+            path = self.cache.path("text", {"text": caption, "encoder": self.text_encoder})
+            if self.cache.about(path) is None:
+                self.cache.write(path, {"text": encode_text(self.model, [caption])[0].float()}, {})
+            self.texts[caption] = path
+        return self.texts[caption]
+
+    def text_of(self, caption: str) -> Tensor:
+        return _kept(self.text_path(caption), "the empty caption")["text"]
+
+
+def _kept(path: Path, name: str) -> dict[str, Tensor]:
+    kept = Cache.read(path)
+    if kept is None:
+        raise IVGError(f"{path}, which holds {name} encoded, is gone or damaged: remove it if it is there, and go on.")
+    return kept[0]
+
+
+def _clip_of(name: str) -> str:
+    return name.partition(" #")[0]

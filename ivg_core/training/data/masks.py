@@ -1,0 +1,182 @@
+"""What moves in a clip: read from files, found by its hands, or imagined by stage 1; cut as the clip is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import IVGError
+from ...media.images import load_mask
+from ...sampling.condition import check_mask, latent_mask
+from ..learner import fingerprint
+from .media import file_identity, pictures_in
+from .motion import enlarge, stabilise
+from .settings import DataSettings
+from .sources import MADE_MASKS, Clip
+from .transform import Cut
+
+if TYPE_CHECKING:
+    from ...models.bundle import IVGModel
+
+#: Hands are looked for in frames whose longer side has about this many pixels; a small training size hides them.
+HAND_SEARCH_SIDE = 640
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What moves, as bytes 0..255."""
+
+    rom: np.ndarray  # (H, W)
+    frames: np.ndarray | None  # (F, H, W); None where only their union is known
+    note: str = ""  # what the user should know
+
+
+@dataclass(frozen=True)
+class View:
+    """How a clip is looked at: which frames, which part of them, held still or not."""
+
+    indices: Sequence[int]
+    count: int  # frames of the whole clip
+    shape: tuple[int, int]  # (width, height) of the clip
+    cut: Cut
+    frames: np.ndarray  # (F, H, W, 3) uint8, cut and held still
+    homographies: np.ndarray | None  # (F, 3, 3), where the clip was held still
+
+
+class MaskMaker:
+    """Masks for clips, in the way the settings say.
+
+    Args:
+        settings: see `DataSettings`.
+        stage: 1 needs a mask of each frame, 2 only their union.
+        model: its stage 1 imagines masks where `masks` is "stage1".
+    """
+
+    def __init__(self, settings: DataSettings, stage: int, model: IVGModel):
+        self.settings, self.stage, self.model = settings, stage, model
+
+    @cached_property
+    def tracker(self) -> Any:
+        from ...hands.tracker import HandTracker
+
+        return HandTracker(device=str(self.model.device))
+
+    def shaped_by(self, clip: Clip) -> list[str]:
+        """Everything but the frames that the masks of a clip follow from."""
+        if isinstance(clip.mask, Tensor):
+            return [hashlib.sha256(_bytes(clip.mask).tobytes()).hexdigest(), str(tuple(clip.mask.shape))]
+        if clip.mask is not None:
+            return [file_identity(path) for path in (pictures_in(clip.mask) if clip.mask.is_dir() else [clip.mask])]
+        if self.settings.masks == "stage1":
+            return ["stage1", clip.caption, *self._stage1_weights]
+        return [self.settings.masks]
+
+    @cached_property
+    def _stage1_weights(self) -> list[str]:
+        return [fingerprint(part) for part in (self.model.for_stage(1), self.model.text_encoder)]
+
+    def __call__(self, clip: Clip, view: View) -> Masks:
+        """The masks of a clip.
+
+        Raises:
+            IVGError: there are none, or they do not fit.
+        """
+        masks = self._given(clip.mask, view) if clip.mask is not None else self._made(clip, view)
+        cell = self.model.vae_scale_factor
+        cells = (view.cut.size[0] // cell, view.cut.size[1] // cell)
+        rom = check_mask(torch.from_numpy(masks.rom).float() / 255)
+        latent_mask(rom, cells, binarize=True)  # says so if nothing of it is left
+        if self.stage == 1 and masks.frames is None:
+            raise IVGError("stage 1 needs a mask of each frame, and it has one for all: give a folder of them")
+        return masks
+
+    def _made(self, clip: Clip, view: View) -> Masks:
+        if self.settings.masks not in MADE_MASKS:
+            raise IVGError("it comes without a mask, and none is to be made: give one, or let masks be hands")
+        if self.stage == 1 and self.settings.masks in ("white", "stage1"):
+            raise IVGError(
+                f"stage 1 learns to make masks, so masks cannot be {self.settings.masks!r}: take hands, or give masks"
+            )
+        if self.settings.masks == "white":
+            return _white(view, "")
+        if self.settings.masks == "stage1":
+            return self._imagined(clip, view)
+        return self._hands(clip, view)
+
+    def _hands(self, clip: Clip, view: View) -> Masks:
+        from ...rom.annotate import annotate_clip
+
+        times = max(1, round(HAND_SEARCH_SIDE / max(view.cut.size)))
+        cut = view.cut.enlarged(times)
+        large = np.stack([cut(frame) for frame in clip.media.read(view.indices)])
+        if view.homographies is not None:
+            large = stabilise(large, enlarge(view.homographies, times))
+        found = annotate_clip(torch.from_numpy(large).float() / 255, self.tracker, arms=self.settings.masks == "arms")
+        if not found.mask.any():
+            if self.stage == 1:
+                raise IVGError("no hand was found in it, and masks are made from hands: give masks of your own")
+            return _white(view, "no hand was found in it, so all of it may move; give a mask to say what does")
+        small = [cv2.resize(_bytes(mask), view.cut.size, interpolation=cv2.INTER_AREA) for mask in found.frame_masks]
+        return _of_frames(np.stack(small))
+
+    def _imagined(self, clip: Clip, view: View) -> Masks:
+        from ...rom.predict import predict_rom
+
+        photo = torch.from_numpy(view.frames[0]).float() / 255
+        rom = predict_rom(self.model, photo, clip.caption, num_frames=len(view.frames), size=view.cut.size)
+        return _of_frames(np.stack([_bytes(mask) for mask in rom.frame_masks]))
+
+    def _given(self, mask: Path | Tensor, view: View) -> Masks:
+        pictures: Sequence[Path | Tensor]
+        if isinstance(mask, Path):
+            pictures = pictures_in(mask) if mask.is_dir() else [mask]
+        else:
+            pictures = [mask] if mask.ndim == 2 else list(mask)
+        if len(pictures) == 1:
+            rom = _bytes(_read(pictures[0]))
+            # A mask of all of a clip says where the first frame's things go, and that frame is never moved.
+            return Masks(view.cut(rom), None, _stretched(rom, view))
+        if len(pictures) == view.count:
+            pictures = [pictures[i] for i in view.indices]
+        if len(pictures) != len(view.indices):
+            raise IVGError(
+                f"it has {len(pictures)} masks for {view.count} frames: give one a frame, one for each of the "
+                f"{len(view.indices)} frames that are trained on, or a single one"
+            )
+        read = [_bytes(_read(picture)) for picture in pictures]
+        frames = np.stack([view.cut(frame) for frame in read])
+        if view.homographies is not None:
+            frames = stabilise(frames, view.homographies)
+        return _of_frames(frames, _stretched(read[0], view))
+
+
+def _of_frames(frames: np.ndarray, note: str = "") -> Masks:
+    return Masks(frames.max(0), frames, note)
+
+
+def _white(view: View, note: str) -> Masks:
+    return Masks(np.full(view.frames.shape[1:3], 255, np.uint8), None, note)
+
+
+def _read(mask: Path | Tensor) -> Tensor:
+    return load_mask(mask) if isinstance(mask, Path) else mask
+
+
+def _bytes(mask: Tensor) -> np.ndarray:
+    return (mask.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+
+
+def _stretched(mask: np.ndarray, view: View) -> str:
+    (height, width), (clip_width, clip_height) = mask.shape, view.shape
+    if abs(width * clip_height - height * clip_width) <= 0.02 * height * clip_width:
+        return ""
+    return f"its mask is {width} x {height}, of another shape than the clip ({clip_width} x {clip_height}): stretched"

@@ -1,0 +1,129 @@
+"""One clip from its file to the pixels and masks that are trained on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...errors import IVGError
+from .masks import MaskMaker, Masks, View
+from .motion import background_motion, camera_motion, motion_score, stabilise
+from .sampling import choose_frames
+from .settings import DataSettings
+from .sources import Clip
+from .transform import cover, nearest_bucket
+
+
+@dataclass
+class About:
+    """What the report says of a clip that is trained on."""
+
+    name: str
+    caption: str
+    width: int  # of the file, pixels
+    height: int
+    native_frames: int
+    fps: float
+    indices: list[int]  # the frames that are trained on
+    size: tuple[int, int]  # (width, height) of the training clip
+    motion: int  # see `motion_score`
+    camera: float | None  # see `camera_motion`; None: not looked at, or not to be told
+    coverage: float  # share of the picture that moves, 0..1
+    frame_masks: bool  # whether there is a mask of each frame
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A clip, ready to be encoded."""
+
+    frames: np.ndarray  # (F, H, W, 3) uint8
+    masks: Masks
+    about: About
+
+
+def prepare(clip: Clip, settings: DataSettings, sizes: list[tuple[int, int]], make_masks: MaskMaker) -> Prepared:
+    """Reads a clip, cuts it, holds it still if asked to, and finds out what moves.
+
+    Args:
+        clip: which.
+        settings: see `DataSettings`.
+        sizes: (width, height) that training clips may have.
+        make_masks: says what moves.
+
+    Raises:
+        IVGError: the clip cannot be trained on; the message says why.
+    """
+    facts = clip.media.facts()
+    if facts.frames < 2:
+        raise IVGError("it has one frame, in which nothing can move: give a video")
+    notes = []
+    indices = choose_frames(facts.frames, facts.fps, settings)
+    if facts.frames < settings.frames:
+        notes.append(f"it has {facts.frames} frames, fewer than {settings.frames}")
+    shape = (facts.width, facts.height)
+    cut = cover(shape, nearest_bucket(shape, sizes))
+    if cut.size[0] > 1.5 * facts.width or cut.size[1] > 1.5 * facts.height:
+        notes.append(f"it is enlarged from {facts.width} x {facts.height}, so it stays blurred")
+    frames = np.stack([cut(frame) for frame in clip.media.read(indices)])  # (F, H, W, 3)
+
+    homographies, camera = None, None
+    if settings.camera != "keep":
+        homographies, camera = _camera(frames, settings, notes)
+        frames = frames if homographies is None else stabilise(frames, homographies)
+    motion = motion_score(frames)
+    check_motion(motion, settings)
+
+    masks = make_masks(clip, View(indices, facts.frames, shape, cut, frames, homographies))
+    if masks.note:
+        notes.append(masks.note)
+    about = About(
+        clip.name,
+        clip.caption,
+        facts.width,
+        facts.height,
+        facts.frames,
+        facts.fps,
+        indices,
+        cut.size,
+        motion,
+        camera,
+        float((masks.rom >= 128).mean()),
+        masks.frames is not None,
+        notes,
+    )
+    return Prepared(frames, masks, about)
+
+
+def check_motion(motion: int, settings: DataSettings) -> None:
+    """The motion filter; it looks at each clip once, and takes no other in its place.
+
+    Raises:
+        IVGError: too little or too much of it.
+    """
+    if motion < settings.min_motion:
+        raise IVGError(f"it hardly moves: motion score {motion}, wanted at least {settings.min_motion:g}")
+    if settings.max_motion and motion > settings.max_motion:
+        raise IVGError(f"it moves too much: motion score {motion}, wanted at most {settings.max_motion:g}; is it cut?")
+
+
+def _camera(frames: np.ndarray, settings: DataSettings, notes: list[str]) -> tuple[np.ndarray | None, float | None]:
+    homographies = background_motion(frames)
+    if homographies is None:
+        why = "its background has too few marks to tell whether the camera moves"
+        if settings.camera == "reject":
+            raise IVGError(why)
+        notes.append(why)
+        return None, None
+    moved, limit = camera_motion(homographies, (frames.shape[2], frames.shape[1])), settings.max_camera_motion
+    if moved <= limit:
+        return None, moved
+    if settings.camera == "reject":
+        raise IVGError(f"the camera moves by {moved:.1%} of the picture's diagonal, more than {limit:.1%}")
+    notes.append(f"the camera moved by {moved:.1%} of the diagonal and was stilled")
+    return homographies, moved

@@ -1,0 +1,71 @@
+"""What can be asked of the data side; the keys of `data:` in a training's yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ...errors import IVGError
+
+
+@dataclass
+class DataSettings:
+    """Where the clips are, and what becomes of them.
+
+    Args:
+        source: a folder of clips (`cut.mp4` with its caption in `cut.txt`; a folder of pictures is a clip too), one
+            clip, or the released list: a `.json` file of `{"caption": …, "video": …}`.
+        videos: for a list: the folder of its videos; None: the list's own folder.
+        caption: for every clip that has none of its own.
+        masks: what moves. "hands" finds hands and draws hulls around them, "arms" adds forearms, "stage1" asks the
+            model's stage 1, "white" says everything; or a folder with `<clip>.png`, one mask a clip, or
+            `<clip>/*.png`, one a frame.
+        frames: of a training clip; the first is the context. A clip that is shorter gives all it has.
+        frame_sampling: "even": over the whole clip, as the paper says; "released": the last ones at `fps`, as the
+            released code does.
+        fps: for the released sampling.
+        width, height: of the training clips in pixels; 0: the model's own. With `buckets` only the area counts.
+        buckets: clips keep about their own shape, in sizes of the same area whose sides are multiples of `bucket_step`;
+            otherwise all are cut to width x height.
+        bucket_step: pixels, a multiple of 8.
+        min_motion: clips whose motion score is below this are rejected; the released code used 50. 0 keeps all.
+        max_motion: clips above this are rejected (cuts, shaken cameras); 0 = no limit.
+        camera: what is done about a camera that moves: "keep" nothing, "stabilise" the picture onto its first frame,
+            "reject" clips in which it moves by more than `max_camera_motion`.
+        max_camera_motion: share of the picture's diagonal, 0..1.
+        heldout: this many clips are not trained on, but measured with.
+        cache: folder for what was encoded; None: beside the training's results.
+    """
+
+    source: str
+    videos: str | None = None
+    caption: str | None = None
+    masks: str = "hands"
+    frames: int = 16
+    frame_sampling: Literal["even", "released"] = "even"
+    fps: float = 8.0
+    width: int = 0
+    height: int = 0
+    buckets: bool = True
+    bucket_step: int = 32
+    min_motion: float = 0.0
+    max_motion: float = 0.0
+    camera: Literal["keep", "stabilise", "reject"] = "keep"
+    max_camera_motion: float = 0.03
+    heldout: int = 0
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames < 2:
+            raise IVGError(f"data: frames is {self.frames}: a clip to learn motion from needs at least 2.")
+        if self.bucket_step < 8 or self.bucket_step % 8:
+            raise IVGError(f"data: bucket_step is {self.bucket_step}: give a multiple of 8, such as 32 or 64.")
+        for key in ("width", "height"):
+            value = getattr(self, key)
+            if value < 0 or value % 8:
+                raise IVGError(f"data: {key} is {value}: give a multiple of 8, or 0 for the model's own.")
+        for key in ("min_motion", "max_motion", "max_camera_motion", "heldout"):
+            if getattr(self, key) < 0:
+                raise IVGError(f"data: {key} is {getattr(self, key)}: it cannot be below 0.")
+        if not self.fps > 0:
+            raise IVGError(f"data: fps is {self.fps}: it must be above 0.")

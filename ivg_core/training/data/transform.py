@@ -1,0 +1,81 @@
+"""One cut for a clip and its masks: scaled until it covers the training size, then cropped in the middle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where the pixels of a picture go.
+
+    Args:
+        scaled: (width, height) that the whole picture is resized to.
+        left, top: of the crop in the resized picture.
+        size: (width, height) of the crop.
+    """
+
+    scaled: tuple[int, int]
+    left: int
+    top: int
+    size: tuple[int, int]
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """Cuts a picture (H, W) or (H, W, 3) of any resolution but of the clip's shape."""
+        width, height = self.scaled
+        # The mean of the pixels that fall together when it shrinks; in between, linear.
+        shrinks = picture.shape[1] > width or picture.shape[0] > height
+        resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return np.ascontiguousarray(resized[self.top : self.top + self.size[1], self.left : self.left + self.size[0]])
+
+    def enlarged(self, times: int) -> Cut:
+        """The same part of the picture at a multiple of the resolution."""
+        return Cut(
+            (self.scaled[0] * times, self.scaled[1] * times),
+            self.left * times,
+            self.top * times,
+            (self.size[0] * times, self.size[1] * times),
+        )
+
+
+def cover(picture: tuple[int, int], size: tuple[int, int]) -> Cut:
+    """The cut that loses least of a picture.
+
+    Args:
+        picture: (width, height) of the clip.
+        size: (width, height) wanted.
+    """
+    (width, height), (wanted_width, wanted_height) = picture, size
+    scale = max(wanted_width / width, wanted_height / height)
+    scaled = (max(wanted_width, round(width * scale)), max(wanted_height, round(height * scale)))
+    return Cut(scaled, (scaled[0] - wanted_width) // 2, (scaled[1] - wanted_height) // 2, size)
+
+
+def bucket_sizes(width: int, height: int, step: int) -> list[tuple[int, int]]:
+    """Sizes of about one area, from twice as high as wide to twice as wide as high.
+
+    Args:
+        width, height: whose area it is; this size itself is always among them.
+        step: pixels; the sides of all others are multiples of it.
+
+    Returns:
+        (width, height) of each, from narrow to wide.
+    """
+    area = width * height
+    sizes = {(width, height)}
+    for wide in range(step, 2 * math.ceil(math.sqrt(area)), step):
+        high = max(step, round(area / wide / step) * step)
+        if 0.5 <= wide / high <= 2 and 0.8 <= wide * high / area <= 1.2:
+            sizes.add((wide, high))
+    return sorted(sizes, key=lambda size: size[0] / size[1])
+
+
+def nearest_bucket(picture: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The size whose shape is most like that of a picture (width, height)."""
+    shape = math.log(picture[0] / picture[1])
+    return min(sizes, key=lambda size: abs(math.log(size[0] / size[1]) - shape))

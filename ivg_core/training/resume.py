@@ -1,0 +1,198 @@
+"""Checkpoints of a training: whole or not there at all, the last few kept, checked before they are taken up again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from safetensors.torch import save_file as save_tensors
+from torch import nn
+
+from ..errors import IVGError
+from ..media.files import why_not_written
+from .config import TrainConfig
+
+log = logging.getLogger("ivg")
+
+# What may change between a checkpoint and its continuation without a word; anything else is said.
+FREE_TO_CHANGE = {"out", "name", "save_every", "keep_last", "validation", "tensorboard", "device", "model", "data"}
+# What may not, because the checkpoint would not fit.
+FIXED = {"stage", "method", "lora", "trainable", "optimizer", "prediction"}
+WEIGHTS, PROGRESS = "trained.safetensors", "progress.json"
+NAME = re.compile(r"checkpoint-(\d+)")
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def find_checkpoint(folder: Path, resume: str | Path | None) -> Path | None:
+    """The checkpoint to go on from.
+
+    Args:
+        folder: of the run.
+        resume: "auto", the latest one if there is any; a checkpoint's path; None, begin anew.
+
+    Raises:
+        IVGError: the path is no checkpoint, or a new run would run over an old one.
+    """
+    found = checkpoints(folder)
+    if resume is None:
+        if found:
+            raise IVGError(
+                f"{folder} holds a training already ({found[-1].name}): go on with it (--resume auto), "
+                "or give another folder as out."
+            )
+        return None
+    if str(resume) == "auto":
+        return found[-1] if found else None
+    path = Path(resume).expanduser()
+    if not (path / PROGRESS).is_file():
+        raise IVGError(f"{path} is no checkpoint of a training: give a folder checkpoint-…, or --resume auto.")
+    return path
+
+
+def trained_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
+    """What is learned, by name."""
+    return {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+
+def keep_only_what_is_learned(accelerator: Any) -> None:
+    """Makes accelerate's checkpoints hold the trained weights in place of the whole network.
+
+    The names are those of the bare network, so that a run goes on with another number of processes too. DeepSpeed
+    writes its own files and is left to do so.
+    """
+
+    def save(models: list[nn.Module], weights: list[Any], folder: str) -> None:
+        if weights and accelerator.is_main_process:
+            tensors = trained_parameters(accelerator.unwrap_model(models[0]))
+            save_tensors({name: p.detach().cpu().contiguous() for name, p in tensors.items()}, Path(folder) / WEIGHTS)
+        weights.clear()
+
+    def load(models: list[nn.Module], folder: str) -> None:
+        if not models:
+            return
+        with torch.no_grad():
+            saved = load_file(Path(folder) / WEIGHTS)
+            for name, p in trained_parameters(accelerator.unwrap_model(models.pop())).items():
+                p.copy_(saved[name])
+
+    accelerator.register_save_state_pre_hook(save)
+    accelerator.register_load_state_pre_hook(load)
+
+
+def save_checkpoint(accelerator: Any, folder: Path, step: int, progress: Mapping[str, Any], keep_last: int) -> Path:
+    """Writes `<folder>/checkpoint-<step>` and removes the oldest beyond `keep_last`.
+
+    It is written under another name and renamed when it is on the disk: whatever ends the process, every checkpoint
+    that has its name is whole.
+
+    Raises:
+        IVGError: it could not be written; what was there before stays.
+    """
+    target = folder / f"checkpoint-{step:06d}"
+    partial = folder / f".{target.name}.part"
+    reason = ""
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        accelerator.save_state(str(partial))
+        if accelerator.is_main_process:
+            (partial / PROGRESS).write_text(json.dumps(progress, indent=1))
+            _to_disk(partial)
+    except Exception as error:  # a full disk is an OSError, a RuntimeError of torch or a SafetensorError
+        reason = why_not_written(error)
+        if not reason:
+            raise
+    # Every process must know before the name is given: a shard that is missing makes the whole worthless.
+    failures = accelerator.reduce(torch.tensor(float(bool(reason)), device=accelerator.device), "sum")
+    if failures.item():
+        if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+        earlier = checkpoints(folder)
+        stays = f"{earlier[-1].name} stays" if earlier else "there is no earlier one"
+        raise IVGError(
+            f"The checkpoint of step {step} could not be written to {folder} ({reason or 'in another process'}); "
+            f"{stays}: make room on the disk, then go on with --resume auto."
+        )
+    if accelerator.is_main_process:
+        if target.exists():  # of an earlier run that was taken up further back
+            shutil.rmtree(target)
+        os.replace(partial, target)
+        for old in checkpoints(folder)[:-keep_last]:
+            shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    return target
+
+
+def load_checkpoint(accelerator: Any, path: Path) -> None:
+    """Puts weights, optimiser, average and generators back as they were.
+
+    Raises:
+        IVGError: the checkpoint is damaged or of another training.
+    """
+    try:
+        accelerator.load_state(str(path))
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise IVGError(
+            f"{path} cannot be taken up ({str(error).splitlines()[0]}): it is damaged or belongs to a training with "
+            "other layers; remove it to go on from the one before."
+        ) from error
+
+
+def read_progress(path: Path) -> dict[str, Any]:
+    """What a checkpoint says about itself.
+
+    Raises:
+        IVGError: it says nothing.
+    """
+    try:
+        return json.loads((path / PROGRESS).read_text())
+    except (OSError, ValueError) as error:
+        raise IVGError(f"{path} is damaged ({error}): remove it to go on from the one before.") from error
+
+
+def compare(progress: Mapping[str, Any], path: Path, config: TrainConfig, base_hash: str, processes: int) -> None:
+    """Says what is different from the settings a checkpoint was made with.
+
+    Raises:
+        IVGError: the difference is one with which the checkpoint cannot be taken up.
+    """
+    if progress["base"] != base_hash:
+        raise IVGError(f"{path} was trained on another model: load the one it began with.")
+    now, then = json.loads(json.dumps(config.to_dict())), progress["config"]
+    changed = [key for key in now if key not in FREE_TO_CHANGE and now[key] != then.get(key)]
+    for key in changed:
+        if key in FIXED:
+            raise IVGError(f"{path} was trained with {key} {then.get(key)!r}, now it is {now[key]!r}: set it back.")
+        log.warning("%s is now %s; the run up to here had %s.", key, now[key], then.get(key))
+    if progress["processes"] * then["accumulation"] != processes * config.accumulation:
+        log.warning("Processes x accumulation has changed: the order of the clips goes on at another place.")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a run that was killed had not finished writing."""
+    for path in folder.glob(".checkpoint-*.part"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _to_disk(folder: Path) -> None:
+    # Otherwise a power cut after the rename could leave a whole name on half a file.
+    for path in [*folder.rglob("*"), folder]:
+        with suppress(OSError) if path.is_dir() else nullcontext():  # not every system can do so with folders
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)

@@ -1,0 +1,283 @@
+"""`train`: one loop for both stages, for LoRA and full training, on one process or many."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import IVGError
+from ..models.lora import LoRA, save_lora
+from ..models.save import save_folder
+from .config import TrainConfig
+from .ema import Average
+from .engine import agree, check_finite, make_accelerator, put_back_afterwards, reduce_figures
+from .history import append_figures, read_history, write_history
+from .learner import Learner, choose_trained, fingerprint, network_of
+from .objective import Denoising
+from .optimizer import make_optimizer, rate_factor
+from .order import Order, own_randomness, seeded
+from .result import Trained, lora_metadata
+from .resume import (
+    compare,
+    find_checkpoint,
+    keep_only_what_is_learned,
+    load_checkpoint,
+    read_progress,
+    remove_leftovers,
+    save_checkpoint,
+    trained_parameters,
+)
+from .sample import ClipDataset, describe
+from .validation import heldout_loss, tensorboard, write_samples
+
+if TYPE_CHECKING:
+    from ..models.bundle import IVGModel
+
+log = logging.getLogger("ivg")
+
+#: Called on the main process as `on_step(step, total, figures)` after each of the steps 1..total.
+OnStep = Callable[[int, int, dict[str, float]], None]
+
+
+def train(
+    config: TrainConfig,
+    model: IVGModel,
+    dataset: ClipDataset,
+    heldout: ClipDataset | None = None,
+    *,
+    resume: str | Path | None = None,
+    on_step: OnStep | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    objective: Callable[[TrainConfig, IVGModel], Any] = Denoising,
+) -> Trained:
+    """Trains a LoRA for a model, or the model itself.
+
+    The model that is given keeps its weights bit for bit. Files go to `config.out`.
+
+    Args:
+        config: see `TrainConfig`.
+        model: the checkpoint; left on the device it was on.
+        dataset: the clips.
+        heldout: clips for the held-out loss and samples.
+        resume: None begins anew, "auto" goes on from the latest checkpoint in `config.out` if there is one, a path from
+            that one.
+        on_step: progress; an exception from it stops the training, which saves first and then passes it on.
+        should_stop: asked after every step; True stops the training, which saves and returns.
+        objective: makes what turns a batch into a loss; see `Denoising`.
+
+    Returns:
+        What was learned; if it was stopped, so far.
+
+    Raises:
+        IVGError: something about settings, data, disk or numbers that the user can mend.
+    """
+    if not len(dataset):
+        raise IVGError("There is no clip to train on: look at what the data report rejected and why (--dry-run).")
+    with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
+        trainer = _Trainer(config, model, dataset, heldout, objective, stack)
+        return trainer.run(resume, on_step, should_stop or (lambda: False))
+
+
+class _Trainer:
+    def __init__(self, config, model: IVGModel, dataset, heldout, objective, stack: ExitStack):
+        self.config: TrainConfig = config
+        self.model, self.heldout, self.folder = model, heldout, Path(config.out).expanduser()
+        self.accelerator = accelerator = make_accelerator(config)
+        stack.callback(accelerator.free_memory)
+        seeded(config.seed)
+        self.objective = objective(config, model)
+        self.order = Order(dataset, config.batch_size, config.seed)
+
+        unet = network_of(model, config)
+        self.base_hash = fingerprint(unet)
+        put_back_afterwards(unet, stack)
+        self.lora = choose_trained(unet, config)
+        if self.lora is not None:
+            stack.enter_context(self.lora.attached(unet))
+        if config.precision == "fp32":
+            unet.float()
+        unet.enable_gradient_checkpointing() if config.checkpointing else unet.disable_gradient_checkpointing()
+        for part in (model.vae, model.text_encoder):
+            put_back_afterwards(part, stack)
+            part.requires_grad_(False).to(accelerator.device)
+
+        self.unet, learner = unet, Learner(unet, self.lora)
+        groups = self._groups(list(trained_parameters(learner).values()))
+        optimizer = make_optimizer(config, groups)
+        self.learner, self.optimizer = accelerator.prepare(learner, optimizer)
+        self._train_mode()
+        self.average = Average(trained_parameters(learner), config.ema) if config.ema else None
+        if self.average is not None:
+            accelerator.register_for_checkpointing(self.average)
+        keep_only_what_is_learned(accelerator)
+        self.about_data = describe(dataset)
+        self.history: list[dict[str, float]] = []
+        self.board = tensorboard(self.folder / "log") if config.tensorboard and accelerator.is_main_process else None
+
+    def _groups(self, parameters: list[torch.nn.Parameter]) -> dict[str, tuple[list[torch.nn.Parameter], float]]:
+        rate = self.config.learning_rate
+        if self.lora is None:
+            return {"network": (parameters, rate)}
+        roles = {role: self.lora.parameters_of(role) for role in self.config.lora}
+        rates = {role: settings.learning_rate or rate for role, settings in self.config.lora.items()}
+        return {role: (found, rates[role]) for role, found in roles.items() if found}
+
+    def run(self, resume, on_step: OnStep | None, should_stop: Callable[[], bool]) -> Trained:
+        """The loop. Every line that can fail in one process alone is agreed upon before the others go on."""
+        config, accelerator = self.config, self.accelerator
+        start = self._start(resume)
+        checkpoint = None
+        for step in range(start, config.steps):
+            figures = self._step(step)
+            done = step + 1
+            every = config.validation.every
+            if self.heldout is not None and ((every and done % every == 0) or done == config.steps):
+                figures["heldout"] = self._validate(done)
+            self.history.append(figures)
+            cancelled: BaseException | None = None
+            if accelerator.is_main_process:
+                try:
+                    self._tell(done, figures, on_step)
+                except BaseException as error:  # ComfyUI's cancel among them
+                    cancelled = error
+            stop = agree(accelerator, cancelled is not None or should_stop())
+            if stop or done == config.steps or (config.save_every and done % config.save_every == 0):
+                checkpoint = self._save(done)
+            if stop and done < config.steps:
+                how = 'Go on with --resume auto (resume="auto").'
+                log.warning("Stopped after step %d of %d, saved as %s. %s", done, config.steps, checkpoint, how)
+            if cancelled is not None:
+                raise cancelled
+            if stop:
+                return self._result(done, checkpoint)
+        return self._result(config.steps, checkpoint)
+
+    def _start(self, resume) -> int:
+        accelerator, folder, config = self.accelerator, self.folder, self.config
+        accelerator.wait_for_everyone()
+        found = find_checkpoint(folder, resume)
+        if accelerator.is_main_process:
+            remove_leftovers(folder)
+        start = 0
+        if found is not None:
+            progress = read_progress(found)
+            compare(progress, found, config, self.base_hash, accelerator.num_processes)
+            load_checkpoint(accelerator, found)
+            start = progress["step"]
+            self.history = read_history(self._history_file)[:start]
+            log.warning("Going on from step %d (%s).", start, found)
+        if accelerator.is_main_process:
+            write_history(self._history_file, self.history)
+        return start
+
+    def _step(self, step: int) -> dict[str, float]:
+        config, accelerator = self.config, self.accelerator
+        rate = rate_factor(config, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate
+        began, parts, norm = time.monotonic(), [], torch.zeros(())
+        reduced: dict[str, float] = {}
+        for part in range(config.accumulation):
+            number = (step * config.accumulation + part) * accelerator.num_processes + accelerator.process_index
+            batch = self.order.batch(number).to(accelerator.device)
+            rng = seeded(config.seed, number)
+            with accelerator.accumulate(self.learner):
+                loss, figures = self.objective(self.learner, batch, rng)
+                parts.append({"loss": loss.detach(), **figures})
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    norm = accelerator.clip_grad_norm_(self.learner.parameters(), config.clip or math.inf)
+                    reduced = reduce_figures(accelerator, parts)
+                    check_finite(config.precision, step + 1, reduced["loss"], norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update()
+        rest = {"rate": config.learning_rate * rate, "seconds": time.monotonic() - began}
+        return {**reduced, "grad_norm": math.nan if norm is None else float(norm), **rest}
+
+    def _averaged(self):
+        return self.average.applied() if self.average is not None else ExitStack()
+
+    def _validate(self, done: int) -> float:
+        settings = self.config.validation
+        self.learner.eval()
+        with self._averaged():
+            value = heldout_loss(self.accelerator, self.objective, self.learner, self.heldout, settings.draws)
+            if settings.samples and self.accelerator.is_main_process:
+                current = replace(self.model, scheduler_config=self.objective.schedule.scheduler_config)
+                place, name = self.folder / "samples", f"step-{done:06d}"
+                clips, count, steps = self.heldout, settings.samples, settings.sample_steps
+                write_samples(current, self.unet, self.config.stage, clips, count, steps, place, name)
+        self._train_mode()
+        return value
+
+    def _train_mode(self) -> None:
+        self.learner.train()  # the LoRA's dropout
+        self.unet.train(self.config.network_dropout)
+
+    @property
+    def _history_file(self) -> Path:
+        return self.folder / "losses.jsonl"
+
+    def _tell(self, done: int, figures: dict[str, float], on_step: OnStep | None) -> None:
+        append_figures(self._history_file, figures)
+        if self.board is not None:
+            for name, value in figures.items():
+                self.board.add_scalar(name, value, done)
+        if on_step:
+            on_step(done, self.config.steps, figures)
+
+    def _save(self, done: int) -> Path:
+        progress = {
+            "step": done,
+            "base": self.base_hash,
+            "processes": self.accelerator.num_processes,
+            "config": self.config.to_dict(),
+        }
+        path = save_checkpoint(self.accelerator, self.folder, done, progress, self.config.keep_last)
+        if self.lora is not None and self.accelerator.is_main_process:
+            self._write_lora(path)
+        return path
+
+    def _write_lora(self, checkpoint: Path) -> None:
+        try:
+            save_lora(self._learned(), self._lora_file)
+        except IVGError as error:
+            raise IVGError(
+                f"{error} What was learned is in {checkpoint.name}: make room, then go on with --resume auto."
+            ) from error
+
+    @property
+    def _lora_file(self) -> Path:
+        return self.folder / f"{self.config.name}.safetensors"
+
+    def _learned(self) -> LoRA:
+        assert self.lora is not None
+        with self._averaged():
+            lora = self.lora.to_lora()
+        base = {"base": self.model.name, "base_hash": self.base_hash}
+        schedule = self.objective.schedule
+        lora.metadata = lora_metadata(self.config, self.unet, schedule, base, self.about_data, self.history)
+        return lora
+
+    def _result(self, done: int, checkpoint: Path | None) -> Trained:
+        finished = done == self.config.steps
+        if self.lora is not None:
+            return Trained(self._learned(), None, done, finished, self._lora_file, checkpoint, self.history)
+        if self.average is not None:
+            self.average.apply()
+        path = self.folder / self.config.name if finished else None
+        if path and self.accelerator.is_main_process:
+            changed: dict[str, Any] = {"unet" if self.config.stage == 2 else "rom_unet": self.unet}
+            changed["scheduler_config"] = self.objective.schedule.scheduler_config
+            save_folder(replace(self.model, **changed), path)
+        return Trained(None, self.unet, done, finished, path, checkpoint, self.history)

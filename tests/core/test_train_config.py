@@ -1,0 +1,89 @@
+"""Settings of a training: presets, and every mistake named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ivg_core.errors import IVGError
+from ivg_core.training.config import PRESETS, TrainConfig, presets, read_config
+from ivg_core.training.loss_terms import make_losses
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_are_valid_and_explain_themselves(name):
+    config = read_config(name)
+    assert config.data["source"] and make_losses(config)
+    lines = (PRESETS / f"{name}.yaml").read_text().splitlines()
+    assert f"ivg_core train --preset {name}" in lines[1]
+    for line in lines:
+        key, _, value = line.strip().partition(":")
+        assert "#" in line or not value or key in ("stage", "method", "name"), f"{line} is not explained"
+
+
+def test_there_is_one_preset_a_use():
+    assert presets() == ["full-stage1", "full-stage2", "small-vram", "stage1-lora", "stage2-lora-hands"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lerning_rate: 1", "learning_rate"),
+        ("lora: {spatal: {rank: 2}}", "spatial"),
+        ("lora: {spatial: {rnk: 2}}", "rank"),
+        ("losses: {nois: 1}", "noise"),
+        ("losses: {noise: {insid: 1}}", "inside"),
+        ("validation: {evry: 1}", "every"),
+        ("steps: many", "whole number"),
+        ("steps: 0", "at least 1"),
+        ("steps: true", "whole number"),
+        ("stage: 3", "choose of 1, 2"),
+        ("betas: [0.9]", "2 belong"),
+        ("lora: 3", "section"),
+        ("lora: {}", "at least one role"),
+        ("trainable: [attn1]", "method full"),
+        ("prediction: epsilon", "method full"),
+        ("losses: {miou: 0.1}", "stage 1"),
+        ("stage: 1\nlosses: {motion: 0.1}", "stage 2"),
+        ("losses: {noise: 0}", "weight 0"),
+        ("text_dropout: 1.5", "0..1"),
+        ("learning_rate: 0", "above 0"),
+        ("just words", "no settings"),
+        ("a: [", "no yaml"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, said):
+    (tmp_path / "my.yaml").write_text(text)
+    with pytest.raises(IVGError, match=said) as error:
+        read_config(tmp_path / "my.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_names_the_presets(tmp_path):
+    with pytest.raises(IVGError, match="stage2-lora-hands"):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_assignments_reach_inside():
+    config = read_config(
+        "small-vram", {"out": "x"}, [("lora.spatial.rank", "4"), ("losses.noise.inside", "2"), ("steps", "7")]
+    )
+    assert (config.out, config.lora["spatial"].rank, config.steps) == ("x", 4, 7)
+    assert config.losses["noise"] == {"weight": 1.0, "inside": 2}
+
+
+def test_settings_survive_yaml(tmp_path):
+    import yaml
+
+    config = read_config("stage1-lora")
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump({**config.to_dict(), "betas": list(config.betas)}))
+    assert read_config(tmp_path / "again.yaml") == config
+
+
+@given(st.sampled_from(sorted(TrainConfig().to_dict())), st.sampled_from("abcxyz"), st.integers(0, 20))
+def test_a_typo_finds_its_setting(key, letter, place):
+    place = min(place, len(key))
+    typo = key[:place] + letter + key[place:]
+    if typo in TrainConfig().to_dict():
+        return
+    with pytest.raises(IVGError, match=r"did you mean|choose of"):
+        read_config("small-vram", {typo: 1})

@@ -1,0 +1,35 @@
+"""Clips of noise for the training tests: real shapes at tiny sizes."""
+
+import torch
+
+from ivg_core.training.config import TrainConfig
+from ivg_core.training.sample import ListDataset, Sample
+
+
+def clip(seed: int, frames: int = 2, size: tuple[int, int] = (8, 8), text_width: int = 32) -> Sample:
+    """One clip whose middle moves."""
+    rng = torch.Generator().manual_seed(seed)
+    height, width = size
+    rom = torch.zeros(8 * height, 8 * width)
+    rom[:, 2 * width : 6 * width] = 1
+    still = torch.randn(4, 1, height, width, generator=rng)
+    return {
+        "latents": still + 0.3 * torch.randn(4, frames, height, width, generator=rng),
+        "mask_latents": torch.randn(4, frames, height, width, generator=rng),
+        "rom_mask": rom,
+        "frame_masks": rom.expand(frames, -1, -1).clone(),
+        "text": torch.randn(77, text_width, generator=rng),
+        "empty_text": torch.randn(77, text_width, generator=torch.Generator().manual_seed(-1 % 2**31)),
+        "caption": f"cut number {seed}",
+        "name": f"clip {seed}",
+    }
+
+
+def clips(count: int = 5, **kwargs) -> ListDataset:
+    return ListDataset([clip(seed, **kwargs) for seed in range(count)])
+
+
+def small(out, **values) -> TrainConfig:
+    """Settings of a few quick steps."""
+    few = {"steps": 4, "warmup": 0, "learning_rate": 1e-3, "save_every": 0, "device": "cpu"}
+    return TrainConfig(out=str(out), **{**few, **values})
