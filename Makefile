@@ -48,6 +48,7 @@ embedded-model: setup
 # Builds workflows/*.json and their thumbnails in the oldest supported ComfyUI (COMFYUI_PATH, or ~/ComfyUI).
 workflows: setup
 	PYTHONPATH=.:tests $(PY) tests/comfyui/make_workflows.py --shots out/shots
+	PYTHONPATH=.:tests $(PY) tests/comfyui/make_rom_workflows.py --shots out/shots
 
 clean:
 	rm -rf .venv out

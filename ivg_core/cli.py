@@ -10,7 +10,23 @@ from importlib import import_module
 from .errors import IVGError
 
 #: Files of `commands/`, in the order in which `--help` lists them.
-SUBJECTS = ("scenes", "generate", "refine", "batch", "info", "bench")
+SUBJECTS = (
+    "scenes",
+    "generate",
+    "refine",
+    "annotate",
+    "hands",
+    "batch",
+    "enrich",
+    "train",
+    "lora",
+    "info",
+    "download",
+    "data",
+    "evaluate",
+    "bench",
+    "bench_hands",
+)
 
 EXAMPLES = """\
 examples:

@@ -66,7 +66,7 @@ class Journal:
         Raises:
             IVGError: the disk is full or gone.
         """
-        line = {"name": item.name, "status": status, "image": str(item.image), "prompt": item.prompt}
+        line: dict[str, Any] = {"name": item.name, "status": status, "image": str(item.image), "prompt": item.prompt}
         line |= {"seed": item.seed, "mask": str(item.mask) if item.mask else None}
         line |= {**facts, "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
         try:
@@ -154,7 +154,7 @@ def _lock(file) -> None:
         import msvcrt
 
         file.seek(0x7FFFFFFF)  # beyond what is written, so that others can still read
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
     else:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

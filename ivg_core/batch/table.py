@@ -145,13 +145,13 @@ def _items_of(
         raise IVGError(f"{where} has {len(own_masks)} masks for {len(images)} photos: give one for each.")
     own_seeds = _several(row.get("seed"))
     numbers = [seed for text in own_seeds for seed in read_seeds(text)] if own_seeds else list(seeds)
-    pairs = []
+    pairs: list[tuple[Path, Path | None]] = []
     for index, image in enumerate(images):
-        photo = folder / Path(image).expanduser()
+        photo, mask = folder / Path(image).expanduser(), None
         if own_masks:
             mask = folder / Path(own_masks[min(index, len(own_masks) - 1)]).expanduser()
-        else:
-            mask = _mask_beside(photo, masks) if masks else None
+        elif masks:
+            mask = _mask_beside(photo, masks)
         pairs.append((photo, mask))
     return [Item(photo, prompt, seed, mask) for (photo, mask), prompt, seed in product(pairs, wanted, numbers)]
 

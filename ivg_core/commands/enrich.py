@@ -55,7 +55,7 @@ def _asker(options: argparse.Namespace):
 
     if options.vlm and options.server:
         raise IVGError("Give --vlm or --server, not both.")
-    enricher = None
+    enricher: LocalModel | Server | None = None
     if options.vlm:
         enricher = LocalModel(options.vlm, options.device)
     elif options.server:

@@ -25,8 +25,11 @@ def add(commands) -> None:
         "--out", type=Path, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
     )
     generate.add_argument("--mask", type=Path, help="image, white where things may move; not given: it is predicted")
-    generate.add_argument("--fallback", choices=("white", "prior"), help="mask to use in place of a predicted one")
+    generate.add_argument(
+        "--fallback", choices=("white", "prior", "hands"), help="mask to use in place of a predicted one"
+    )
     generate.add_argument("--prior-masks", type=Path, help="folder of masks whose mean is the prior")
+    generate.add_argument("--margin", type=float, default=32.0, help="pixels around the hands that may move too")
     generate.add_argument("--negative", default="", help="what the video should not show")
     generate.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20")
     generate.add_argument("--grow", type=int, default=4, help="pixels by which a predicted mask is grown")
@@ -78,7 +81,7 @@ def _generate(options: argparse.Namespace) -> None:
 
 def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Tensor:
     from ..media.images import load_mask
-    from ..rom.fallback import prior_mask, white_mask
+    from ..rom.fallback import hand_hull_mask, prior_mask, white_mask
     from ..rom.refine import refine_mask
 
     size = (photo.shape[1], photo.shape[0])
@@ -86,6 +89,10 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
         return load_mask(options.mask)
     if options.fallback == "white":
         return white_mask(size)
+    if options.fallback == "hands":
+        from ..hands.tracker import HandTracker
+
+        return hand_hull_mask(photo, HandTracker(device=options.device), options.margin)
     if options.fallback == "prior":
         if not options.prior_masks:
             raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")

@@ -36,13 +36,13 @@ def unpack(archive: Path, folder: Path) -> Path:
                         with packed.open(member) as content:
                             _write(content, folder, member.filename, member.file_size, archive)
         else:
-            with tarfile.open(archive) as packed:
-                for member in packed:
-                    content = packed.extractfile(member) if member.isreg() else None
-                    if content:
-                        _write(content, folder, member.name, member.size, archive)
-                    elif not member.isdir():
-                        raise IVGError(f"{archive} holds {member.name!r}, which is no plain file: do not use it.")
+            with tarfile.open(archive) as tape:
+                for entry in tape:
+                    plain = tape.extractfile(entry) if entry.isreg() else None
+                    if plain:
+                        _write(plain, folder, entry.name, entry.size, archive)
+                    elif not entry.isdir():
+                        raise IVGError(f"{archive} holds {entry.name!r}, which is no plain file: do not use it.")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise IVGError(f"{archive} is no whole tar or zip ({error}): download it again.") from error
     return folder

@@ -41,5 +41,8 @@ should_use_bf16 = should_use_fp16
 def load_models_gpu(models, memory_required=0, force_patch_weights=False, force_full_load=False):
     loads.append((list(models), {"memory_required": memory_required, "force_full_load": force_full_load}))
     for patcher in models:
-        patcher.model.to(patcher.load_device)
-        patcher.model.device = patcher.load_device
+        patcher.load()
+
+
+def soft_empty_cache(force=False):
+    """Gives back what the GPU's allocator keeps; there is no GPU here."""

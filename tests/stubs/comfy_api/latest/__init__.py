@@ -39,5 +39,13 @@ class VideoFromComponents:
         return self._components.images.shape[2], self._components.images.shape[1]
 
 
-InputImpl = types.SimpleNamespace(VideoFromComponents=VideoFromComponents)
+class VideoFromFile:
+    def __init__(self, file: str):
+        self._file = file
+
+    def get_stream_source(self) -> str:
+        return self._file
+
+
+InputImpl = types.SimpleNamespace(VideoFromComponents=VideoFromComponents, VideoFromFile=VideoFromFile)
 Types = types.SimpleNamespace(VideoComponents=VideoComponents)

@@ -12,3 +12,17 @@ class PreviewImage(_Shown):
 
 class PreviewMask(_Shown):
     pass
+
+
+class PreviewText(_Shown):
+    pass
+
+
+class PreviewVideo(_Shown):
+    def as_dict(self):
+        return {"images": self.values[0], "animated": (True,)}
+
+
+class SavedResult(dict):
+    def __init__(self, filename, subfolder, type):
+        super().__init__(filename=filename, subfolder=subfolder, type=type.value)

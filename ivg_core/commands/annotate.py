@@ -1,0 +1,65 @@
+"""`annotate`: pseudo masks from the hands of videos."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .shared import command
+
+if TYPE_CHECKING:
+    from ..rom.annotate_folder import ClipReport
+
+
+def add(commands) -> None:
+    """Add the command to the parser."""
+    annotate = command(
+        commands,
+        "annotate",
+        _annotate,
+        "videos -> masks of where their hands go, to train on; resumes where it stopped",
+    )
+    annotate.add_argument("--video-dir", type=Path, required=True, help="folder of the videos")
+    annotate.add_argument("--save-dir", type=Path, required=True, help="folder to write to: NAME.png, NAME/0001.png …")
+    annotate.add_argument("--dilate", type=float, default=0.15, help="how far each hull grows, in palms of its hand")
+    annotate.add_argument("--arms", action="store_true", help="mark the forearms too, straight back to the border")
+    annotate.add_argument("--min-hand-frames", type=int, default=2, help="no mask where fewer frames show hands")
+    annotate.add_argument("--palm-threshold", type=float, default=0.5, help="how sure the palm detector must be, 0..1")
+    annotate.add_argument("--presence-threshold", type=float, default=0.5, help="how sure it must be a hand, 0..1")
+    annotate.add_argument("--parity", action="store_true", help="as the released script, whatever is set above")
+    annotate.add_argument("--no-frames", action="store_true", help="write only the union, not the mask of each frame")
+    annotate.add_argument("--overwrite", action="store_true", help="do videos again that are done")
+    annotate.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+
+
+def _annotate(options: argparse.Namespace) -> None:
+    from ..hands.tracker import HandTracker
+    from ..rom.annotate import RELEASED_TRACKER
+    from ..rom.annotate_folder import REPORT, annotate_folder
+
+    thresholds = {"palm_threshold": options.palm_threshold, "presence_threshold": options.presence_threshold}
+    reports = annotate_folder(
+        options.video_dir,
+        options.save_dir,
+        HandTracker(device=options.device, **(RELEASED_TRACKER if options.parity else thresholds)),
+        keep_frames=not options.no_frames,
+        overwrite=options.overwrite,
+        on_clip=_say,
+        dilate=options.dilate,
+        arms=options.arms,
+        min_hand_frames=options.min_hand_frames,
+        parity=options.parity,
+    )
+    counts = {outcome: sum(report.outcome == outcome for report in reports) for outcome in ("mask", "no hands")}
+    unreadable = len(reports) - sum(counts.values())
+    print(f"{counts['mask']} masks, {counts['no hands']} videos without hands, {unreadable} unreadable")
+    print(f"wrote {options.save_dir / REPORT}")
+
+
+def _say(report: ClipReport, number: int, total: int) -> None:
+    if report.outcome == "mask":
+        what = f"hands in {report.frames_with_hands} of {report.frames} frames, {report.coverage:.0%} of the picture"
+    else:
+        what = report.why or f"no hands in {report.frames} frames"
+    print(f"{number}/{total} {report.video}: {what}", flush=True)

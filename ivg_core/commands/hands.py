@@ -1,0 +1,33 @@
+"""`hand-score`: how sound the hands of videos are."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .shared import command
+
+
+def add(commands) -> None:
+    """Add the command to the parser."""
+    score = command(
+        commands,
+        "hand-score",
+        _hand_score,
+        "score the hands of videos from any model, 0 to 1, and say which part is unsound; the best one is named last",
+    )
+    score.add_argument("videos", type=Path, nargs="+", help="mp4, webm, gif, mov or avi")
+    score.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+
+
+def _hand_score(options: argparse.Namespace) -> None:
+    from ..hands.score import as_text, score_hands
+    from ..hands.tracker import HandTracker
+    from ..media.video import read_video
+
+    tracker = HandTracker(device=options.device)
+    scores = {str(path): score_hands(read_video(path)[0], tracker) for path in options.videos}
+    print(as_text(scores))
+    found = {name: score.total for name, score in scores.items() if score.found}
+    if len(scores) > 1:
+        print(f"best: {max(found, key=found.__getitem__)}" if found else "there is no hand in any of them")

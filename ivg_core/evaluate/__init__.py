@@ -1,0 +1,1 @@
+"""Generated clips measured against true ones: pairing, measuring, confidence, and the report."""

@@ -1,0 +1,233 @@
+"""IVGBatchLoader and IVGBatchSave: many videos through any graph, one item a run of the queue.
+
+A list output would run each node for all items before the next node, and so save nothing before the very end. One item
+a run saves each result when it is ready, keeps memory flat, and can be stopped and continued at any time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ._edges import masks_of, to_comfy
+from .video import workflow_tags
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from ..ivg_core.batch.table import Item
+
+ItemSocket = io.Custom("IVG_BATCH_ITEM")
+FORMATS = ["mp4", "webm", "gif"]
+EXAMPLE = "ivg_example"
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchItem:
+    """What travels from the loader to the saver."""
+
+    item: Item
+    folder: pathlib.Path  # of the results
+
+
+class IVGBatchLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IVGBatchLoader",
+            display_name="IVG Batch Loader",
+            category="IVG",
+            description="Gives the next item of a table (photo, sentence, seed, mask) each time the graph is run, "
+            "until IVG Batch Save has saved all. What is done is skipped, also after a crash; what failed comes last.",
+            inputs=[
+                io.String.Input(
+                    "table",
+                    default=EXAMPLE,
+                    tooltip="In ComfyUI's input folder: a folder of photos (carrot.txt holds the prompts of "
+                    "carrot.png), a .csv with the columns image, prompt, seed, mask, a .json, or the released "
+                    "prompt.json. ivg_example draws four scenes to try it with.",
+                ),
+                io.String.Input(
+                    "batch",
+                    default="batch",
+                    tooltip="Name of the folder for the results, in output/ivg. Choose a new one when you change the "
+                    "graph, so that all results of a folder are made alike.",
+                ),
+                io.String.Input(
+                    "prompts",
+                    multiline=True,
+                    default="",
+                    placeholder="one prompt a line",
+                    tooltip="For photos without a prompt of their own: one a line, and each photo gets all of them.",
+                ),
+                io.String.Input(
+                    "seeds",
+                    default="0",
+                    tooltip='For rows without a seed of their own: "7", or "0-3" for four videos of each.',
+                ),
+                io.String.Input(
+                    "mask_folder",
+                    default="",
+                    tooltip="Folder in ComfyUI's input folder with a mask for each photo, of the same name. Leave it "
+                    "empty if the graph makes the masks.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The photo."),
+                io.String.Output(display_name="action", tooltip="What is done in it."),
+                io.Int.Output(display_name="seed", tooltip="For the seed of the nodes that make mask and video."),
+                io.Mask.Output(display_name="mask", tooltip="The item's mask; all white if it has none."),
+                ItemSocket.Output(display_name="item", tooltip="For IVG Batch Save."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, table, batch, prompts, seeds, mask_folder):
+        items, folder = items_of(table, batch, prompts, seeds, mask_folder)
+        return progress_of(items, folder)
+
+    @classmethod
+    def execute(cls, table, batch, prompts, seeds, mask_folder) -> io.NodeOutput:
+        from comfy_execution.graph_utils import ExecutionBlocker
+
+        from ..ivg_core.batch.journal import STARTED, Journal, adopt, pending
+        from ..ivg_core.batch.run import sweep
+        from ..ivg_core.media.images import load_image, load_mask
+
+        items, folder = items_of(table, batch, prompts, seeds, mask_folder)
+        with Journal(folder) as journal:
+            sweep(folder, items)
+            adopt(journal, items)
+            left = pending(items, folder)
+            if left:
+                journal.write(left[0], STARTED)
+        if not left:
+            # Without a message it blocks silently: runs that were queued too many do nothing.
+            blocked = [ExecutionBlocker(None)] * 5
+            return io.NodeOutput(*blocked, ui=said(f"All {len(items)} are done: {folder / 'index.html'}", 0))
+        item = left[0]
+        photo = load_image(item.image)
+        mask = load_mask(item.mask) if item.mask else torch.ones(photo.shape[:2])
+        text = f"{item.name}\n{item.prompt}\n{len(items) - len(left)} of {len(items)} are done"
+        return io.NodeOutput(
+            to_comfy(photo)[None],
+            item.prompt,
+            item.seed,
+            to_comfy(mask)[None],
+            BatchItem(item, folder),
+            ui=said(text, len(left) - 1),
+        )
+
+
+class IVGBatchSave(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IVGBatchSave",
+            display_name="IVG Batch Save",
+            category="IVG",
+            description="Saves the video of a batch's item as soon as it is ready, whole or not at all, notes it in "
+            "the batch's journal, and renews its page: output/ivg/<batch>/index.html.",
+            inputs=[
+                ItemSocket.Input("item", tooltip="From IVG Batch Loader."),
+                io.Image.Input("frames", tooltip="The frames of the video, from any node."),
+                io.Float.Input("fps", default=8.0, min=0.1, max=50.0, step=0.5, tooltip="Frames a second."),
+                io.Combo.Input(
+                    "format", options=FORMATS, default=FORMATS[0], tooltip="mp4 and webm play in every browser."
+                ),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="The mask that the video was made with, to be kept beside it."
+                ),
+            ],
+            outputs=[],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, item, frames, fps, format, mask=None) -> io.NodeOutput:
+        from ..ivg_core.batch.journal import DONE, Journal
+        from ..ivg_core.batch.page import write_page
+        from ..ivg_core.batch.run import save_result
+
+        frames = frames[..., :3].cpu()
+        region = masks_of(mask).amax(0).cpu() if mask is not None else torch.ones(frames.shape[1:3])
+        about = {"prompt": item.item.prompt, "seed": item.item.seed}
+        files = save_result(item.folder, item.item, frames, region, fps, f".{format}", about, workflow_tags(cls))
+        with Journal(item.folder) as journal:
+            journal.write(item.item, DONE, **files)
+        write_page(item.folder)
+        subfolder = os.path.relpath(item.folder, folder_paths.get_output_directory()).replace(os.sep, "/")
+        shown = {"filename": files["file"], "subfolder": subfolder, "type": "output"}
+        return io.NodeOutput(ui={"images": [shown], "animated": (True,)})
+
+
+def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str) -> tuple[list[Item], pathlib.Path]:
+    """All items that the loader's widgets ask for, and the folder of their results.
+
+    Raises:
+        IVGError: a widget is at fault, or names a place outside ComfyUI's own folders.
+    """
+    import pathlib
+
+    from ..ivg_core.batch.table import read_seeds, read_table
+    from ..ivg_core.errors import IVGError
+
+    if not table.strip():
+        raise IVGError("There is no table: write the name of a folder or file in ComfyUI's input folder.")
+    inputs = folder_paths.get_input_directory()
+    folder = inside(os.path.join(folder_paths.get_output_directory(), "ivg"), batch or "batch", "batch")
+    path = inside(inputs, table, "table")
+    items = read_table(
+        draw_example(path) if table.strip() == EXAMPLE else path,
+        mask_folder=inside(inputs, mask_folder, "mask_folder") if mask_folder.strip() else None,
+        prompts=[line.strip() for line in prompts.splitlines() if line.strip()],
+        seeds=read_seeds(seeds or "0"),
+    )
+    return items, pathlib.Path(folder)
+
+
+def draw_example(folder: str) -> str:
+    """Four drawn scenes with their prompts, so that a batch runs before the user has photos; the table."""
+    import pathlib
+
+    from ..ivg_core.synthetic.export import export_scenes
+
+    table = os.path.join(folder, "prompt.json")
+    if not os.path.isfile(table):
+        export_scenes(pathlib.Path(folder), range(4), (192, 128), 2)
+    return table
+
+
+def inside(root: str, name: str, what: str) -> str:
+    """The path of a name in a folder of ComfyUI's.
+
+    Raises:
+        IVGError: the name leads out of that folder.
+    """
+    from ..ivg_core.errors import IVGError
+
+    root = os.path.abspath(root)
+    path = os.path.abspath(os.path.join(root, name.strip()))
+    if os.path.commonpath([root, path]) != root:
+        raise IVGError(f"{what} is {name!r}, which is not in {root}: put it there and write its name alone.")
+    return path
+
+
+def progress_of(items: list[Item], folder: pathlib.Path) -> list:
+    """Differs whenever the next run has something else to do."""
+    from ..ivg_core.batch.journal import pending, read_journal
+
+    states = read_journal(folder)
+    return [(item.name, states[item.name].attempts if item.name in states else 0) for item in pending(items, folder)]
+
+
+def said(text: str, left: int) -> dict:
+    """What the loader tells the interface: a text, and how many items are left after this one."""
+    return {"text": [text], "ivg_left": [left]}

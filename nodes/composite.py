@@ -1,0 +1,66 @@
+"""IVGCompositeRoM: any model's clip laid over the still photo, in the photo's own colours."""
+
+from __future__ import annotations
+
+import logging
+
+from comfy_api.latest import io, ui
+
+from ._edges import masks_of, photos_of, to_comfy
+
+log = logging.getLogger("ivg")
+
+
+class IVGCompositeRoM(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IVGCompositeRoM",
+            display_name="Composite RoM",
+            category="IVG",
+            description="Lays any video over the still photo: the video inside the region of motion, the photo's own "
+            "pixels outside, a soft seam between. Colours that drifted are measured outside the region and put right. "
+            "Works with every model, also one behind an API; the camera must stand still.",
+            inputs=[
+                io.Image.Input("frames", tooltip="The frames of the video, from any model."),
+                io.Image.Input(
+                    "image",
+                    tooltip="The photo that the video was made from (the first one of a batch). Cropped and resized to "
+                    "the frames.",
+                ),
+                io.Mask.Input("mask", tooltip="The region of motion; white moves. One mask, or one a frame."),
+                io.Float.Input(
+                    "feather",
+                    default=-1.0,
+                    min=-1.0,
+                    max=256.0,
+                    step=0.5,
+                    tooltip="Width of the seam in pixels, outside the mask. -1 takes 1/32 of the video's shorter side.",
+                ),
+                io.Boolean.Input(
+                    "correct_colour",
+                    default=True,
+                    tooltip="Brings each frame's brightness and contrast back to the photo's, by what has changed "
+                    "outside the region of motion.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="frames", tooltip="The frames over the photo."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="How much the colours drifted outside the region of motion, in words.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, frames, image, mask, feather, correct_colour) -> io.NodeOutput:
+        from ..ivg_core.sampling.overlay import overlay_clip
+
+        clip = frames[..., :3]
+        composed, report = overlay_clip(
+            clip, photos_of(image)[0].to(clip.device), masks_of(mask).to(clip.device),
+            feather=feather if feather >= 0 else None, correct_colour=correct_colour,
+        )  # fmt: skip
+        log.info("Composite RoM: %s", report)
+        return io.NodeOutput(to_comfy(composed), report, ui=ui.PreviewText(report))

@@ -1,0 +1,110 @@
+"""IVGLoadLoRA: what a training learned, added to a model as patches that ComfyUI takes off again."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import folder_paths
+from comfy.weight_adapter import LoRAAdapter
+from comfy_api.latest import io
+
+from ._model import IVGModelSocket, ManagedModel
+
+if TYPE_CHECKING:
+    from ..ivg_core.models.lora import LoRA
+
+FOLDER = "loras"
+#: Where TrainIVGLoRA puts them, below models/loras.
+SUBFOLDER = "ivg"
+NONE = "none"
+
+
+def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedModel:
+    """A model with a LoRA on the network of its stage; the one that came in stays as it is, and shares the weights.
+
+    Raises:
+        IVGError: the LoRA is for another network.
+    """
+    if strength == 0:
+        return managed
+    model, stage = managed.model, lora.stage
+    network = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
+    lora.check(network)
+    name = "rom_unet" if network is model.rom_unet else "unet"
+    patcher = managed.patchers[name].clone()
+    patches = {}
+    for layer, (up, down) in lora.layers.items():
+        alpha = lora.scales.get(layer, 1.0) * down.shape[0]
+        patches[f"net.{layer}.weight"] = LoRAAdapter(set(), (up, down, alpha, None, None, None))
+    patcher.add_patches(patches, strength)
+    changed = {"scheduler_config": lora.scheduler_config(model.scheduler_config)}
+    if stage == 1:
+        changed["rom_unet"] = network  # a model without stage 1 gets one: its only network, with this LoRA on
+    patchers = {**managed.patchers, "rom_unet" if stage == 1 else "unet": patcher}
+    return ManagedModel(dataclasses.replace(model, **changed), patchers)
+
+
+class IVGLoadLoRA(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IVGLoadLoRA",
+            display_name="IVG Load LoRA",
+            category="IVG",
+            description="Adds a LoRA to an IVG model: an action, tool or kitchen that was trained. Put several of "
+            "these nodes in a row to add several. The model that comes in is not changed.",
+            inputs=[
+                IVGModelSocket.Input("model", tooltip="From Load IVG Model, or from another IVG Load LoRA."),
+                io.Combo.Input(
+                    "lora_name",
+                    options=[NONE, *folder_paths.get_filename_list(FOLDER)],
+                    default=NONE,
+                    tooltip="The LoRA, from models/loras (Train IVG LoRA writes to models/loras/ivg). The released "
+                    "code's .pt files are read too. With none, the model goes through unchanged.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="1 is what was trained, 0 is the model without it, bit for bit.",
+                ),
+                io.String.Input(
+                    "lora_path",
+                    optional=True,
+                    force_input=True,
+                    tooltip="The file that Train IVG LoRA wrote, in place of lora_name.",
+                ),
+            ],
+            outputs=[
+                IVGModelSocket.Output(
+                    display_name="model", tooltip="The model with the LoRA, for Predict RoM Mask and IVG Sampler."
+                )
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name, lora_path=None, **others):
+        path = lora_path or (None if lora_name == NONE else folder_paths.get_full_path(FOLDER, lora_name))
+        if path is None or not os.path.isfile(path):
+            return None
+        return path, os.stat(path).st_mtime_ns
+
+    @classmethod
+    def execute(cls, model, lora_name, strength, lora_path=None) -> io.NodeOutput:
+        import torch
+
+        from ..ivg_core.errors import IVGError
+        from ..ivg_core.models.lora import read_lora
+
+        if not lora_path and lora_name == NONE:
+            return io.NodeOutput(model)
+        path = lora_path or folder_paths.get_full_path(FOLDER, lora_name)
+        if path is None:
+            raise IVGError(f"There is no LoRA {lora_name!r} in models/loras: put it there, or choose another one.")
+        with torch.inference_mode(False):
+            lora = read_lora(path, model.model.unet or model.model.for_stage(1))
+        return io.NodeOutput(with_lora(model, lora, strength))

@@ -1,0 +1,217 @@
+"""The region of motion in other models' hands, in a real ComfyUI: its models and samplers, its interface, its files."""
+
+import base64
+import json
+import os
+import subprocess
+
+import pytest
+import torch
+from make_workflows import ROOT
+from rom_graphs import GRAPHS
+from rom_parts import MODELS, empty_models
+
+from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
+from comfy_harness.browser import ComfyBrowser, find_chromium
+from ivg_core.media.video import read_video
+
+FOUND = installed_comfyui()
+pytestmark = pytest.mark.skipif(FOUND is None, reason="no ComfyUI: name its folder in COMFYUI_PATH")
+NOTHING = 1e-5  # rounding, where latents are of the order of 1
+
+
+# -- core's own models, VAEs and samplers -------------------------------------
+
+
+@pytest.fixture(scope="module")
+def core():
+    """What rom_in_core.py found."""
+    path, python = FOUND
+    environment = {**os.environ, "PYTHONPATH": ""}
+    command = [python, str(ROOT / "tests" / "comfyui" / "rom_in_core.py"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def holds(outcome: dict) -> bool:
+    """Outside and in the first frame the photo's latents; inside something else."""
+    return outcome["outside"] < NOTHING and outcome["first_frame"] < NOTHING and outcome["inside"] > 0.1
+
+
+def test_photos_are_cropped_as_core_crops_them(core):
+    assert core["fit"] == 0
+
+
+def test_wan_noise_mask(core):
+    assert core["wan_class"] == "WAN21"
+    assert core["wan_shapes"] == {"samples": [1, 16, 3, 8, 8], "noise_mask": [1, 1, 3, 8, 8]}
+    assert core["wan_first_frame_is_photo"] == 0
+    assert holds(core["wan"])
+
+
+def test_a_still_video_is_not_its_first_latent_frame_repeated(core):
+    """Why the photo is encoded as a video, and its first latent frame not just repeated."""
+    assert min(core["wan_still_frames_differ"]) > 0.01
+
+
+def test_wan_held_inside_the_model(core):
+    assert core["wan_both_ways_differ"] < 1e-4, "for one expert both ways are the same"
+    exact = {sampler: outcome for sampler, outcome in core["wan_held"].items() if sampler != "uni_pc"}
+    assert len(exact) == 6 and all(map(holds, exact.values())), exact
+    # uni_pc ends on an extrapolation; a noise mask leaves as much.
+    ours, theirs = core["wan_held"]["uni_pc"]["outside"], core["wan_noise_mask_uni_pc"]["outside"]
+    assert ours < 0.02 and ours == pytest.approx(theirs, rel=0.01)
+
+
+def test_two_experts_need_the_model_and_not_the_noise_mask(core):
+    assert holds(core["two_experts_held"])
+    assert core["two_experts_noise_mask"]["outside"] > 1, "core can do it now: the docs may be shortened"
+
+
+def test_wan_5b(core):
+    assert core["wan_5b_class"] == "WAN22"
+    assert core["wan_5b_timesteps_noise_mask"][1] < 1000, "a noise mask inside the frame gives a wrong timestep"
+    assert core["wan_5b_timesteps"] == [0, 1000, 1000] and holds(core["wan_5b"])
+
+
+def test_ltx(core):
+    assert core["ltx_class"] == "LTXV"
+    assert core["ltx_shapes"] == {"samples": [1, 128, 3, 4, 5], "noise_mask": [1, 1, 3, 4, 5]}
+    assert core["ltx_timesteps"] < NOTHING, "each token's timestep is its mask times the sampler's"
+    assert core["ltx_soft"] == pytest.approx([0.5, 0.5], abs=1e-3), "soft values too"
+    assert holds(core["ltx"]) and core["ltx_outside_is_clean"] < NOTHING
+    assert core["ltx_guide_kept"] == 0
+
+
+def test_vace(core):
+    assert core["vace_made_is_grey"] == 0 and core["vace_kept_is_video"] == 0
+    assert core["vace_mask_later_frames"] == 0, "1 is made anew"
+    assert core["vace_runs"] == [[1, 16, 3, 8, 8], True]
+
+
+# -- in the browser -----------------------------------------------------------
+
+
+def frontend(which: str):
+    """Folder of the interface: None for ComfyUI's own, or the newer one that the tests install."""
+    if which == "its own":
+        return None
+    pytest.importorskip("comfyui_frontend_package", reason="no newer interface: pip install comfyui-frontend-package")
+    from comfy_harness.standin import installed_frontend
+
+    return installed_frontend()
+
+
+@pytest.fixture(scope="module", params=["its own", "newer"])
+def server(request, tmp_path_factory):
+    """A ComfyUI that lists the models which the workflows name; the files are empty."""
+    models = empty_models(tmp_path_factory.mktemp("models"))
+    interface = frontend(request.param)
+    with ComfyServer(FOUND[0], [ROOT], python=FOUND[1], models=models, frontend=interface) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    if not find_chromium():
+        pytest.skip("no Chromium: apt-get install chromium")
+    with ComfyBrowser(server.url, expect_extensions=["ivg"]) as page:
+        yield page
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_workflow_opens(page, name):
+    path = ROOT / "workflows" / f"{name}.json"
+    report = page.load(path)
+    assert report.ok and not report.notes, report
+    submitted = {node["class_type"] for node in page.to_api().values()}
+    saved = json.loads(path.read_text("utf-8"))
+    assert submitted == {node["type"] for node in saved["nodes"]} - {"MarkdownNote"}
+
+
+def test_the_workflows_name_their_models():
+    named = [
+        model
+        for name in GRAPHS
+        for node in json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"]
+        for model in node["properties"].get("models", [])
+    ]
+    assert {model["name"] for model in named} == set(MODELS)
+    assert all(model["url"].endswith(model["name"]) and model["directory"] for model in named)
+
+
+def set_up(page, **widgets) -> None:
+    """Open the workflow that needs no download, with few steps."""
+    assert page.load(ROOT / "workflows" / "ivg_rom_any_video.json").ok
+    page.evaluate(
+        """(values) => {
+          for (const node of window.app.graph.nodes)
+            for (const widget of node.widgets ?? []) if (widget.name in values) widget.value = values[widget.name];
+        }""",
+        {"steps": 2, "frames": 3, **widgets},
+    )
+
+
+def test_composite_and_preview_run(server, page):
+    set_up(page, format="webm")
+    outcome = page.run(timeout=240)
+    assert outcome["status"] == "success", outcome
+    shown = {one["type"]: one for one in outcome["shown"].values()}
+    assert shown["IVGSaveVideo"]["videos"] == 1 and shown["IVGPreviewRoM"]["images"] in (1, 3)
+    assert page.evaluate("() => [...document.querySelectorAll('video')].every((video) => video.loop)")
+    (report,) = [text for output in ComfyClient(server.url).last_outputs().values() for text in output.get("text", [])
+                 if "Outside the mask" in text][:1]  # fmt: skip
+    assert "Corrected" in report
+
+
+FORMATS = {"webm": "video/webm", "mp4": "video/mp4", "gif": "image/png", "png frames": "image/png"}
+
+
+@pytest.fixture(scope="module")
+def saved(server, page):
+    """A file of each format with the graph inside, and that graph's own title; braces are what readers trip over."""
+    files = {}
+    for format in FORMATS:
+        set_up(page, format=format, filename_prefix=f"drop/{format}")
+        page.evaluate(
+            """(title) => { window.app.graph.nodes.find((n) => n.type === 'IVGSaveVideo').title = title; }""",
+            f"{format} }} 切る",
+        )
+        outcome = page.run(timeout=240)
+        assert outcome["status"] == "success", outcome
+        outputs = [output for output in ComfyClient(server.url).last_outputs().values() if output.get("animated")]
+        (output,) = [
+            one for one in outputs if any("drop" in file["subfolder"] or "files" in one for file in one["images"])
+        ]
+        file = (output.get("files") or output["images"])[-1]
+        files[format] = server.base_dir / file["type"] / file["subfolder"] / file["filename"]
+    return files
+
+
+DROP = """async ([name, type, content]) => {
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name, {type}));
+  const canvas = document.querySelector('#graph-canvas');
+  canvas.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+
+
+def drop(page, path, kind) -> str:
+    """Drop a file on an empty canvas; gives the title of the saving node that comes back."""
+    page.evaluate("() => window.app.graph.clear()")
+    page.evaluate(DROP, [path.name, kind, base64.b64encode(path.read_bytes()).decode()])
+    page.page.wait_for_function("() => window.app.graph.nodes.some((n) => n.type === 'IVGSaveVideo')", timeout=15000)
+    return page.evaluate("() => window.app.graph.nodes.find((n) => n.type === 'IVGSaveVideo').title")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_dropped_file_brings_the_graph_back(page, saved, format):
+    assert drop(page, saved[format], FORMATS[format]) == f"{format} }} 切る"
+
+
+def test_the_films_are_what_was_made(saved):
+    webm, mp4 = (read_video(saved[format])[0] for format in ("webm", "mp4"))
+    assert webm.shape == mp4.shape and len(webm) == 3
+    assert torch.allclose(webm, mp4, atol=0.2) and webm.std() > 0.01

@@ -1,0 +1,123 @@
+"""The hand score: sound clips score high, every fault lowers it, and no hand is an answer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ivg_core.bench.faults import FAULTS
+from ivg_core.bench.handscore import auc
+from ivg_core.cli import main
+from ivg_core.hands.score import PARTS, as_text, chains, score_hands, score_tracked
+from ivg_core.hands.tracker import HandTracker
+from ivg_core.media.video import write_video
+from ivg_core.synthetic.clips import Scene
+
+SIZE = (256, 192)
+
+
+@pytest.fixture(scope="module")
+def tracker():
+    return HandTracker()
+
+
+@pytest.fixture(scope="module")
+def clip():
+    scene = Scene(3, *SIZE)
+    return scene.clip(scene.tasks[1], num_frames=14)
+
+
+@pytest.fixture(scope="module")
+def frames(clip):
+    return torch.from_numpy(clip.frames).float() / 255
+
+
+@pytest.fixture(scope="module")
+def hands(frames, tracker):
+    return tracker.track(frames)
+
+
+@pytest.fixture(scope="module")
+def sound(frames, hands):
+    return score_tracked(frames, hands)
+
+
+def test_a_sound_clip(sound):
+    assert sound.found and sound.hands_found == 1 and sound.frames == 14
+    assert sound.total > 0.85 and all(getattr(sound, part) > 0.7 for part in PARTS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "part"),
+    [
+        ("extra_finger", "fingers"),
+        ("shuffled_joints", "presence"),
+        ("swapped_frames", "jitter"),
+        ("flicker", "persistence"),
+    ],
+)
+def test_every_fault_lowers_the_score_by_its_part(frames, clip, sound, tracker, fault, part):
+    joints = [torch.from_numpy(joints).float() for joints in clip.joints[:, 0, :, :2]]
+    faulty = FAULTS[fault](frames, joints, np.random.default_rng(1))
+    assert not torch.equal(faulty, frames)
+    score = score_hands(faulty, tracker)
+    assert score.total < sound.total - 0.05 and getattr(score, part) < getattr(sound, part) - 0.1
+
+
+def test_joints_in_the_wrong_order_are_no_hand(frames, hands, sound):
+    order = torch.from_numpy(np.random.default_rng(0).permutation(21))
+    shuffled = [[replace(h, joints=h.joints[order], depth=h.depth[order]) for h in found] for found in hands]
+    assert score_tracked(frames, shuffled).total < sound.total - 0.1
+
+
+def test_a_hand_that_vanishes_away_from_the_border_is_missing(frames, hands, sound):
+    gone = [*hands[:-4], [], [], [], []]
+    assert score_tracked(frames, gone).persistence < 0.3 < sound.persistence
+
+
+@pytest.mark.parametrize("shape", [(3, 48, 64, 3), (1, 16, 16, 3), (2, 32, 32, 1)])
+def test_no_hand_is_an_answer(tracker, shape):
+    score = score_hands(torch.full(shape, 0.5), tracker)
+    assert not score.found and score.total == 0 and score.frames == shape[0]
+    assert "no hand" in as_text({"grey": score})
+
+
+def test_one_frame(frames, hands):
+    score = score_tracked(frames[-1:], hands[-1:])
+    assert score.found and score.jitter == score.bones == score.persistence == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=14), st.floats(-300, 300), st.floats(0.2, 4))
+def test_any_hands_give_a_score(frames, hands, counts, shift, scale):
+    """Hands anywhere, outside of the picture too, of any size, come and go."""
+    some = [
+        [replace(h, joints=h.joints * scale + shift * k) for h in found for k in range(count)]
+        for found, count in zip(hands, counts, strict=False)
+    ]
+    score = score_tracked(frames[: len(some)], some)
+    assert all(0 <= getattr(score, part) <= 1 for part in ("total", *PARTS))
+    assert score.found == (score.hands_found > 0)
+
+
+def test_hands_are_joined_over_jumps_and_gaps(hands):
+    hand = hands[-1][0]
+    far = replace(hand, joints=hand.joints + 4 * hand.palm)
+    assert [len(chain) for chain in chains([[hand], [], [far], [hand]])] == [3]
+    other = replace(hand, joints=hand.joints + 3 * hand.palm, right=1 - hand.right)
+    assert [[h for _, h in chain] for chain in chains([[hand, other], [other, hand]])] == [[hand] * 2, [other] * 2]
+
+
+def test_auc():
+    assert auc([3, 4], [1, 2]) == 1 and auc([1, 2], [1, 2]) == 0.5 and auc([0.0], [1]) == 0
+
+
+def test_the_command_names_the_best(frames, tmp_path, capsys):
+    write_video(frames[-6:], tmp_path / "sound.mp4", 8)
+    write_video(torch.zeros(3, 64, 64, 3), tmp_path / "black.mp4", 8)
+    assert main(["hand-score", str(tmp_path / "black.mp4"), str(tmp_path / "sound.mp4")]) == 0
+    said = capsys.readouterr().out
+    assert "no hand" in said and said.strip().endswith("best: " + str(tmp_path / "sound.mp4"))

@@ -1,0 +1,1 @@
+"""Stand-in for the one class of `comfy_execution` that nodes use."""
