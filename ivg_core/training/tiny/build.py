@@ -71,7 +71,7 @@ def build(args: argparse.Namespace) -> IVGModel:
         text_encoder=build_text_encoder(tokenizer),
         tokenizer=tokenizer,
         scheduler_config=SCHEDULER_CONFIG,
-        defaults=ModelDefaults(width=WIDTH, height=HEIGHT, num_frames=FRAMES, num_inference_steps=12, guidance_scale=2),
+        defaults=ModelDefaults(width=WIDTH, height=HEIGHT, num_frames=FRAMES, num_inference_steps=8, guidance_scale=1),
         name="embedded",
         source="trained from nothing by ivg_core.training.tiny",
         licence="MIT, as the project it ships with",
