@@ -182,7 +182,7 @@ class IVGFallbackRoM(io.ComfyNode):
             mask = fallback.prior_mask(list(masks_of(masks)), (width, height))
         else:
             if not keypoints:
-                raise IVGError("IVG Fallback RoM cannot see the hands itself: connect a POSE_KEYPOINT to `keypoints`.")
+                raise IVGError("IVG Fallback RoM cannot see the hands itself: connect Hand Keypoints to `keypoints`.")
             hands = hands_of(keypoints[0], width, height)
             mask = fallback.hand_hull_mask(photo, lambda image: hands, margin)
         return io.NodeOutput(to_comfy(mask)[None])

@@ -54,7 +54,7 @@ def two_stage() -> Graph:
     )
     return Graph(
         boxes={
-            **beginning(note, seed=13),
+            **beginning(note, seed=0),
             "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
             "refine": Box("RefineMask", (1100, 0), (280, 520), {"min_area": 8, "grow": 3}),
             "sample": Box("IVGSampler", (1430, 0), (340, 690), dict(FIXED)),
@@ -88,7 +88,7 @@ def mask_by_hand() -> Graph:
     )
     return Graph(
         boxes={
-            **beginning(note, seed=12),
+            **beginning(note, seed=3),
             "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
             "edit": Box("IVGEditMask", (1100, 0), (280, 400)),
             "sample": Box("IVGSampler", (1430, 0), (340, 690), dict(FIXED)),
