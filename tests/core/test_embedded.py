@@ -34,8 +34,8 @@ def predicted(model, scenes):
 
 
 def test_it_is_small_and_has_a_card():
-    files = list(ASSETS.iterdir())
-    assert sum(file.stat().st_size for file in files) <= 24 * 2**20
+    assert (ASSETS / "ivg-tiny.safetensors").stat().st_size <= 24 * 2**20
+    assert sum(file.stat().st_size for file in ASSETS.iterdir()) <= 32 * 2**20  # with the hand networks
     assert (ASSETS / "README.md").exists()
 
 
