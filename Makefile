@@ -40,6 +40,9 @@ core-test: setup
 bench: setup
 	$(PY) -m ivg_core bench-rom --record benchmarks
 	PYTHONPATH=.:tests $(PY) benchmarks/import_time.py
+	$(PY) benchmarks/evaluate.py --out out/evaluate --record benchmarks
+	$(PY) -m ivg_core bench-annotate --record benchmarks
+	$(PY) -m ivg_core bench-handscore --record benchmarks
 
 # Hours on two cores; resumes where it was stopped. The result replaces the model that ships inside.
 embedded-model: setup
