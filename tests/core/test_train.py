@@ -47,7 +47,7 @@ def test_the_file_says_where_it_comes_from(tiny_model, tmp_path):
     about = lora.metadata
     assert about["ivg_stage"] == "2" and about["ivg_steps"] == "2" and about["ivg_base"] == "tiny_ckpt"
     assert json.loads(about["ivg_rank"]) == {"spatial": 16, "temporal": 16}
-    assert (about["ivg_width"], about["ivg_height"], about["ivg_frames"]) == ("64", "64", "2")
+    assert (about["ivg_width"], about["ivg_height"], about["ivg_frames"]) == ("128", "128", "2")
     assert "cut number 3" in json.loads(about["ivg_prompts"])
     assert len(about["ivg_base_hash"]) == 64 and math.isfinite(float(about["ivg_loss"]))
 

@@ -119,7 +119,7 @@ def test_weighted_noise_looks_where_it_should(tiny_model, options):
     objective, batch = Denoising(TrainConfig(losses={"noise": options}), tiny_model), batch_of()
     p = objective.predict(lambda noisy, *rest: noisy, batch, objective.draw(batch, rng()), rng())
     inside, outside = torch.zeros_like(p.target), torch.zeros_like(p.target)
-    inside[..., 3:5], outside[..., 0] = 1, 2**0.5  # the same squared error, one in the middle, one at the edge
+    inside[..., 6:10], outside[..., :2] = 1, 2**0.5  # the same squared error, one in the middle, one at the edge
     term = objective.losses["noise"]
     p.output = p.target + inside
     near = term(p)
