@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import IVGError
 from ..media.files import atomic_write
+from .modelscope_names import modelscope_name
 from .unet import IVGUNet
 from .weights import load_pickle, read_metadata, read_tensors
 
@@ -64,7 +65,10 @@ class LoRA:
         """
         self._check_layer(name, weight)
         up, down = (half.to(weight.device, torch.float32).flatten(1) for half in self.layers[name])
-        return self.scales.get(name, 1.0) * (up @ down).reshape(weight.shape)
+        change = up @ down
+        if change.numel() != weight.numel():  # stable_lora's temporal convolutions: k x k, one k averaged away
+            change = change.reshape(*weight.shape[:3], weight.shape[2], 1).mean(-2)
+        return self.scales.get(name, 1.0) * change.reshape(weight.shape)
 
     def check(self, unet: IVGUNet) -> None:
         """Sees whether it fits a network.
@@ -84,7 +88,8 @@ class LoRA:
 
     def _check_layer(self, name: str, weight: Tensor) -> None:
         up, down = (half.flatten(1).shape for half in self.layers[name])
-        if up[1] != down[0] or up[0] * down[1] != weight.numel():
+        sizes = {weight.numel()} | ({weight.numel() * weight.shape[2]} if weight.ndim == 5 else set())
+        if up[1] != down[0] or up[0] * down[1] not in sizes:
             raise IVGError(
                 f"This LoRA does not fit the model: {name} is {tuple(weight.shape)} in the model, "
                 f"{tuple(up)} x {tuple(down)} in the LoRA; use the model it was trained on."
@@ -110,7 +115,7 @@ def lora_sites(unet: IVGUNet, roles: Iterable[str] = ("spatial", "temporal")) ->
 
 
 def read_lora(path: str | Path, unet: IVGUNet) -> LoRA:
-    """Reads a LoRA: our safetensors, peft's, kohya's, loralib's, or the released `.pt` list.
+    """Reads a LoRA: our safetensors, peft's, kohya's, loralib's (in ModelScope's names too), the released `.pt` list.
 
     Args:
         path: the file.
@@ -224,7 +229,11 @@ def _layer(unet: IVGUNet, name: str) -> Any:
 
 def _named_lora(path: Path, unet: IVGUNet) -> LoRA:
     layers = [name for name, module in unet.named_modules() if isinstance(module, LAYER_TYPES)]
-    known = {alias: name for name in layers for alias in (name, "lora_unet_" + name.replace(".", "_"))}
+    known = {
+        alias: name
+        for name in layers
+        for alias in (modelscope_name(name, unet), "lora_unet_" + name.replace(".", "_"), name)
+    }
     halves: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
     strangers = []

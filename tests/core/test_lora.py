@@ -8,7 +8,17 @@ from safetensors.torch import load_file, save_file
 
 from ivg_core.errors import IVGError
 from ivg_core.models.checkpoint import load_model
-from ivg_core.models.lora import LoRA, applied_lora, lora_sites, merge_lora, read_lora, save_lora, unmerge_lora
+from ivg_core.models.lora import (
+    LAYER_TYPES,
+    LoRA,
+    applied_lora,
+    lora_sites,
+    merge_lora,
+    read_lora,
+    save_lora,
+    unmerge_lora,
+)
+from ivg_core.models.modelscope_names import modelscope_name
 from ivg_core.models.unet import IVGUNet
 
 RELEASED = "lora_cloneofsimo_r2.pt"
@@ -94,6 +104,54 @@ def test_kohya_alpha(tmp_path, unet):
     halves = {f"{name}.lora_up.weight": torch.randn(4, 2, 1, 1), f"{name}.lora_down.weight": torch.randn(2, 32, 3, 3)}
     save_file({**halves, f"{name}.alpha": torch.tensor(1.0)}, tmp_path / "x.safetensors")
     assert read_lora(tmp_path / "x.safetensors", unet).scales == {name: 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "modelscope"),
+    [
+        ("conv_in", "conv_in"),
+        ("transformer_in.proj_in", "input_blocks.0.1.proj_in"),
+        ("down_blocks.0.resnets.0.conv1", "input_blocks.1.0.in_layers.2"),
+        ("down_blocks.0.downsamplers.0.conv", "input_blocks.3.op"),
+        ("down_blocks.1.resnets.0.conv_shortcut", "input_blocks.4.0.skip_connection"),
+        ("down_blocks.2.temp_attentions.1.proj_out", "input_blocks.8.2.proj_out"),
+        ("mid_block.resnets.1.time_emb_proj", "middle_block.3.emb_layers.1"),
+        ("mid_block.attentions.0.proj_in", "middle_block.1.proj_in"),
+        ("mid_block.temp_convs.1.conv1.2", "middle_block.3.temopral_conv.conv1.2"),
+        ("up_blocks.0.upsamplers.0.conv", "output_blocks.2.1.conv"),
+        ("up_blocks.1.upsamplers.0.conv", "output_blocks.5.3.conv"),
+        ("up_blocks.3.temp_attentions.2.proj_in", "output_blocks.11.2.proj_in"),
+    ],
+)
+def test_modelscope_names_as_their_converter_writes_them(name, modelscope):
+    with torch.device("meta"):
+        unet = IVGUNet(motion_mask=True, motion_strength=True)
+    assert modelscope_name(name, unet) == modelscope
+    unet.get_submodule(name)
+
+
+def test_modelscope_names_are_distinct(unet):
+    names = [modelscope_name(name, unet) for name, module in unet.named_modules() if isinstance(module, LAYER_TYPES)]
+    assert len(set(names)) == len(names)
+
+
+def test_stable_lora_for_web_interfaces(tmp_path, unet):
+    spatial, temporal = "down_blocks.0.resnets.0.conv1", "down_blocks.0.temp_convs.0.conv1.2"
+    keys = {}
+    for name in (spatial, temporal):  # rank 2, as k times as many rows and columns
+        out, width, k = unet.get_submodule(name).weight.shape[:3]
+        keys[modelscope_name(name, unet) + ".lora_A"] = torch.randn(2 * k, width * k)
+        keys[modelscope_name(name, unet) + ".lora_B"] = torch.randn(out * k, 2 * k)
+    save_file(keys, tmp_path / "webui_x.safetensors")
+    lora = read_lora(tmp_path / "webui_x.safetensors", unet)
+    assert lora.layers.keys() == {spatial, temporal}
+    for name in (spatial, temporal):
+        weight, stem = unet.get_submodule(name).weight, modelscope_name(name, unet)
+        product = keys[stem + ".lora_B"] @ keys[stem + ".lora_A"]
+        wanted = product.view(weight.shape) if name == spatial else product.view(*weight.shape[:3], 3, 1).mean(-2)
+        torch.testing.assert_close(lora.change(name, weight), wanted.view(weight.shape))
+    again = read_lora(save_lora(lora, tmp_path / "ours.safetensors"), unet)
+    assert again.layers.keys() == lora.layers.keys()
 
 
 def test_roles_cover_the_full_network_as_its_relatives_count_it():
