@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from .shared import command, load, model_options, say
@@ -26,7 +28,9 @@ def add(commands) -> None:
     ablation.add_argument("--scenes", type=int, default=24, help="how many held-out scenes")
     ablation.add_argument("--seeds", type=int, default=3, help="how many repetitions")
     ablation.add_argument("--steps", type=int, default=150, help="of each training")
-    ablation.add_argument("--hand-weight", type=float, default=1.0, help="of the hand loss")
+    ablation.add_argument(
+        "--hands", type=json.loads, default="{}", metavar="JSON", help='options of the hand loss: {"weight": 3}'
+    )
     ablation.add_argument("--record", type=Path, help="benchmarks folder to record the figures in")
 
 
@@ -39,7 +43,8 @@ def _bench_rom(options: argparse.Namespace) -> None:
 def _bench_ablation(options: argparse.Namespace) -> None:
     from ..bench.ablation import Settings, bench_ablation
 
-    settings = Settings(steps=options.steps, hand_weight=options.hand_weight)
+    settings = Settings(steps=options.steps)
+    settings = replace(settings, hands={**settings.hands, **options.hands})
     _report(options, "ablation", bench_ablation(load(options), options.work, options.scenes, options.seeds, settings))
 
 

@@ -20,6 +20,7 @@ from ..hands.landmarks import CROP, HandLandmarkNet
 from ..hands.regions import crop, to_image
 from ..hands.tracker import HandTracker
 
+Weighting = Literal["alpha", "flat"]
 #: Below this presence a hand counts as missing in part, and its joints shrink towards 0.
 MISSING_BELOW = 0.5
 #: The presence logit that a hand of the prediction should reach.
@@ -85,7 +86,7 @@ def hand_targets(frames: Tensor, tracker: HandTracker) -> HandTargets:
     return HandTargets(frame, rois, joints)
 
 
-def timestep_weight(alphas_cumprod_t: Tensor, min_snr: float = 0.2) -> Tensor:
+def timestep_weight(alphas_cumprod_t: Tensor, min_snr: float = 0.2, weighting: Weighting = "alpha") -> Tensor:
     """How much the loss counts at a timestep: the cumulated alpha, and 0 where noise hides the hands.
 
     The step from noise to clean latents grows without bound with the noise; the cumulated alpha tames it. In Stable
@@ -95,12 +96,14 @@ def timestep_weight(alphas_cumprod_t: Tensor, min_snr: float = 0.2) -> Tensor:
     Args:
         alphas_cumprod_t: the schedule's cumulated alphas at each item's timestep (B,).
         min_snr: alpha / (1 - alpha) has to reach this; 0 = no limit.
+        weighting: "alpha", or "flat": 1 at every timestep within the limit, as printed in the paper. A network that
+            predicts v bears it, since its step to clean latents is at most 1.
 
     Returns:
         (B,), 0..1.
     """
     enough = alphas_cumprod_t >= min_snr * (1 - alphas_cumprod_t)
-    return alphas_cumprod_t * enough
+    return enough.to(alphas_cumprod_t) if weighting == "flat" else alphas_cumprod_t * enough
 
 
 def hand_structure_loss(

@@ -113,6 +113,7 @@ class Hands:
         weight: of the term.
         frames: frames decoded a step, drawn anew each time; 0 = all.
         min_snr: only at timesteps with at least this signal-to-noise ratio; in more noise there are no hands to see.
+        weighting: "alpha", less in more noise, or "flat", the same at every timestep (as printed).
         coords: "roi", as a share of the hand's own region, or "image", as a share of the picture (as printed).
         presence: weight of the demand that a hand is recognised at all.
         views: how often each hand is looked at, each time a little differently, so that it is not learned to fool one.
@@ -121,6 +122,7 @@ class Hands:
     weight: float = 1.0
     frames: int = 4
     min_snr: float = 0.2
+    weighting: Literal["alpha", "flat"] = "alpha"
     coords: Literal["roi", "image"] = "roi"
     presence: float = 0.01
     views: int = 2
@@ -137,7 +139,7 @@ class Hands:
         from .hand_loss import hand_structure_loss, timestep_weight
 
         self._tracker = self._tracker or HandTracker(device=p.output.device)
-        counts = timestep_weight(p.alphas_cumprod, self.min_snr)
+        counts = timestep_weight(p.alphas_cumprod, self.min_snr, self.weighting)
         chosen = p.choose_frames(self.frames)
         targets = [self._targets(p, row).select(chosen) for row in range(len(counts))]
         rows = [row for row, target in enumerate(targets) if len(target.frame) and counts[row] > 0]

@@ -163,6 +163,12 @@ def test_timestep_weight(alpha, min_snr):
         assert weight == 0
 
 
+def test_flat_weights_are_the_papers():
+    alphas = torch.tensor([0.01, 0.2, 0.99])
+    assert timestep_weight(alphas, min_snr=0, weighting="flat").tolist() == [1, 1, 1]
+    assert timestep_weight(alphas, min_snr=0.2, weighting="flat").tolist() == [0, 1, 1]
+
+
 def test_the_limit_is_near_step_600_of_stable_diffusions_schedule():
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 

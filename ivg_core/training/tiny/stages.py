@@ -63,7 +63,7 @@ def train_stage2(folder: Path, model: IVGModel, scenes: Scenes, steps: tuple[int
             "only": HAND_CLIPS,
             "learning_rate": 2e-4,
             "batch_size": batch // 2,
-            "losses": {"noise": 1, "motion": 0.001, "hands": {"weight": 1, "frames": 2}},
+            "losses": {"noise": 1, "motion": 0.001, "hands": {"weight": 4, "frames": 2, "presence": 0.03}},
         },
     ]
     for part, count in zip(parts, steps, strict=True):
