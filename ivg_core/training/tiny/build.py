@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--decoder-steps", type=int, default=0, help="further steps for the decoder alone")
     parser.add_argument("--stage1-steps", type=int, nargs=3, default=(1200, 5000, 700), help="on 3, on 1, on 8 frames")
     said = "on 3, on 8 frames, on 8 frames with the hand loss"
-    parser.add_argument("--stage2-steps", type=int, nargs=3, default=(1200, 2050, 400), help=said)
+    parser.add_argument("--stage2-steps", type=int, nargs=3, default=(1200, 2900, 450), help=said)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
