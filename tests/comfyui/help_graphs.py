@@ -1,0 +1,152 @@
+"""The graphs that the pictures of the help pages are taken of; see graphs.py for what describes a graph."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from batch_graphs import batch_two_stage, enriched_action
+from graphs import FIXED, Box, Graph, mask_by_hand, two_stage
+from rom_graphs import any_video, ltx, wan_22
+from training_graphs import train_lora
+
+#: A drawn clip that the script puts into ComfyUI's input folder.
+CLIP = "clip.mp4"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A graph, whether it is run before the pictures are taken, and the boxes that each help page shows."""
+
+    graph: Graph
+    pictures: dict[str, list[str]]
+    runs: bool = True
+    sizes: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+
+
+def side_nodes() -> Graph:
+    """The nodes that only set something up."""
+    boxes = {
+        "model": Box("LoadIVGModel", (0, 0), (320, 110)),
+        "lora": Box("IVGLoadLoRA", (380, 0), (300, 110), {"strength": 0.8}),
+        "options": Box("IVGSamplerOptions", (0, 300), (320, 180)),
+        "download": Box("IVGDownloadModel", (0, 600), (420, 180)),
+    }
+    return Graph(boxes, ["model.model > lora.model"], picture="model")
+
+
+def vace() -> Graph:
+    """Control video and masks, seen by core's previews."""
+    boxes = {
+        "scene": Box("IVGExampleScene", (0, 0), (320, 320), {"seed": 13, **FIXED}),
+        "model": Box("LoadIVGModel", (0, 400), (320, 110)),
+        "predict": Box("PredictRoMMask", (380, 0), (320, 690), dict(FIXED)),
+        "apply": Box("IVGApplyRoMVACE", (900, 0), (300, 220), {"width": 384, "height": 256, "length": 5}),
+        "later": Box("ImageFromBatch", (900, 700), (300, 80), {"batch_index": 2, "length": 1}),
+        "as_image": Box("MaskToImage", (900, 860), (300, 40)),
+        "later_mask": Box("ImageFromBatch", (900, 960), (300, 80), {"batch_index": 2, "length": 1}),
+        "video": Box("PreviewImage", (1240, 0), (300, 230), title="control_video, a later frame"),
+        "masks": Box("PreviewImage", (1240, 290), (300, 230), title="control_masks, the same frame"),
+    }
+    links = [
+        "model.model > predict.model",
+        "scene.image > predict.image",
+        "scene.action > predict.action",
+        "scene.image > apply.image",
+        "predict.mask > apply.mask",
+        "apply.control_video > later.image",
+        "later.IMAGE > video.images",
+        "apply.control_masks > as_image.mask",
+        "as_image.IMAGE > later_mask.image",
+        "later_mask.IMAGE > masks.images",
+    ]
+    return Graph(boxes, links, picture="video")
+
+
+def hands() -> Graph:
+    """A clip with a hand in it, looked at by everything that looks at hands."""
+    boxes = {
+        "load": Box("LoadVideo", (0, 0), (300, 100), {"file": CLIP}),
+        "parts": Box("GetVideoComponents", (340, 0), (200, 80)),
+        "first": Box("ImageFromBatch", (340, 140), (200, 80), {"batch_index": 0, "length": 1}),
+        "later": Box("ImageFromBatch", (340, 280), (200, 80), {"batch_index": 5, "length": 1}),
+        "model": Box("LoadIVGModel", (0, 200), (300, 110)),
+        "keypoints": Box("HandKeypoints", (700, 0), (320, 500)),
+        "fallback": Box("IVGFallbackRoM", (1300, 0), (300, 170), {"method": "hands", "margin": 8}),
+        "region": Box("MaskPreview", (1640, 0), (280, 260), title="The mask"),
+        "annotate": Box("IVGAnnotateRoM", (700, 620), (480, 520), {"arms": True}),
+        "sample": Box("IVGSampler", (300, 700), (320, 690), dict(FIXED)),
+        "score": Box("IVGHandScore", (1300, 400), (240, 130)),
+        "scores": Box("PreviewAny", (1580, 400), (570, 140), title="table"),
+        "pick": Box("IVGPickBest", (1300, 800), (200, 120)),
+        "table": Box("PreviewAny", (1540, 800), (590, 140), title="table"),
+        "evaluate": Box("IVGEvaluate", (1300, 1100), (300, 150)),
+        "report": Box("PreviewAny", (1300, 1440), (640, 220), title="report"),
+        "flow": Box("PreviewImage", (1640, 1100), (300, 160), title="flow"),
+    }
+    links = [
+        "load.VIDEO > parts.video",
+        "parts.images > first.image",
+        "parts.images > later.image",
+        "later.IMAGE > keypoints.image",
+        "later.IMAGE > fallback.image",
+        "keypoints.keypoints > fallback.keypoints",
+        "fallback.mask > region.mask",
+        "parts.images > annotate.frames",
+        "model.model > sample.model",
+        "first.IMAGE > sample.image",
+        "annotate.mask > sample.mask",
+        "parts.images > score.frames",
+        "score.table > scores.source",
+        "parts.images > pick.frames",
+        "sample.frames > pick.frames_2",
+        "pick.table > table.source",
+        "sample.frames > evaluate.frames",
+        "annotate.mask > evaluate.mask",
+        "parts.images > evaluate.truth",
+        "evaluate.report > report.source",
+        "evaluate.flow > flow.images",
+    ]
+    return Graph(boxes, links, picture="keypoints")
+
+
+SCENES = {
+    "two_stage": Scene(
+        two_stage(),
+        {
+            "LoadIVGModel": ["model"],
+            "IVGExampleScene": ["scene", "sentence"],
+            "PredictRoMMask": ["predict"],
+            "RefineMask": ["refine"],
+            "IVGSampler": ["sample", "save"],
+        },
+        sizes={"scene": (320, 320), "predict": (320, 560), "refine": (300, 470), "sample": (340, 720)},
+    ),
+    "by_hand": Scene(mask_by_hand(), {"IVGEditMask": ["edit"]}),
+    "enriched": Scene(enriched_action(), {"IVGEnrichAction": ["enrich"]}, sizes={"enrich": (360, 560)}),
+    "batch": Scene(batch_two_stage(), {"IVGBatchLoader": ["loader"], "IVGBatchSave": ["save"]}),
+    "any_video": Scene(
+        any_video(),
+        {"IVGCompositeRoM": ["composite", "report"], "IVGPreviewRoM": ["preview"], "IVGSaveVideo": ["save"]},
+        sizes={"preview": (520, 320)},
+    ),
+    "hands": Scene(
+        hands(),
+        {
+            "HandKeypoints": ["keypoints"],
+            "IVGFallbackRoM": ["fallback", "region"],
+            "IVGAnnotateRoM": ["annotate"],
+            "IVGHandScore": ["score", "scores"],
+            "IVGPickBest": ["pick", "table"],
+            "IVGEvaluate": ["evaluate", "report", "flow"],
+        },
+    ),
+    "vace": Scene(vace(), {"IVGApplyRoMVACE": ["apply", "video", "masks"]}),
+    "training": Scene(train_lora(), {"TrainIVGLoRA": ["train"]}),
+    "side": Scene(
+        side_nodes(),
+        {"IVGLoadLoRA": ["model", "lora"], "IVGSamplerOptions": ["options"], "IVGDownloadModel": ["download"]},
+        runs=False,
+    ),
+    "ltx": Scene(ltx(), {"IVGApplyRoM": ["to_video", "apply"]}, runs=False),
+    "wan_22": Scene(wan_22(), {"IVGApplyRoMModel": ["high_shift", "low_shift", "high_apply", "low_apply"]}, runs=False),
+}
