@@ -26,6 +26,7 @@ SUBJECTS = (
     "evaluate",
     "bench",
     "bench_hands",
+    "bench_fast",
 )
 
 EXAMPLES = """\

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from .shared import command, load, model_options, say
+from .shared import command, flush_denormals, load, model_options, say
 
 
 def add(commands) -> None:
@@ -43,6 +43,7 @@ def _bench_rom(options: argparse.Namespace) -> None:
 def _bench_ablation(options: argparse.Namespace) -> None:
     from ..bench.ablation import Settings, bench_ablation
 
+    flush_denormals()
     settings = Settings(steps=options.steps)
     settings = replace(settings, hands={**settings.hands, **options.hands})
     _report(options, "ablation", bench_ablation(load(options), options.work, options.scenes, options.seeds, settings))

@@ -36,6 +36,19 @@ def add(commands) -> None:
     generate.add_argument("--free-first-frame", action="store_true", help="do not hold frame 1 to the photo")
     generate.add_argument("--no-composite", action="store_true", help="do not paste the photo back outside the mask")
     generate.add_argument("--parity", action="store_true", help="follow the released code to the letter")
+    generate.add_argument(
+        "--region",
+        choices=("whole", "crop", "zoom"),
+        default="whole",
+        help="what is sampled: the whole picture, a window around the mask (faster), or that window at the model's own "
+        "size (more detail)",
+    )
+    generate.add_argument(
+        "--cache-every", type=int, default=1, help="compute the deep layers at every so many steps only; 1 is exact"
+    )
+    generate.add_argument(
+        "--guidance-part", type=float, nargs=2, default=(0, 1), metavar=("FROM", "TO"), help="of the steps, 0..1"
+    )
     generate.add_argument("--fps", type=float, help="frames a second (default: the model's)")
     generate.add_argument("--sheet", type=Path, help="also write a contact sheet, a PNG")
 
@@ -67,6 +80,9 @@ def _generate(options: argparse.Namespace) -> None:
         motion_strength=options.motion,
         size=options.size,
         seed=options.seed,
+        region=options.region,
+        cache_every=options.cache_every,
+        guidance_interval=tuple(options.guidance_part),
         parity=options.parity,
         keep_first_frame=not (options.free_first_frame or options.parity),
         composite=not (options.no_composite or options.parity),

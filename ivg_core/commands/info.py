@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from .shared import command
+from .shared import command, size
 
 
 def add(commands) -> None:
     """Add the command to the parser."""
     info = command(commands, "info", _info, "explain a checkpoint: what it is, what is missing, licence, memory")
     info.add_argument("checkpoint", help='folder, file, or "embedded"')
+    info.add_argument(
+        "--size", type=size, metavar="WxH", help="of the clip whose memory is counted (default: the model's)"
+    )
+    info.add_argument("--frames", type=int, help="of that clip (default: the model's)")
 
 
 def _info(options: argparse.Namespace) -> None:
     from ..models.inspect import inspect_checkpoint
 
-    print(inspect_checkpoint(options.checkpoint))
+    print(inspect_checkpoint(options.checkpoint, options.size, options.frames))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import IVGError
-from .shared import say
+from .shared import flush_denormals, say
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
@@ -80,6 +80,7 @@ def _train(options: argparse.Namespace) -> None:
         data = load_data(settings, model, config.stage, cache, pixels=pixels, on_clip=_look)
     if not options.resume and data.heldout is None and config.validation.every:
         print("note: nothing is held out to measure with; data.heldout=1 holds out a clip", file=sys.stderr)
+    flush_denormals()
     stop = _StopOnSignal()
     done = train(config, model, data.train, data.heldout, resume=options.resume, on_step=_show, should_stop=stop)
     if int(os.environ.get("RANK", 0)) == 0:

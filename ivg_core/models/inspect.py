@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ..errors import IVGError
+from ..sampling.condition import check_size
 from .bundle import ModelDefaults
 from .checkpoint import empty_component
 from .layout import Layout, find_checkpoint, read_layout
+from .memory import MemoryPlan, plan_memory
 from .networks import IVG_KEYS, adapt_weights, compare_keys
 
 NON_COMMERCIAL = (
     "not stated. The published checkpoints grew out of zeroscope, whose weights are CC-BY-NC-4.0: "
     "treat this one as non-commercial unless its authors told you otherwise."
 )
-DTYPE_BYTES = {"float32": 4, "float16": 2}
-
-# Peak of live activations in maps of the first level's size, counted on the full-size network with fused attention,
-# and in values per pixel for the VAE, which decodes frame by frame.
-UNET_MAPS = 24
-VAE_VALUES_PER_PIXEL = 6
 
 
 @dataclass
@@ -54,7 +49,8 @@ class CheckpointReport:
         missing: parts it lacks.
         licence: what its weights may be used for.
         defaults: the settings it was made for.
-        memory: dtype -> bytes for one clip at these settings with guidance, weights included.
+        memory: dtype -> what a run of one clip takes.
+        measure: (width, height, frames) of that clip.
         notes: anything else worth knowing.
         card: the model card, where the file carries one.
     """
@@ -66,7 +62,8 @@ class CheckpointReport:
     missing: list[str] = field(default_factory=list)
     licence: str = ""
     defaults: ModelDefaults = field(default_factory=ModelDefaults)
-    memory: dict[str, int] = field(default_factory=dict)
+    memory: dict[str, MemoryPlan] = field(default_factory=dict)
+    measure: tuple[int, int, int] = (0, 0, 0)
     notes: list[str] = field(default_factory=list)
     card: str = ""
 
@@ -84,20 +81,27 @@ class CheckpointReport:
             settings = f"{d.width}x{d.height}, {d.num_frames} frames, {d.num_inference_steps} steps"
             lines.append(f"  made for      {settings}, guidance {d.guidance_scale:g}, {d.fps} fps")
             lines.append(f"  licence       {self.licence}")
+        for dtype, plan in self.memory.items():
+            parts = f"weights {_size(plan.weights)}, denoising {_size(plan.denoise)}, decoding {_size(plan.decode)}"
+            lines.append(f"  memory        {_size(plan.peak)} in {dtype}: {parts}")
         if self.memory:
-            sizes = ", ".join(f"{_size(size)} in {dtype}" for dtype, size in self.memory.items())
-            lines.append(f"  memory        about {sizes}, for one clip of that size with its weights")
+            width, height, frames = self.measure
+            lines.append(f"  {'':<13} for one clip of {width}x{height}, {frames} frames, all networks on the device")
         return "\n".join([*lines, *(f"  note          {note}" for note in self.notes)])
 
 
-def inspect_checkpoint(source: str | Path) -> CheckpointReport:
+def inspect_checkpoint(
+    source: str | Path, size: tuple[int, int] | None = None, num_frames: int | None = None
+) -> CheckpointReport:
     """Looks into a checkpoint without loading it.
 
     Args:
         source: "embedded", a folder or a file; of any kind, the report says what it is.
+        size: (width, height) of the clip whose memory is counted, multiples of 8; None: what it was made for.
+        num_frames: of that clip; None: what it was made for.
 
     Raises:
-        IVGError: there is nothing at that path.
+        IVGError: there is nothing at that path, or no clip of that size can be made.
     """
     path = find_checkpoint(source)
     try:
@@ -105,16 +109,22 @@ def inspect_checkpoint(source: str | Path) -> CheckpointReport:
         components = [_inspect_component(layout, name) for name in layout.networks()]
     except IVGError as error:
         return CheckpointReport(str(path), str(error))
-    missing = layout.missing_parts()
+    missing, defaults = layout.missing_parts(), layout.defaults
+    width, height = check_size(size or (defaults.width, defaults.height))
+    measure = (width, height, defaults.num_frames if num_frames is None else num_frames)
+    if measure[2] < 1:
+        raise IVGError(f"A clip of {num_frames} frames cannot be made: give at least 1.")
+    usable = not missing and not any(part.problem for part in components)
     return CheckpointReport(
         path=str(path),
         kind=_kind(layout),
-        usable=not missing and not any(part.problem for part in components),
+        usable=usable,
         components=components,
         missing=missing,
         licence=layout.licence or NON_COMMERCIAL,
-        defaults=layout.defaults,
-        memory={} if missing else _memory(layout, components),
+        defaults=defaults,
+        memory=_memory(layout, components, measure) if usable else {},
+        measure=measure,
         notes=_notes(layout),
         card=layout.metadata.get("card", ""),
     )
@@ -170,17 +180,19 @@ def _notes(layout: Layout) -> list[str]:
     return notes
 
 
-def _memory(layout: Layout, components: list[ComponentReport]) -> dict[str, int]:
-    d = layout.defaults
-    stage = "unet" if "unet" in layout.networks() else "rom_unet"
-    width = layout.configs[stage].get("block_out_channels", (320,))[0]
-    vae_width = layout.configs["vae"].get("block_out_channels", (64,))[0]
-    scale = 2 ** (len(layout.configs["vae"].get("block_out_channels", (64,))) - 1)
-    # Guidance doubles the batch, and the photo is one more frame.
-    maps = 2 * (d.num_frames + 1) * (d.height // scale) * (d.width // scale) * width
-    values = max(UNET_MAPS * maps, VAE_VALUES_PER_PIXEL * vae_width * prod((d.width, d.height)))
-    weights = sum(part.parameters for part in components)
-    return {dtype: (weights + values) * DTYPE_BYTES[dtype] for dtype in DTYPE_BYTES}
+def _memory(layout: Layout, components: list[ComponentReport], measure: tuple[int, int, int]) -> dict[str, MemoryPlan]:
+    width, height, num_frames = measure
+    half = plan_memory(
+        cast(Any, empty_component(layout, "unet" if "unet" in layout.networks() else "rom_unet")),
+        cast(Any, empty_component(layout, "vae")),
+        sum(part.parameters for part in components),
+        width=width,
+        height=height,
+        num_frames=num_frames,
+        guided=layout.defaults.guidance_scale > 1,
+        dtype=torch.float16,
+    )
+    return {"float32": MemoryPlan(2 * half.weights, 2 * half.denoise, 2 * half.decode), "float16": half}
 
 
 def _size(count: int) -> str:

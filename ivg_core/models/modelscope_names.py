@@ -53,6 +53,6 @@ def modelscope_name(name: str, unet: IVGUNet) -> str:
             return f"input_blocks.{(layers + 1) * (level + 1)}.{rest.replace('conv', 'op', 1)}"
         return f"input_blocks.{(layers + 1) * level + i + 1}.{PLACES[kind]}.{rest}"
     if kind == "upsamplers":  # stands behind the attentions, where the level has any
-        place = 3 if "CrossAttn" in unet.config["up_block_types"][level] else 1
+        place = "3" if "CrossAttn" in unet.config["up_block_types"][level] else "1"
         return f"output_blocks.{(layers + 1) * level + layers}.{place}.{rest}"
     return f"output_blocks.{(layers + 1) * level + i}.{PLACES[kind]}.{rest}"

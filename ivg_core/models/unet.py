@@ -21,6 +21,7 @@ from torch.nn.functional import conv2d, silu
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
+from .deep_features import DeepFeatures
 
 CROSS_DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D")
 CROSS_UP = ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D")
@@ -58,6 +59,9 @@ class IVGUNet(UNet3DConditionModel):
 
     Source: Instructional Video Generation (arXiv 2412.04189) and its released code.
     """
+
+    _repeated_blocks = ["BasicTransformerBlock", "ResnetBlock2D", "TemporalConvLayer"]  # for `compile_repeated_blocks`
+    deep_features: DeepFeatures | None = None  # set for a run by `cached_features`
 
     @register_to_config
     def __init__(
@@ -173,7 +177,8 @@ class IVGUNet(UNet3DConditionModel):
         x = self._run(self.transformer_in, x, num_frames=frames, return_dict=False)[0]
 
         skips = [x]
-        down_blocks: list[Any] = list(self.down_blocks)
+        deep = self.deep_features.recall(x) if self.deep_features else None  # (B * F', C, H, W)
+        down_blocks: list[Any] = list(self.down_blocks) if deep is None else []
         for block in down_blocks:
             for i in range(len(block.resnets)):
                 x = self._convolve(block, i, x, emb, frames)
@@ -183,13 +188,16 @@ class IVGUNet(UNet3DConditionModel):
                 x = block.downsamplers[0](x)
                 skips.append(x)
 
-        x = self._convolve(self.mid_block, 0, x, emb, frames)
-        x = self._attend(self.mid_block, 0, x, text, frames)
-        x = self._convolve(self.mid_block, 1, x, emb, frames)
+        if deep is None:
+            x = self._convolve(self.mid_block, 0, x, emb, frames)
+            x = self._attend(self.mid_block, 0, x, text, frames)
+            x = self._convolve(self.mid_block, 1, x, emb, frames)
 
-        up_blocks: list[Any] = list(self.up_blocks)
+        up_blocks: list[Any] = list(self.up_blocks) if deep is None else [self.up_blocks[-1]]
         for block in up_blocks:
-            for i in range(len(block.resnets)):
+            for i in range(len(block.resnets) - 1 if deep is not None else 0, len(block.resnets)):
+                if len(skips) == 1 and self.deep_features:  # the last layer
+                    x = self.deep_features.exchange(x, deep)
                 x = torch.cat([x, skips.pop()], dim=1)
                 x = self._convolve(block, i, x, emb, frames)
                 x = self._attend(block, i, x, text, frames)
