@@ -5,7 +5,7 @@ TORCH  ?= torch==2.13.0
 PY     := .venv/bin/python
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test setup lint format types core-test bench embedded-model workflows clean
+.PHONY: demo test setup lint format types core-test bench embedded-model workflows help-pictures clean
 
 demo: setup
 	$(PY) -m ivg_core demo --out out/demo
@@ -43,6 +43,8 @@ bench: setup
 	$(PY) benchmarks/evaluate.py --out out/evaluate --record benchmarks
 	$(PY) -m ivg_core bench-annotate --record benchmarks
 	$(PY) -m ivg_core bench-handscore --record benchmarks
+	$(PY) -m ivg_core bench-fast --record benchmarks
+	$(PY) benchmarks/speed.py --record benchmarks
 
 # Hours on two cores; resumes where it was stopped. The result replaces the model that ships inside.
 embedded-model: setup
@@ -52,6 +54,12 @@ embedded-model: setup
 workflows: setup
 	PYTHONPATH=.:tests $(PY) tests/comfyui/make_workflows.py --shots out/shots
 	PYTHONPATH=.:tests $(PY) tests/comfyui/make_rom_workflows.py --shots out/shots
+	PYTHONPATH=.:tests $(PY) tests/comfyui/batch_graphs.py --shots out/shots
+	PYTHONPATH=.:tests $(PY) tests/comfyui/training_graphs.py --shots out/shots
+
+# The picture on each node's help page, from the same ComfyUI.
+help-pictures: setup
+	PYTHONPATH=.:tests $(PY) tests/comfyui/make_help_pictures.py
 
 clean:
 	rm -rf .venv out
