@@ -1,51 +1,51 @@
-"""The node classes, and the entry point that lists them for ComfyUI."""
+"""The node classes, and the entry point that lists them for ComfyUI.
+
+A module that cannot be imported here takes only its own nodes away, and the log says why.
+"""
+
+import importlib
+import logging
 
 from comfy_api.latest import ComfyExtension
 
-from .apply_rom import IVGApplyRoM, IVGApplyRoMModel, IVGApplyRoMVACE
-from .batch import IVGBatchLoader, IVGBatchSave
-from .composite import IVGCompositeRoM
-from .download import IVGDownloadModel
-from .enrich import IVGEnrichAction
-from .evaluate import IVGEvaluate
-from .hands import HandKeypoints, IVGAnnotateRoM, IVGHandScore, IVGPickBest
-from .loaders import LoadIVGModel
-from .loras import IVGLoadLoRA
-from .masks import IVGEditMask, RefineMask
-from .preview import IVGPreviewRoM
-from .rom import IVGFallbackRoM, PredictRoMMask
-from .sampling import IVGSampler, IVGSamplerOptions
-from .scenes import IVGExampleScene
-from .training import TrainIVGLoRA
-from .video import IVGSaveVideo
+#: Module -> its node classes, in the order in which they are listed.
+MODULES = {
+    "loaders": ["LoadIVGModel"],
+    "rom": ["PredictRoMMask", "IVGFallbackRoM"],
+    "masks": ["RefineMask", "IVGEditMask"],
+    "sampling": ["IVGSampler", "IVGSamplerOptions"],
+    "scenes": ["IVGExampleScene"],
+    "enrich": ["IVGEnrichAction"],
+    "batch": ["IVGBatchLoader", "IVGBatchSave"],
+    "download": ["IVGDownloadModel"],
+    "apply_rom": ["IVGApplyRoM", "IVGApplyRoMModel", "IVGApplyRoMVACE"],
+    "composite": ["IVGCompositeRoM"],
+    "preview": ["IVGPreviewRoM"],
+    "video": ["IVGSaveVideo"],
+    "training": ["TrainIVGLoRA"],
+    "loras": ["IVGLoadLoRA"],
+    "hands": ["HandKeypoints", "IVGAnnotateRoM", "IVGHandScore", "IVGPickBest"],
+    "evaluate": ["IVGEvaluate"],
+}
 
-NODES = [
-    LoadIVGModel,
-    PredictRoMMask,
-    IVGFallbackRoM,
-    RefineMask,
-    IVGEditMask,
-    IVGSampler,
-    IVGSamplerOptions,
-    IVGExampleScene,
-    IVGEnrichAction,
-    IVGBatchLoader,
-    IVGBatchSave,
-    IVGDownloadModel,
-    IVGApplyRoM,
-    IVGApplyRoMModel,
-    IVGApplyRoMVACE,
-    IVGCompositeRoM,
-    IVGPreviewRoM,
-    IVGSaveVideo,
-    TrainIVGLoRA,
-    IVGLoadLoRA,
-    HandKeypoints,
-    IVGAnnotateRoM,
-    IVGHandScore,
-    IVGPickBest,
-    IVGEvaluate,
-]
+
+def load_nodes() -> list[type]:
+    """The node classes of every module that can be imported; the others are named in the log."""
+    nodes = []
+    for module, names in MODULES.items():
+        try:
+            loaded = importlib.import_module(f".{module}", __name__)
+        except Exception as error:  # whatever it is, the other nodes work without it
+            logging.getLogger("ivg").error(
+                "Comfy-IVG works without %s, which cannot be loaded here: %s: %s (nodes/%s.py)",
+                ", ".join(names), type(error).__name__, error, module,
+            )  # fmt: skip
+        else:
+            nodes += [getattr(loaded, name) for name in names]
+    return nodes
+
+
+NODES = load_nodes()
 
 
 class IVGExtension(ComfyExtension):

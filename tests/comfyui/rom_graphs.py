@@ -246,7 +246,7 @@ def any_video() -> Graph:
     )
     boxes, links = region(how, "your model")
     boxes["sample"] = Box("IVGSampler", (1360, 0), (320, 620), {"composite": False, **FIXED})
-    boxes["look"] = Box("IVGPreviewRoM", (1360, 720), (620, 340), title="Does it stay inside?")
+    boxes["look"] = Box("IVGPreviewRoM", (1360, 800), (620, 340), title="Does it stay inside?")
     links += [
         "ivg.model > sample.model",
         "scene.image > sample.image",

@@ -2,7 +2,7 @@
 
 import torch
 
-from ivg_core.training.config import TrainConfig
+from ivg_core.training.config import LoRASettings, TrainConfig
 from ivg_core.training.sample import ListDataset, Sample
 
 
@@ -37,3 +37,19 @@ def small(out, **values) -> TrainConfig:
     """Settings of a few quick steps."""
     few = {"steps": 4, "warmup": 0, "learning_rate": 1e-3, "save_every": 0, "device": "cpu"}
     return TrainConfig(out=str(out), **{**few, **values})
+
+
+def busy(stage: int) -> dict:
+    """Settings with dropout and with losses that are there on some batches only: what processes could get wrong."""
+    losses = {
+        1: {"noise": 1, "miou": {"weight": 0.1, "frames": 1, "below": 0.3}},
+        2: {"noise": {"inside": 3}, "motion": 0.001},
+    }
+    return {
+        "steps": 3,
+        "batch_size": 2,
+        "stage": stage,
+        "ema": 0.5,
+        "losses": losses[stage],
+        "lora": {"spatial": LoRASettings(4, dropout=0.3), "temporal": LoRASettings(4)},
+    }
