@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import pathlib
@@ -15,6 +16,13 @@ _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chro
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 _PAGE_SCRIPT = pathlib.Path(__file__).with_name("page.js")
 _NODES = "(window.app.graph.nodes || window.app.graph._nodes)"
+_DROP = """async ([name, type, content]) => {
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name, {type}));
+  const canvas = document.querySelector('#graph-canvas');
+  canvas.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
 
 
 @dataclasses.dataclass
@@ -62,7 +70,6 @@ class ComfyBrowser:
         self.expect_extensions = list(expect_extensions)
         self.page_errors: list[str] = []
         self.foreign_requests: list[str] = []
-        self._source: dict = {}
 
     def __enter__(self) -> ComfyBrowser:
         self._playwright = sync_playwright().start()
@@ -86,6 +93,16 @@ class ComfyBrowser:
     def open(self) -> None:
         """Load the interface and wait until its extensions are set up."""
         self.page.goto(self.url)
+        self._wait_until_set_up()
+        self.dismiss_dialogs()
+
+    def reload(self) -> None:
+        """Reload the page, as a user would; it comes back with the graph that it had."""
+        self.page.wait_for_timeout(2000)  # it stores the graph a moment after the last change
+        self.page.reload()
+        self._wait_until_set_up()
+
+    def _wait_until_set_up(self) -> None:
         self.page.wait_for_function("() => window.app && window.app.graph && window.app.extensionManager")
         self.page.wait_for_function(
             "(names) => names.every((n) => window.app.extensions.some((e) => e.name === n))",
@@ -94,7 +111,6 @@ class ComfyBrowser:
         # The restored or default graph is loaded last.
         self.page.wait_for_function(f"() => {_NODES}.length > 0", timeout=15000)
         self.evaluate("() => window.__harness.follow()")
-        self.dismiss_dialogs()
 
     def dismiss_dialogs(self) -> None:
         """Close first-run and missing-model dialogs of the default graph."""
@@ -131,8 +147,21 @@ class ComfyBrowser:
         """Open a workflow (a file, or its JSON as a dict) and say what is wrong with it."""
         if not isinstance(workflow, dict):
             workflow = json.loads(pathlib.Path(workflow).read_text("utf-8"))
-        self._source = workflow
         self.evaluate("async (data) => { await window.app.loadGraphData(data); }", workflow)
+        return self._report(workflow)
+
+    def drop_workflow(self, path) -> LoadReport:
+        """Drop a workflow file on an empty canvas and say what is wrong with it."""
+        self.drop(path, "application/json")
+        return self._report(json.loads(pathlib.Path(path).read_text("utf-8")))
+
+    def drop(self, path, kind: str) -> None:
+        """Drop a file of a MIME type on an empty canvas."""
+        path = pathlib.Path(path)
+        self.evaluate("() => window.app.graph.clear()")
+        self.evaluate(_DROP, [path.name, kind, base64.b64encode(path.read_bytes()).decode()])
+
+    def _report(self, workflow: dict) -> LoadReport:
         self.page.wait_for_function(f"(n) => {_NODES}.length === n", arg=len(workflow.get("nodes", [])), timeout=20000)
         self.page.wait_for_timeout(500)
         return LoadReport(**self.evaluate("(source) => window.__harness.inspect(source)", workflow))
@@ -147,13 +176,28 @@ class ComfyBrowser:
 
     def run(self, *, timeout=600.0) -> dict:
         """Press Run; wait for the end; give status, error and what nodes show."""
-        self.evaluate("() => { window.__harness.last = null; }")
+        self.press_run()
+        return self.wait_for_end(timeout=timeout)
+
+    def press_run(self) -> None:
+        """Press Run."""
+        self.evaluate("() => { window.__harness.last = null; window.__harness.step = null; }")
         button = self.page.locator('[data-testid="queue-button"] button, button[data-testid="queue-button"]').first
         try:
             button.click(timeout=6000)
         except PlaywrightTimeout:
             # No such button, or something lies over it (an overlay that is still fading out).
             self.evaluate("() => window.app.queuePrompt(0)")
+
+    def cancel_after(self, kind: str, steps: int) -> int:
+        """Press Cancel when the node of a class has done so many steps; gives the steps it had done then."""
+        reached = "([kind, steps]) => { const s = window.__harness.step; return s?.type === kind && s.value >= steps; }"
+        self.page.wait_for_function(reached, arg=[kind, steps])
+        self.page.locator('button[aria-label="Cancel current run"]').first.click()
+        return self.evaluate("() => window.__harness.step.value")
+
+    def wait_for_end(self, *, timeout=600.0) -> dict:
+        """Wait for the end of a run; give status, error and what nodes show."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             last = self.evaluate("() => window.__harness.last && window.__harness.runs[window.__harness.last]")
@@ -170,15 +214,32 @@ class ComfyBrowser:
         """Node id -> number of pictures and videos it shows, and its text."""
         return self.evaluate("() => window.__harness.shown()")
 
-    def press(self, node_id, label: str) -> None:
-        """Press a button widget of a node."""
-        self.evaluate(
-            """([id, label]) => {
-              const button = window.__harness.node(id).widgets.find((w) => w.type === 'button' && w.name === label);
-              return button.callback(button.value);
-            }""",
-            [node_id, label],
+    def playing(self, timeout=30.0) -> list[dict]:
+        """The videos in the page, once each has a picture: address, size in pixels, seconds, whether it loops."""
+        ready = "() => { const all = [...document.querySelectorAll('video')]; return all[0] && all.every(READY); }"
+        self.page.wait_for_function(ready.replace("READY", "(v) => v.readyState >= 2"), timeout=timeout * 1000)
+        return self.evaluate(
+            "() => [...document.querySelectorAll('video')].map((v) =>"
+            " ({url: v.currentSrc, size: [v.videoWidth, v.videoHeight], seconds: v.duration, loop: v.loop}))"
         )
+
+    def find(self, kind: str) -> int:
+        """The id of the first node of a class."""
+        return self.evaluate("(kind) => window.app.graph.nodes.find((n) => n.type === kind).id", kind)
+
+    def click_title(self, node_id) -> None:
+        """Bring a node to the middle of the screen and select it with the mouse."""
+        self.page.mouse.click(*self.evaluate("(id) => window.__harness.title(id)", node_id))
+        self.page.wait_for_timeout(500)
+
+    def press(self, node_id, label: str) -> None:
+        """Press a button of a node with the mouse."""
+        self.click_title(node_id)
+        drawn = self.page.locator(f'[data-node-id="{node_id}"] button', has_text=label)
+        if drawn.count():  # Nodes 2.0
+            drawn.first.click()
+        else:
+            self.page.mouse.click(*self.evaluate("(wanted) => window.__harness.button(wanted)", [node_id, label]))
 
     def widget(self, node_id, name: str):
         """The value of a widget."""
@@ -186,11 +247,26 @@ class ComfyBrowser:
             "([id, name]) => window.__harness.node(id).widgets.find((w) => w.name === name).value", [node_id, name]
         )
 
-    def paint_mask(self, strokes) -> None:
+    def help(self, node_id) -> str:
+        """Open a node's help from its toolbox; gives the text."""
+        self.click_title(node_id)
+        self.page.locator('[data-testid="info-button"]').first.click()
+        page = self.page.locator(".node-help-content").first
+        page.locator("h1").first.wait_for()
+        self.page.wait_for_timeout(500)
+        return page.inner_text()
+
+    def speak(self, language: str) -> None:
+        """Choose the language of the interface, such as `zh`, and reload: not every version changes titles at once."""
+        self.evaluate("(code) => window.app.extensionManager.setting.set('Comfy.Locale', code)", language)
+        self.reload()
+
+    def paint_mask(self, strokes, shot=None) -> None:
         """Paint in the mask editor, which must be opening, and save.
 
         Args:
             strokes: each a list of (x, y) points, as fractions of the picture.
+            shot: file for a screenshot before it is saved.
         """
         area = self.page.locator("#maskEditorCanvasContainer").first
         area.wait_for(timeout=15000)
@@ -204,6 +280,8 @@ class ComfyBrowser:
                 self.page.mouse.move(*point, steps=12)
             self.page.mouse.up()
             self.page.wait_for_timeout(400)
+        if shot:
+            self.screenshot(shot)
         old_save = self.page.locator("#maskEditor_topBarSaveButton")
         save = old_save if old_save.count() else self.page.locator("[role=dialog] button", has_text="Save")
         save.first.click()

@@ -1,5 +1,5 @@
 // Runs in ComfyUI's page before its own scripts: what the tests ask the page.
-window.__harness = {runs: {}, last: null};
+window.__harness = {runs: {}, last: null, step: null};
 
 // A node of the graph by its id, which is a number in files and a string in prompts.
 window.__harness.node = (id) => window.app.graph.getNodeById(id) ?? window.app.graph.getNodeById(Number(id));
@@ -16,6 +16,33 @@ window.__harness.follow = () => {
   api.addEventListener('execution_success', end('success'));
   api.addEventListener('execution_error', end('error'));
   api.addEventListener('execution_interrupted', end('interrupted'));
+  api.addEventListener('progress', ({detail: {node, value, max}}) => {
+    window.__harness.step = {type: window.__harness.node(node)?.type, value, max};
+  });
+};
+
+// Where a point of the canvas is on the screen.
+const onScreen = ([x, y]) => {
+  const {scale, offset} = window.app.canvas.ds;
+  const {left, top} = window.app.canvas.canvas.getBoundingClientRect();
+  return [left + (x + offset[0]) * scale, top + (y + offset[1]) * scale];
+};
+
+// Where to click on a node's title, once the node is in the middle of the screen.
+window.__harness.title = async (id) => {
+  const node = window.__harness.node(id);
+  window.app.canvas.ds.scale = 0.75;
+  window.app.canvas.centerOnNode(node);
+  window.app.canvas.setDirty(true, true);
+  await new Promise((done) => setTimeout(done, 500));
+  return onScreen([node.pos[0] + 60, node.pos[1] - 15]);
+};
+
+// Where to click on a button that is drawn on the canvas.
+window.__harness.button = ([id, label]) => {
+  const node = window.__harness.node(id);
+  const button = node.widgets.find((w) => w.type === 'button' && w.name === label);
+  return onScreen([node.pos[0] + node.size[0] / 2, node.pos[1] + (button.last_y ?? button.y) + 10]);
 };
 
 // Everything that can be seen to be wrong with the loaded graph; `source` is the file's JSON.

@@ -1,6 +1,5 @@
 """The region of motion in other models' hands, in a real ComfyUI: its models and samplers, its interface, its files."""
 
-import base64
 import json
 import os
 import subprocess
@@ -9,10 +8,10 @@ import pytest
 import torch
 from make_workflows import ROOT
 from rom_graphs import GRAPHS
-from rom_parts import MODELS, empty_models
+from rom_parts import MODELS
+from tour import set_widgets
 
-from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
-from comfy_harness.browser import ComfyBrowser, find_chromium
+from comfy_harness import installed_comfyui
 from ivg_core.media.video import read_video
 
 FOUND = installed_comfyui()
@@ -93,43 +92,6 @@ def test_vace(core):
 # -- in the browser -----------------------------------------------------------
 
 
-def frontend(which: str):
-    """Folder of the interface: None for ComfyUI's own, or the newer one that the tests install."""
-    if which == "its own":
-        return None
-    pytest.importorskip("comfyui_frontend_package", reason="no newer interface: pip install comfyui-frontend-package")
-    from comfy_harness.standin import installed_frontend
-
-    return installed_frontend()
-
-
-@pytest.fixture(scope="module", params=["its own", "newer"])
-def server(request, tmp_path_factory):
-    """A ComfyUI that lists the models which the workflows name; the files are empty."""
-    models = empty_models(tmp_path_factory.mktemp("models"))
-    interface = frontend(request.param)
-    with ComfyServer(FOUND[0], [ROOT], python=FOUND[1], models=models, frontend=interface) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def page(server):
-    if not find_chromium():
-        pytest.skip("no Chromium: apt-get install chromium")
-    with ComfyBrowser(server.url, expect_extensions=["ivg"]) as page:
-        yield page
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_a_workflow_opens(page, name):
-    path = ROOT / "workflows" / f"{name}.json"
-    report = page.load(path)
-    assert report.ok and not report.notes, report
-    submitted = {node["class_type"] for node in page.to_api().values()}
-    saved = json.loads(path.read_text("utf-8"))
-    assert submitted == {node["type"] for node in saved["nodes"]} - {"MarkdownNote"}
-
-
 def test_the_workflows_name_their_models():
     named = [
         model
@@ -144,23 +106,18 @@ def test_the_workflows_name_their_models():
 def set_up(page, **widgets) -> None:
     """Open the workflow that needs no download, with few steps."""
     assert page.load(ROOT / "workflows" / "ivg_rom_any_video.json").ok
-    page.evaluate(
-        """(values) => {
-          for (const node of window.app.graph.nodes)
-            for (const widget of node.widgets ?? []) if (widget.name in values) widget.value = values[widget.name];
-        }""",
-        {"steps": 2, "frames": 3, **widgets},
-    )
+    set_widgets(page, steps=2, frames=3, **widgets)
 
 
-def test_composite_and_preview_run(server, page):
+def test_composite_and_preview_run(interface):
+    page = interface.page
     set_up(page, format="webm")
     outcome = page.run(timeout=240)
     assert outcome["status"] == "success", outcome
     shown = {one["type"]: one for one in outcome["shown"].values()}
     assert shown["IVGSaveVideo"]["videos"] == 1 and shown["IVGPreviewRoM"]["images"] in (1, 3)
     assert page.evaluate("() => [...document.querySelectorAll('video')].every((video) => video.loop)")
-    (report,) = [text for output in ComfyClient(server.url).last_outputs().values() for text in output.get("text", [])
+    (report,) = [text for output in interface.client.last_outputs().values() for text in output.get("text", [])
                  if "Outside the mask" in text][:1]  # fmt: skip
     assert "Corrected" in report
 
@@ -169,9 +126,9 @@ FORMATS = {"webm": "video/webm", "mp4": "video/mp4", "gif": "image/png", "png fr
 
 
 @pytest.fixture(scope="module")
-def saved(server, page):
+def saved(interface):
     """A file of each format with the graph inside, and that graph's own title; braces are what readers trip over."""
-    files = {}
+    page, files = interface.page, {}
     for format in FORMATS:
         set_up(page, format=format, filename_prefix=f"drop/{format}")
         page.evaluate(
@@ -180,35 +137,25 @@ def saved(server, page):
         )
         outcome = page.run(timeout=240)
         assert outcome["status"] == "success", outcome
-        outputs = [output for output in ComfyClient(server.url).last_outputs().values() if output.get("animated")]
+        outputs = [output for output in interface.client.last_outputs().values() if output.get("animated")]
         (output,) = [
             one for one in outputs if any("drop" in file["subfolder"] or "files" in one for file in one["images"])
         ]
         file = (output.get("files") or output["images"])[-1]
-        files[format] = server.base_dir / file["type"] / file["subfolder"] / file["filename"]
+        files[format] = interface.server.base_dir / file["type"] / file["subfolder"] / file["filename"]
     return files
-
-
-DROP = """async ([name, type, content]) => {
-  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-  const data = new DataTransfer();
-  data.items.add(new File([bytes], name, {type}));
-  const canvas = document.querySelector('#graph-canvas');
-  canvas.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
-}"""
 
 
 def drop(page, path, kind) -> str:
     """Drop a file on an empty canvas; gives the title of the saving node that comes back."""
-    page.evaluate("() => window.app.graph.clear()")
-    page.evaluate(DROP, [path.name, kind, base64.b64encode(path.read_bytes()).decode()])
+    page.drop(path, kind)
     page.page.wait_for_function("() => window.app.graph.nodes.some((n) => n.type === 'IVGSaveVideo')", timeout=15000)
     return page.evaluate("() => window.app.graph.nodes.find((n) => n.type === 'IVGSaveVideo').title")
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_dropped_file_brings_the_graph_back(page, saved, format):
-    assert drop(page, saved[format], FORMATS[format]) == f"{format} }} 切る"
+def test_a_dropped_file_brings_the_graph_back(interface, saved, format):
+    assert drop(interface.page, saved[format], FORMATS[format]) == f"{format} }} 切る"
 
 
 def test_the_films_are_what_was_made(saved):

@@ -1,12 +1,7 @@
 // What Comfy-IVG adds to IVG Enrich Action: it shows the sentence, and two buttons edit it or give the edit up.
 import { app } from "../../../scripts/app.js";
 import { addTextBox, onResult } from "./text_box.js";
-
-function addButton(node, label, tooltip, press) {
-  const button = node.addWidget("button", label, null, press);
-  button.serialize = false;
-  button.tooltip = tooltip;
-}
+import { addButton } from "./words.js";
 
 function setEdit(node, sentence, action) {
   node.widgets.find((widget) => widget.name === "edited").value = sentence;

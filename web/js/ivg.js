@@ -1,18 +1,13 @@
 // What Comfy-IVG adds to the interface: the two buttons of IVG Edit Mask.
 import { app } from "../../../scripts/app.js";
-
-function addButton(node, label, tooltip, press) {
-  const button = node.addWidget("button", label, null, press);
-  button.serialize = false;
-  button.tooltip = tooltip;
-}
+import { addButton, say } from "./words.js";
 
 function openMaskEditor(node) {
   if (!node.imgs?.length) {
     app.extensionManager.toast.add({
       severity: "info",
       summary: "IVG Edit Mask",
-      detail: "Run the workflow once, so that there is a photo to paint on.",
+      detail: say("Run the workflow once, so that there is a photo to paint on."),
       life: 6000,
     });
     return;

@@ -1,10 +1,12 @@
 // A field that shows what a node said, in the classic canvas and in Vue nodes.
 
+import { say } from "./words.js";
+
 /** Add a read-only field to a node that shows its `text` output; gives the field. */
 export function addTextBox(node, placeholder) {
   const box = document.createElement("textarea");
   box.readOnly = true;
-  box.placeholder = placeholder;
+  box.placeholder = say(placeholder);
   box.className = "comfy-multiline-input";
   const widget = node.addDOMWidget("shown", "ivg-text", box, {
     serialize: false,

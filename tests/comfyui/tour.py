@@ -1,0 +1,78 @@
+"""A walk through every workflow, as a person would do it: drop it on the canvas, press Run, look at the video."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+from rom_parts import empty_models
+
+from comfy_harness import ComfyServer
+from comfy_harness.browser import ComfyBrowser
+from comfy_harness.standin import installed_frontend
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+OURS = [path.name for path in (ROOT / "web" / "docs").iterdir()]
+#: look -> whether nodes are drawn as HTML ("Nodes 2.0"); that look is the newer interface's.
+LOOKS = {"classic": False, "nodes2": True}
+
+
+def needs_download(path: pathlib.Path) -> bool:
+    """Whether a workflow names models that have to be fetched first."""
+    return '"directory":' in path.read_text("utf-8")
+
+
+def all_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Empty files in place of the models that workflows name, and a tiny checkpoint of random weights."""
+    models = {**empty_models(folder), "ivg": folder / "ivg"}
+    models["ivg"].mkdir()
+    (models["ivg"] / "tiny").symlink_to(ROOT / "tests" / "golden" / "tiny_ckpt")
+    return models
+
+
+def interface_of(look: str, found: tuple[pathlib.Path, str], models: dict[str, pathlib.Path]) -> ComfyServer:
+    """A ComfyUI with this pack: classic in its own interface, Nodes 2.0 in the newer one that the tests install."""
+    frontend = installed_frontend() if LOOKS[look] else None
+    settings = {"Comfy.VueNodes.Enabled": LOOKS[look]}
+    return ComfyServer(found[0], [ROOT], python=found[1], frontend=frontend, settings=settings, models=models)
+
+
+def set_widgets(page: ComfyBrowser, kind: str = "", **values) -> None:
+    """Set every widget of these names, in the nodes of one class or in all."""
+    page.evaluate(
+        """([kind, values]) => {
+          for (const node of window.app.graph.nodes)
+            for (const widget of node.widgets ?? [])
+              if (widget.name in values && (!kind || node.type === kind)) widget.value = values[widget.name];
+        }""",
+        [kind, values],
+    )
+
+
+def open_workflow(page: ComfyBrowser, path: pathlib.Path) -> list[str]:
+    """Drop a workflow on the canvas; gives what is wrong with it."""
+    report = page.drop_workflow(path)
+    # Newer versions of core's nodes may have more widgets than the file; ours may not.
+    notes = [note for note in report.notes if any(f"({kind})" in note for kind in OURS)]
+    faults = [*report.missing_nodes, *report.widget_problems, *report.alerts, *notes]
+    if report.lost_links:
+        faults.append(f"{report.lost_links} links lost")
+    submitted = {node["class_type"] for node in page.to_api().values()}
+    saved = {node["type"] for node in json.loads(path.read_text("utf-8"))["nodes"]} - {"MarkdownNote"}
+    return [*faults, *(f"{kind} would not run" for kind in sorted(saved - submitted))]
+
+
+def run_workflow(page: ComfyBrowser, seconds: float = 600) -> list[str]:
+    """Press Run and look at the page; gives what is wrong with what came."""
+    outcome = page.run(timeout=seconds)
+    if outcome["status"] != "success":
+        return [f"{outcome['status']}: {outcome['error']}"]
+    page.fit()
+    return [f"no picture in {video['url']}" for video in page.playing() if not (video["size"][0] and video["seconds"])]
+
+
+def page_faults(page: ComfyBrowser) -> list[str]:
+    """Errors that no one caught, and requests to other servers."""
+    own = "Cannot read properties of undefined (reading 'id')"  # interface 1.27 does that without any pack
+    return [error for error in page.page_errors if error != own] + page.foreign_requests
