@@ -22,7 +22,8 @@ from ivg_core.bench.record import record
 from ivg_core.media.images import save_png
 from ivg_core.media.video import read_video
 from ivg_core.models.checkpoint import load_model
-from ivg_core.models.lora import applied_lora, read_lora
+from ivg_core.models.lora import applied_lora
+from ivg_core.models.lora_files import read_lora
 from ivg_core.training.config import LoRASettings, TrainConfig
 from ivg_core.training.data.dataset import load_data
 from ivg_core.training.data.settings import DataSettings

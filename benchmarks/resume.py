@@ -24,7 +24,8 @@ import torch
 
 from ivg_core.bench.record import record
 from ivg_core.models.checkpoint import load_model
-from ivg_core.models.lora import LoRA, read_lora
+from ivg_core.models.lora import LoRA
+from ivg_core.models.lora_files import read_lora
 from ivg_core.training.config import LoRASettings, TrainConfig
 from ivg_core.training.resume import checkpoints
 from ivg_core.training.sample import ListDataset, Sample

@@ -98,7 +98,7 @@ class IVGLoadLoRA(io.ComfyNode):
         import torch
 
         from ..ivg_core.errors import IVGError
-        from ..ivg_core.models.lora import read_lora
+        from ..ivg_core.models.lora_files import read_lora
 
         if not lora_path and lora_name == NONE:
             return io.NodeOutput(model)

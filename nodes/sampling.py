@@ -13,7 +13,7 @@ from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
 
 OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
-SOLVERS = ["dpm++2m", "ddim"]
+SOLVERS = ["dpm++2m", "ddim", "lcm"]
 REGIONS = ["whole", "crop", "zoom"]
 MOTION_MODES = ["raw", "scaled_by_area"]
 
@@ -187,7 +187,8 @@ class IVGSamplerOptions(io.ComfyNode):
                     "solver",
                     options=SOLVERS,
                     default=SOLVERS[0],
-                    tooltip="dpm++2m: as published, good from 10 steps up. ddim: wants more steps.",
+                    tooltip="dpm++2m: as published, good from 10 steps up. ddim: wants more steps. lcm: for a model "
+                    "with a few-step LoRA (MCM, T2V-Turbo), at 4 to 8 steps and guidance 1.",
                 ),
                 io.Combo.Input(
                     "motion_mode",

@@ -29,7 +29,8 @@ def add(commands) -> None:
 
 
 def _merge(options: argparse.Namespace) -> None:
-    from ..models.lora import model_with_lora, read_lora
+    from ..models.lora import model_with_lora
+    from ..models.lora_files import read_lora
     from ..models.save import save_file, save_folder
 
     model = load(options)
@@ -42,7 +43,7 @@ def _merge(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from ..models.lora import read_lora, save_lora
+    from ..models.lora_files import read_lora, save_lora
 
     model = load(options)
     lora = read_lora(options.lora, model.unet or model.for_stage(1))

@@ -1,41 +1,25 @@
-"""LoRAs: which layers they may sit on, reading every file format, adding them to a UNet and taking them off again."""
+"""LoRAs: which layers they may sit on, adding them to a UNet and taking them off again. Their files: lora_files.py."""
 
 from __future__ import annotations
 
 import copy
 import json
-import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
 from ..errors import IVGError
-from ..media.files import atomic_write
-from .modelscope_names import modelscope_name
 from .unet import IVGUNet
-from .weights import load_pickle, read_metadata, read_tensors
 
 if TYPE_CHECKING:
     from .bundle import IVGModel
 
-log = logging.getLogger("ivg")
-
 ROLES = ("spatial", "text", "temporal", "conv")
 LAYER_TYPES = (nn.Linear, nn.Conv2d, nn.Conv3d)
-
-# The released network registers its parts in this order, and its LoRA files are lists in that order.
-RELEASED_ORDER = (
-    "conv_in", "conv_in2", "time_embedding", "motion_embedding", "transformer_in", "down_blocks", "up_blocks",
-    "mid_block", "conv_out",
-)  # fmt: skip
-KEY_PATTERN = re.compile(r"(?P<module>.+)\.lora_(?P<half>up|down|A|B)(\.default)?(\.weight)?")
 
 
 @dataclass
@@ -77,7 +61,7 @@ class LoRA:
             IVGError: a layer is of another size.
         """
         for name in self.layers:
-            self._check_layer(name, _layer(unet, name).weight)
+            self._check_layer(name, layer_of(unet, name).weight)
 
     def scheduler_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A model's scheduler_config once this LoRA is on it."""
@@ -114,44 +98,6 @@ def lora_sites(unet: IVGUNet, roles: Iterable[str] = ("spatial", "temporal")) ->
     return {name: module for name, module in unet.named_modules() if _role(name, module) in wanted}
 
 
-def read_lora(path: str | Path, unet: IVGUNet) -> LoRA:
-    """Reads a LoRA: our safetensors, peft's, kohya's, loralib's (in ModelScope's names too), the released `.pt` list.
-
-    Args:
-        path: the file.
-        unet: the network it is meant for; the lists carry no names, so it gives them theirs.
-
-    Raises:
-        IVGError: no LoRA, a damaged file, or one for another network.
-
-    Source: cloneofsimo/lora (the lists), its order as in the released code.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise IVGError(f"There is no LoRA file at {path}: give a .safetensors or .pt file.")
-    if path.suffix == ".safetensors":
-        return _named_lora(path, unet)
-    return _listed_lora(path, unet)
-
-
-def save_lora(lora: LoRA, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
-    """Writes a LoRA as safetensors with named keys: `<module>.lora_up.weight`, `.lora_down.weight`, `.alpha`.
-
-    Raises:
-        IVGError: the path cannot be written.
-    """
-    tensors = {}
-    for name, (up, down) in lora.layers.items():
-        tensors[f"{name}.lora_up.weight"] = up.detach().cpu().contiguous()
-        tensors[f"{name}.lora_down.weight"] = down.detach().cpu().contiguous()
-        if lora.scales.get(name, 1.0) != 1.0:
-            tensors[f"{name}.alpha"] = torch.tensor(lora.scales[name] * down.shape[0])
-    path = Path(path).expanduser()
-    with atomic_write(path) as temporary:
-        save_tensors(tensors, temporary, metadata={"format": "pt", **lora.metadata, **(metadata or {})})
-    return path
-
-
 @torch.no_grad()
 def merge_lora(unet: IVGUNet, lora: LoRA, strength: float = 1.0) -> dict[str, Tensor]:
     """Adds a LoRA to the weights of a UNet.
@@ -167,7 +113,7 @@ def merge_lora(unet: IVGUNet, lora: LoRA, strength: float = 1.0) -> dict[str, Te
     Raises:
         IVGError: the LoRA is for another network; nothing is changed then.
     """
-    weights = {name: _layer(unet, name).weight for name in lora.layers}
+    weights = {name: layer_of(unet, name).weight for name in lora.layers}
     changed = {name: weight + strength * lora.change(name, weight) for name, weight in weights.items()}
     before = {name: weight.clone() for name, weight in weights.items()}
     for name, weight in weights.items():
@@ -179,7 +125,7 @@ def merge_lora(unet: IVGUNet, lora: LoRA, strength: float = 1.0) -> dict[str, Te
 def unmerge_lora(unet: IVGUNet, before: Mapping[str, Tensor]) -> None:
     """Puts back, bit for bit, the weights that `merge_lora` returned."""
     for name, weight in before.items():
-        _layer(unet, name).weight.copy_(weight)
+        layer_of(unet, name).weight.copy_(weight)
 
 
 @contextmanager
@@ -223,77 +169,6 @@ def _role(name: str, module: nn.Module) -> str | None:
     return "text" if ".attn2." in name else "spatial"
 
 
-def _layer(unet: IVGUNet, name: str) -> Any:
+def layer_of(unet: IVGUNet, name: str) -> Any:
+    """A layer by its name; typed for its weight."""
     return unet.get_submodule(name)
-
-
-def _named_lora(path: Path, unet: IVGUNet) -> LoRA:
-    layers = [name for name, module in unet.named_modules() if isinstance(module, LAYER_TYPES)]
-    known = {
-        alias: name
-        for name in layers
-        for alias in (modelscope_name(name, unet), "lora_unet_" + name.replace(".", "_"), name)
-    }
-    halves: dict[str, dict[str, Tensor]] = {}
-    alphas: dict[str, float] = {}
-    strangers = []
-    for key, tensor in read_tensors(path).items():
-        match = KEY_PATTERN.fullmatch(key)
-        stem = match["module"] if match else key.removesuffix(".alpha")
-        name = known.get(stem.removeprefix("base_model.model.").removeprefix("unet."))
-        if name is None:
-            strangers.append(key)
-        elif match:
-            halves.setdefault(name, {})["up" if match["half"] in ("up", "B") else "down"] = tensor
-        else:
-            alphas[name] = float(tensor)
-    if not halves:
-        raise IVGError(f"{path} holds no LoRA for this UNet: give one that was trained on an IVG or ModelScope model.")
-    if strangers:
-        log.warning("%d tensors of %s fit no layer and are left out: %s …", len(strangers), path, strangers[0])
-    odd = [name for name, pair in halves.items() if len(pair) != 2]
-    if odd:
-        raise IVGError(f"{path} is damaged, {odd[0]} has only half of its LoRA: download the file again.")
-    return LoRA(
-        layers={name: (pair["up"], pair["down"]) for name, pair in halves.items()},
-        scales={name: alpha / halves[name]["down"].shape[0] for name, alpha in alphas.items() if name in halves},
-        metadata={key: text for key, text in read_metadata(path).items() if key != "format"},
-    )
-
-
-def _listed_lora(path: Path, unet: IVGUNet) -> LoRA:
-    tensors = load_pickle(path)
-    if not isinstance(tensors, list) or len(tensors) % 2 or not all(isinstance(item, Tensor) for item in tensors):
-        raise IVGError(f"{path} is no LoRA ([up, down, up, down, …]): give a training's *_unet.pt or a .safetensors.")
-    lists = _released_lists(unet)
-    names = next((names for names in lists.values() if 2 * len(names) == len(tensors)), None)
-    if names is None:
-        lengths = ", ".join(f"{2 * len(names)} ({kind})" for kind, names in lists.items())
-        raise IVGError(
-            f"{path} is a LoRA for another network, it has {len(tensors)} tensors; for this one a list has {lengths}: "
-            "use the model it was trained on."
-        )
-    pairs = zip(tensors[::2], tensors[1::2], strict=True)
-    lora = LoRA({name: (up.detach(), down.detach()) for name, (up, down) in zip(names, pairs, strict=True)})
-    for name in names:
-        lora.change(name, _layer(unet, name).weight)  # a list of the right length may still be of another network
-    return lora
-
-
-def _released_lists(unet: IVGUNet) -> dict[str, list[str]]:
-    layers = [name for name, module in unet.named_modules() if isinstance(module, LAYER_TYPES)]
-    layers.sort(key=lambda name: RELEASED_ORDER.index(name.split(".")[0]))
-    return {
-        "released training": [name for name in layers if _trained_without_peft(name)],
-        "released training with peft installed": layers,
-        "MotionDirector, temporal": list(lora_sites(unet, ["temporal"])),
-        "MotionDirector, spatial": list(lora_sites(unet, ["spatial"])),
-    }
-
-
-def _trained_without_peft(name: str) -> bool:
-    # diffusers 0.24 had made every other layer a class of its own, which the released LoRA code does not know.
-    if name.endswith((".proj_in", ".proj_out")):
-        return ".temp_attentions." in name or name.startswith("transformer_in.")
-    whole = ("conv_in", "conv_in2", "conv_out", "time_embedding.cond_proj")
-    return name in whole or name.startswith("motion_embedding.") or ".temp_convs." in name

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
+import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from torch import Tensor
 
 from ..errors import IVGError
 
-SolverName = Literal["dpm++2m", "ddim"]
+SolverName = Literal["dpm++2m", "ddim", "lcm"]
 
 
 class Solver:
@@ -20,9 +22,17 @@ class Solver:
     Latents are (B, 4, F, h, w) float32; steps count from 0.
     """
 
-    def __init__(self, scheduler: DDIMScheduler | DPMSolverMultistepScheduler, num_inference_steps: int):
+    def __init__(
+        self,
+        scheduler: DDIMScheduler | DPMSolverMultistepScheduler | LCMScheduler,
+        num_inference_steps: int,
+        seeds: Sequence[int] = (),
+    ):
         scheduler.set_timesteps(num_inference_steps)
         self.scheduler = scheduler
+        self.added: dict[str, Any] = {}
+        if isinstance(scheduler, LCMScheduler):  # it adds fresh noise between steps; a seed's first was the start
+            self.added = {"generator": [torch.Generator().manual_seed((seed + 2**63) % 2**64) for seed in seeds]}
         self.timesteps = cast(Tensor, scheduler.timesteps)  # (N,) from noisy to clean, on the CPU
         self.alphas = cast(Tensor, scheduler.alphas)  # (T,)
         self.alphas_cumprod = cast(Tensor, scheduler.alphas_cumprod)  # (T,)
@@ -49,7 +59,9 @@ class Solver:
 
     def step(self, noise_pred: Tensor, latents: Tensor, step: int) -> Tensor:
         """The latents at which the next step begins."""
-        return self.scheduler.step(noise_pred, cast(Any, self.timesteps[step]), latents, return_dict=False)[0]
+        return self.scheduler.step(
+            noise_pred, cast(Any, self.timesteps[step]), latents, **self.added, return_dict=False
+        )[0]
 
 
 def make_solver(
@@ -57,6 +69,7 @@ def make_solver(
     num_inference_steps: int,
     name: SolverName = "dpm++2m",
     zero_snr: bool | None = None,
+    seeds: Sequence[int] = (0,),
 ) -> Solver:
     """Build the solver that a checkpoint was meant for.
 
@@ -66,17 +79,21 @@ def make_solver(
     Args:
         scheduler_config: the content of scheduler_config.json.
         num_inference_steps: N >= 1.
-        name: "dpm++2m" (DPM-Solver++ 2M, ends at sigma_min) or "ddim" (eta 0).
+        name: "dpm++2m" (DPM-Solver++ 2M, ends at sigma_min), "ddim" (eta 0), or "lcm", for networks with a LoRA that
+            was distilled to few steps.
         zero_snr: False ignores the file's `rescale_betas_zero_snr`, as the released code does; None obeys it.
+        seeds: one for each item of the batch, of the noise that "lcm" adds between steps.
 
     Raises:
         IVGError: an unknown name, more steps than the schedule has, or a config that names no usable schedule.
 
-    Source: DPM-Solver++ (arXiv 2211.01095), DDIM (arXiv 2010.02502); the released code's settings.
+    Source: DPM-Solver++ (arXiv 2211.01095), DDIM (arXiv 2010.02502), LCM (arXiv 2310.04378); the released code's
+        settings.
     """
     solvers: dict[str, tuple[Any, dict[str, Any]]] = {
         "dpm++2m": (DPMSolverMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
         "ddim": (DDIMScheduler, {}),
+        "lcm": (LCMScheduler, {}),
     }
     if name not in solvers:
         raise IVGError(f"There is no solver {name!r}: choose {' or '.join(solvers)}.")
@@ -99,7 +116,8 @@ def make_solver(
             f"scheduler_config.json has prediction_type {prediction!r}: use epsilon, v_prediction or sample."
         )
     total = scheduler.config["num_train_timesteps"]
-    most = total // 2  # beyond, spacing "leading" would leave out the noisy half
+    # beyond, spacing "leading" would leave out the noisy half; "lcm" was distilled at so many
+    most = scheduler.config["original_inference_steps"] if name == "lcm" else total // 2
     if num_inference_steps > most:
         raise IVGError(f"{num_inference_steps} steps are more than this model's schedule allows: take at most {most}.")
-    return Solver(scheduler, num_inference_steps)
+    return Solver(scheduler, num_inference_steps, seeds)

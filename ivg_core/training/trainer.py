@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import IVGError
-from ..models.lora import LoRA, save_lora
+from ..models.lora import LoRA
+from ..models.lora_files import save_lora
 from ..models.save import save_folder
 from .config import TrainConfig
 from .ema import Average

@@ -14,10 +14,9 @@ from ivg_core.models.lora import (
     applied_lora,
     lora_sites,
     merge_lora,
-    read_lora,
-    save_lora,
     unmerge_lora,
 )
+from ivg_core.models.lora_files import read_lora, save_lora
 from ivg_core.models.modelscope_names import modelscope_name
 from ivg_core.models.unet import IVGUNet
 

@@ -10,7 +10,8 @@ from training_clips import clip, clips, small
 
 from ivg_core.errors import IVGError
 from ivg_core.models.checkpoint import load_model
-from ivg_core.models.lora import model_with_lora, read_lora
+from ivg_core.models.lora import model_with_lora
+from ivg_core.models.lora_files import read_lora
 from ivg_core.training.config import LoRASettings, TrainConfig, ValidationSettings
 from ivg_core.training.learner import trainable_names
 from ivg_core.training.objective import Denoising

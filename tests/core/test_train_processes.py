@@ -11,7 +11,7 @@ import pytest
 import torch
 from training_clips import busy, clips, small
 
-from ivg_core.models.lora import read_lora
+from ivg_core.models.lora_files import read_lora
 from ivg_core.training.trainer import train
 
 SCRIPT = """
