@@ -25,6 +25,7 @@ from .table import Item
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
     from ..sampling.generate import OnStep
+    from ..sampling.solver import SolverName
 
 log = logging.getLogger("ivg")
 
@@ -38,6 +39,9 @@ class Settings:
 
     model: str = "embedded"
     rom_model: str | None = None
+    lora: str | None = None
+    lora_strength: float = 1.0
+    solver: SolverName = "dpm++2m"
     num_frames: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -210,6 +214,7 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: Settings, on_step
         motion_strength=settings.motion_strength,
         size=settings.size,
         seed=item.seed,
+        solver=settings.solver,
         keep_first_frame=True,
         composite=True,
         on_step=on_step,
@@ -254,7 +259,7 @@ def sweep(folder: Path, items: Sequence[Item]) -> None:
 def _keep_settings(folder: Path, settings: Settings) -> None:
     path, now = folder / "batch.json", json.loads(json.dumps(dataclasses.asdict(settings)))
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = dataclasses.asdict(Settings()) | json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")

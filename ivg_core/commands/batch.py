@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import IVGError
-from .shared import command, load, model_options, say, size
+from .shared import command, load_for_sampling, model_options, network_options, say, size
 
 TEXT = """\
 Make many videos: every photo of a table with every one of its prompts and seeds. Each result is written when it is
@@ -22,9 +22,8 @@ Over several processes or machines that share the folder:  accelerate launch -m 
 
 def add(commands) -> None:
     """Add the command to the parser."""
-    batch = command(
-        commands, "batch", _batch, "many videos from a table; goes on where it was stopped", model_options()
-    )
+    said = "many videos from a table; goes on where it was stopped"
+    batch = command(commands, "batch", _batch, said, model_options(), network_options())
     batch.description, batch.formatter_class = TEXT, argparse.RawDescriptionHelpFormatter
     table = batch.add_argument_group("what is made (the second spellings are those of the released code)")
     table.add_argument("--table", "--prompt_file", type=Path, help="folder of photos, .csv, .json or prompt.json")
@@ -69,6 +68,9 @@ def _batch(options: argparse.Namespace) -> None:
     settings = Settings(
         model=options.model,
         rom_model=options.rom_model,
+        lora=str(options.lora) if options.lora else None,
+        lora_strength=options.lora_strength,
+        solver=options.solver,
         num_frames=options.frames,
         num_inference_steps=options.steps,
         guidance_scale=options.guidance,
@@ -86,7 +88,9 @@ def _batch(options: argparse.Namespace) -> None:
     def show(number: int, total: int, item) -> None:
         print(f"{who}{number}/{total} {item.name}", file=sys.stderr, flush=True)
 
-    done = run_batch(load(options), items, options.out, settings, process=process, processes=count, on_item=show)
+    done = run_batch(
+        load_for_sampling(options), items, options.out, settings, process=process, processes=count, on_item=show
+    )
     print(f"{who}{done.done} made, {done.skipped} were there already, {done.failed} failed")
     say(options.out / "index.html")
     if done.failed:

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import IVGError
-from .shared import command, given, load, model_options, progress, say, scene_options, stage1_options
+from .shared import (
+    command,
+    given,
+    load,
+    load_for_sampling,
+    model_options,
+    network_options,
+    progress,
+    say,
+    scene_options,
+    stage1_options,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +29,8 @@ if TYPE_CHECKING:
 def add(commands) -> None:
     """Add the commands to the parser."""
     model, scene, stage1 = model_options(), scene_options(), stage1_options()
-    generate = command(
-        commands, "generate", _generate, "photo + sentence -> video, by way of the mask", model, scene, stage1
-    )
+    said = "photo + sentence -> video, by way of the mask"
+    generate = command(commands, "generate", _generate, said, model, network_options(), scene, stage1)
     generate.add_argument(
         "--out", type=Path, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
     )
@@ -65,7 +75,7 @@ def _generate(options: argparse.Namespace) -> None:
     from ..sampling.generate import generate
 
     photo = load_image(options.image)
-    model = load(options)
+    model = load_for_sampling(options)
     mask = _mask_for(options, model, photo)
     defaults = model.defaults
     video = generate(
@@ -80,6 +90,7 @@ def _generate(options: argparse.Namespace) -> None:
         motion_strength=options.motion,
         size=options.size,
         seed=options.seed,
+        solver=options.solver,
         region=options.region,
         cache_every=options.cache_every,
         guidance_interval=tuple(options.guidance_part),

@@ -23,6 +23,24 @@ def model_options() -> argparse.ArgumentParser:
     return options
 
 
+def network_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("network")
+    group.add_argument("--lora", type=Path, help="LoRA to add, of any format that the loader reads")
+    group.add_argument("--lora-strength", type=float, default=1.0, help="0 adds nothing, 1 what was trained")
+    group.add_argument(
+        "--solver",
+        choices=("dpm++2m", "ddim", "lcm"),
+        default="dpm++2m",
+        help="of the video; lcm is for few-step LoRAs, at 4 to 8 --steps and --guidance 1",
+    )
+    group.add_argument(
+        "--float8", action="store_true", help="keep the networks' weights in 8 bits: less memory, slower"
+    )
+    group.add_argument("--compile", action="store_true", help="compile the layers first: pays for many videos")
+    return options
+
+
 def scene_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("scene")
@@ -72,6 +90,24 @@ def load(options: argparse.Namespace) -> IVGModel:
     from ..models.checkpoint import load_model
 
     return load_model(options.model, dtype=getattr(torch, options.dtype), device=options.device, rom=options.rom_model)
+
+
+def load_for_sampling(options: argparse.Namespace) -> IVGModel:
+    """The model as `network_options` want it."""
+    from ..models.float8 import store_in_float8
+    from ..models.lora import model_with_lora
+    from ..models.lora_files import read_lora
+
+    model = load(options)
+    if options.lora:
+        lora = read_lora(options.lora, model.unet or model.for_stage(1))
+        model = model_with_lora(model, lora, options.lora_strength)
+    for unet in filter(None, (model.unet, model.rom_unet)):
+        if options.float8:
+            store_in_float8(unet)
+        if options.compile:
+            unet.compile_repeated_blocks()
+    return model
 
 
 def progress(what: str):

@@ -14,6 +14,7 @@ from ivg_core.media.video import read_video
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = ["--model", str(GOLDEN / "tiny_ckpt")]
+LORA = GOLDEN / "lora_cloneofsimo_r2.pt"
 SCENE = ["--image", str(GOLDEN / "input.png"), "--prompt", "the person holds the carrot"]
 
 
@@ -29,6 +30,20 @@ def test_generate_with_a_mask(tmp_path):
     frames, fps = read_video(out)
     assert frames.shape == (3, 32, 64, 3) and fps == 8
     assert load_image(sheet).shape[1] > 500
+
+
+def test_a_lora_changes_the_video_and_eight_bits_hardly_do(tmp_path):
+    words = [*TINY, *SCENE, "--mask", GOLDEN / "input_mask.png", "--size", "64x32", "--frames", "2", "--steps", "2"]
+
+    def made(name, *more):
+        whole = ["--free-first-frame", "--no-composite", "--guidance", "1"]
+        assert run("generate", *words, *whole, *more, "--out", tmp_path / name / "1.png") == 0
+        return load_image(next((tmp_path / name).iterdir()))
+
+    plain, adapted, eight = made("plain"), made("lora", "--lora", LORA), made("float8", "--float8")
+    assert plain.equal(made("zero", "--lora", LORA, "--lora-strength", "0"))
+    assert not plain.equal(adapted) and not plain.equal(made("lcm", "--solver", "lcm"))
+    assert 0 < (plain - eight).abs().mean() < 0.05
 
 
 def test_without_stage1_the_fallbacks_are_named(tmp_path, capsys):
