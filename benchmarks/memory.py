@@ -109,7 +109,9 @@ def measure(channels: int, width: int, height: int, frames: int, device: str, dt
 
     cuda, precision = device.startswith("cuda"), getattr(torch, dtype)
     before = 0 if cuda else resident("VmRSS")
-    unet, vae = (network.to(device, precision) for network in networks(channels))
+    torch.set_default_dtype(precision)  # made in it: a wider copy would be the most that was ever held
+    unet, vae = (network.to(device) for network in networks(channels))
+    torch.set_default_dtype(torch.float32)
     h, w = height // 8, width // 8
     empty = {"device": device, "dtype": precision}
     text = torch.zeros(2, 77, unet.config["cross_attention_dim"], **empty)
