@@ -91,7 +91,11 @@ def joined(*parts: tuple[dict[str, Box], list[str]]) -> Graph:
 
 
 def name_models(workflow: dict) -> list[str]:
-    """Write into each loader where its file comes from, so that the interface can offer it; gives the files."""
+    """Write into each loader where its file comes from, so that the interface can offer it, and into the note.
+
+    Returns:
+        The files.
+    """
     names = []
     for node in workflow["nodes"]:
         files = [value for value in node.get("widgets_values") or [] if value in MODELS]
@@ -100,6 +104,9 @@ def name_models(workflow: dict) -> list[str]:
                 {"name": file, "url": f"{MODELS[file][1]}/{file}", "directory": MODELS[file][0]} for file in files
             ]
         names += files
+    note = next(node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+    listed = "\n".join(f"- [{name}]({MODELS[name][1]}/{name}) → `models/{MODELS[name][0]}`" for name in names)
+    note["widgets_values"][0] += f"\n\n**Models:**\n{listed}"
     return names
 
 
