@@ -45,6 +45,8 @@ bench: setup
 	$(PY) -m ivg_core bench-handscore --record benchmarks
 	$(PY) -m ivg_core bench-fast --record benchmarks
 	$(PY) benchmarks/speed.py --record benchmarks
+	$(PY) benchmarks/memory.py
+	$(PY) benchmarks/fast_full_size.py --record benchmarks
 
 # Hours on two cores; resumes where it was stopped. The result replaces the model that ships inside.
 embedded-model: setup

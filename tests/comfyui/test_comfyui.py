@@ -113,6 +113,17 @@ def test_cancel_stops_within_a_step_and_the_next_run_is_clean(server, client):
     assert (saved_video(server, after.outputs)[0] == saved_video(server, again.outputs)[0]).all()
 
 
+def test_memory_does_not_grow_from_run_to_run(server, client):
+    def held_after(seeds) -> int:
+        for seed in seeds:
+            assert client.run(prompt(predict__seed=seed, sample__seed=seed), timeout=120).ok
+        lines = pathlib.Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024  # MiB
+
+    warm = held_after(range(20, 25))
+    assert held_after(range(30, 35)) - warm < 20
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -1,0 +1,75 @@
+"""How much time the fast modes save at the published size: random weights, guided, in bfloat16.
+
+    PYTHONPATH=. python benchmarks/fast_full_size.py [--size 256x256] [--frames 8] [--steps 4] [--rounds 3]
+
+The pictures are noise, so likeness is not asked here: `bench-fast` measures that on the embedded model. The mask is a
+box in the lower middle, of 14 % of the picture. `fast` is a window around the mask, deep layers at every other step,
+and guidance in the middle half of the steps. Processor seconds, decoding included; every round runs each mode once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from full_size import random_model
+
+from ivg_core.bench.record import record
+from ivg_core.models.checkpoint import load_model
+from ivg_core.models.save import save_folder
+from ivg_core.sampling.generate import generate
+
+HERE = Path(__file__).parent
+MODES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "cache_2": {"cache_every": 2},
+    "crop": {"region": "crop"},
+    "guidance_interval": {"guidance_interval": (0.25, 0.75)},
+    "fast": {"region": "crop", "cache_every": 2, "guidance_interval": (0.25, 0.75)},
+}
+# From the work that is left: half of the steps without the deep layers, which are two thirds of it; a window of
+# 160 x 160; half of the steps in one pass. Decoding is whole in all but the window's.
+PREDICTED = {"cache_2": 1.4, "crop": 2.3, "guidance_interval": 1.3, "fast": 3.8}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="256x256")
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--record", type=Path)
+    args = parser.parse_args()
+    width, height = map(int, args.size.split("x"))
+    with tempfile.TemporaryDirectory() as folder:
+        save_folder(random_model(), folder)
+        model = load_model(folder, dtype=torch.bfloat16)
+    mask = torch.zeros(height, width)
+    mask[height // 2 : height * 7 // 8, width * 5 // 16 : width * 11 // 16] = 1
+    photo = torch.rand(height, width, 3, generator=torch.Generator().manual_seed(0))
+    how = {"mask": mask, "num_frames": args.frames, "num_inference_steps": args.steps, "seed": 0}
+    seconds: dict[str, list[float]] = {name: [] for name in MODES}
+    for number in range(args.rounds):
+        for name, options in MODES.items():
+            began = time.process_time()
+            generate(model, photo, "the person stirs the pan", size=(width, height), **how, **options)
+            seconds[name].append(time.process_time() - began)
+            print(f"round {number + 1}: {name} {seconds[name][-1]:.0f} s", flush=True)
+    figures: dict[str, Any] = {"seconds_full": median(seconds["full"]), "share_of_mask": mask.mean().item()}
+    for name, predicted in PREDICTED.items():
+        ratios = [a / b for a, b in zip(seconds["full"], seconds[name], strict=True)]
+        figures |= {f"times_faster_{name}": median(ratios), f"predicted_times_faster_{name}": predicted}
+    figures |= {"steps": args.steps, "frames": args.frames, "rounds": args.rounds, "width": width, "height": height}
+    print(json.dumps(figures, indent=1))
+    if args.record:
+        record(args.record, "fast_full_size", figures)
+
+
+if __name__ == "__main__":
+    main()
