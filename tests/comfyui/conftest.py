@@ -19,9 +19,12 @@ class Interface:
     client: ComfyClient
 
 
-@pytest.fixture(scope="session", params=LOOKS)
+@pytest.fixture(scope="module", params=LOOKS)
 def interface(request, tmp_path_factory):
-    """With the models that the workflows name (empty files) and a tiny checkpoint of random weights."""
+    """Not for the session: the browser keeps an event loop, which no other test could have.
+
+    With the models that the workflows name (empty files) and a tiny checkpoint of random weights.
+    """
     found = installed_comfyui()
     if found is None or not find_chromium():
         pytest.skip("no ComfyUI, or no Chromium: apt-get install chromium")
