@@ -1,6 +1,6 @@
 """How much time the fast modes save at the published size: random weights, guided, in bfloat16.
 
-    PYTHONPATH=. python benchmarks/fast_full_size.py [--size 256x256] [--frames 8] [--steps 4] [--rounds 3]
+    PYTHONPATH=. python benchmarks/fast_full_size.py [--size 256x256] [--frames 4] [--steps 4] [--rounds 5]
 
 The pictures are noise, so likeness is not asked here: `bench-fast` measures that on the embedded model. The mask is a
 box in the lower middle, of 14 % of the picture. `fast` is a window around the mask, deep layers at every other step,
@@ -41,9 +41,9 @@ PREDICTED = {"cache_2": 1.4, "crop": 2.3, "guidance_interval": 1.3, "fast": 3.8}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="256x256")
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -15,6 +16,11 @@ SCENES_PER_SHARD = 50
 MASKS_PER_SCENE = 4
 #: Seeds from here on are never trained on; benchmarks take theirs from this range.
 HELD_OUT_SEED = 1_000_000
+
+
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that begin anew: one that was forked from a process that has trained cannot compute gradients."""
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
 def render_dataset(folder: Path, scenes: int, num_frames: int, width: int, height: int, workers: int = 2) -> list[Path]:
@@ -36,7 +42,7 @@ def render_dataset(folder: Path, scenes: int, num_frames: int, width: int, heigh
     paths = [folder / f"scenes-{start:05d}.npz" for start in starts]
     todo = [(path, start) for path, start in zip(paths, starts, strict=True) if not path.exists()]
     jobs = [(path, start, num_frames, width, height) for path, start in todo]
-    with ProcessPoolExecutor(workers) as pool:
+    with worker_pool(workers) as pool:
         list(pool.map(_render_shard, jobs))
     return paths
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ...models.bundle import IVGModel, ModelDefaults
 from ...models.save import save_file
-from ...synthetic.dataset import render_dataset
+from ...synthetic.dataset import render_dataset, worker_pool
 from .clips import Scenes
 from .latents import encode_shard
 from .parts import (
@@ -80,7 +79,7 @@ def build(args: argparse.Namespace) -> IVGModel:
         (stage, work, model, latents, shards, args.batch, steps)
         for stage, steps in ((1, args.stage1_steps), (2, args.stage2_steps))
     ]
-    with ProcessPoolExecutor(2) as pool:
+    with worker_pool(2) as pool:
         states = list(pool.map(_train_stage, jobs))
     unets = [build_unet(), build_unet()]
     for unet, state in zip(unets, states, strict=True):
@@ -112,7 +111,7 @@ def encode_all(work: Path, shards: list[Path], workers: int) -> list[Path]:
     folder.mkdir(exist_ok=True)
     targets = [folder / shard.with_suffix(".safetensors").name for shard in shards]
     todo = [(work, shard, target) for shard, target in zip(shards, targets, strict=True) if not target.exists()]
-    with ProcessPoolExecutor(workers) as pool:
+    with worker_pool(workers) as pool:
         list(pool.map(_encode_job, todo))
     return targets
 
