@@ -106,10 +106,10 @@ def generate(
         solver: "dpm++2m", "ddim", or "lcm" for a model with a few-step LoRA, at 4 to 8 steps and guidance 1.
         t_last: start noise of the released web app, see `initial_latents`.
         region: what is sampled. "whole": the whole picture. "crop": a window around the mask at the video's own scale,
-            laid back over the still photo; measured 36 dB from the whole at 1.2 times its speed, and faster the smaller
+            laid back over the still photo; measured 34 dB from the whole at 1.3 times its speed, and faster the smaller
             the mask is. "zoom": the window brought to the area the model is made for, which shows more detail.
         cache_every: the network is computed whole at every so many steps and its deep layers reused in between; 1 is
-            exact; measured 44 dB and 1.4 times the speed at 2, 41 dB and 1.6 times at 3.
+            exact; measured 44 dB and 1.4 times the speed at 2, 40 dB and 1.6 times at 3.
         decode_chunk: frames decoded at once; fewer take less memory. None takes as many as make 512 x 512 pixels, 1 to
             8.
         stage: 2 makes the video, 1 the mask video.
