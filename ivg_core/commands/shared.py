@@ -37,6 +37,9 @@ def network_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--float8", action="store_true", help="keep the networks' weights in 8 bits: less memory, slower"
     )
+    group.add_argument(
+        "--offload", action="store_true", help="keep the networks in main memory, each on --device while it works"
+    )
     group.add_argument("--compile", action="store_true", help="compile the layers first: pays for many videos")
     return options
 
@@ -84,21 +87,26 @@ def command(commands: Any, name: str, run, text: str, *parents: argparse.Argumen
     return added
 
 
-def load(options: argparse.Namespace) -> IVGModel:
+def load(options: argparse.Namespace, device: str | None = None) -> IVGModel:
     import torch
 
     from ..models.checkpoint import load_model
 
-    return load_model(options.model, dtype=getattr(torch, options.dtype), device=options.device, rom=options.rom_model)
+    dtype, device = getattr(torch, options.dtype), device or options.device
+    return load_model(options.model, dtype=dtype, device=device, rom=options.rom_model)
 
 
 def load_for_sampling(options: argparse.Namespace) -> IVGModel:
     """The model as `network_options` want it."""
+    import torch
+
     from ..models.float8 import store_in_float8
     from ..models.lora import model_with_lora
     from ..models.lora_files import read_lora
 
-    model = load(options)
+    model = load(options, "cpu" if options.offload else None)
+    if options.offload:
+        model.work_device = torch.device(options.device)
     if options.lora:
         lora = read_lora(options.lora, model.unet or model.for_stage(1))
         model = model_with_lora(model, lora, options.lora_strength)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,8 @@ class IVGModel:
         name: short name for people.
         source: where it came from.
         licence: what its weights may be used for, if the checkpoint says so.
+        work_device: where each network works, moved there and back one after the other, so that never two of them take
+            its memory; None: they work where they are.
     """
 
     unet: IVGUNet | None
@@ -60,6 +64,20 @@ class IVGModel:
     name: str = ""
     source: str = ""
     licence: str = ""
+    work_device: torch.device | None = None
+
+    @contextmanager
+    def at_work(self, network: Any) -> Iterator[None]:
+        """Has one of the networks on `work_device` for the time of the block."""
+        if self.work_device is None:
+            yield
+            return
+        home = network.device
+        try:
+            network.to(self.work_device)
+            yield
+        finally:
+            network.to(home)
 
     def for_stage(self, stage: int) -> IVGUNet:
         """The UNet of a stage: 1 predicts the region of motion, 2 the video.

@@ -158,22 +158,25 @@ def generate(
     noise = gaussian_noise(items.seeds, shape) if noise is None else _check_noise(noise, (batch, *shape))
     if window and region == "crop":
         noise = window.cut(noise, cell)  # the whole picture's noise, so that the motion is the whole picture's too
-    noise = noise.to(unet.device, torch.float32)
+    device = model.work_device or unet.device
+    noise = noise.to(device, torch.float32)
     scale = REFERENCE_SCALE if parity else model.vae.config["scaling_factor"]
-    condition_latent = encode_image(model.vae, sampled.photos, scale).to(unet.device)
-    if window and on_step:
-        on_step = window.seen_whole(on_step, encode_image(model.vae, pictures.photos, scale).to(unet.device), cell)
+    with model.at_work(model.vae):
+        condition_latent = encode_image(model.vae, sampled.photos, scale).to(device)
+        if window and on_step:
+            on_step = window.seen_whole(on_step, encode_image(model.vae, pictures.photos, scale).to(device), cell)
     area = pictures.cells.mean(dim=(1, 2, 3, 4)) if motion_mode == "scaled_by_area" else 1
-    text, negative = _encode_texts(model, items.actions, items.negatives if guidance_scale > 1 else None)
+    with model.at_work(model.text_encoder):
+        text, negative = _encode_texts(model, items.actions, items.negatives if guidance_scale > 1 else None)
     condition = Condition(
-        text=text.to(unet.device, unet.dtype),
-        negative=None if negative is None else negative.to(unet.device, unet.dtype),
+        text=text.to(device, unet.dtype),
+        negative=None if negative is None else negative.to(device, unet.dtype),
         latent=condition_latent.to(unet.dtype),
-        mask=sampled.cells.to(unet.device, unet.dtype),
-        motion=None if items.strengths is None else (torch.tensor(items.strengths) * area).to(unet.device),
+        mask=sampled.cells.to(device, unet.dtype),
+        motion=None if items.strengths is None else (torch.tensor(items.strengths) * area).to(device),
     )
     guided = GuidedNoise(unet, condition, guidance_scale, guidance_interval)
-    with cached_features(unet, cache_every), FrugalNoise(guided) as predict:
+    with model.at_work(unet), cached_features(unet, cache_every), FrugalNoise(guided) as predict:
         latents = denoise(
             predict,
             steps,
@@ -184,7 +187,8 @@ def generate(
     if not torch.isfinite(latents).all():
         raise IVGError(f"The network's numbers overflowed in {unet.dtype}: load the model in bfloat16 or float32.")
 
-    frames = decode_frames(model.vae, latents, decode_chunk)
+    with model.at_work(model.vae):
+        frames = decode_frames(model.vae, latents, decode_chunk)
     if window:
         frames = window.stitch(frames, pictures.photos)
     if composite:

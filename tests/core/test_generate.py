@@ -1,6 +1,7 @@
 """`generate` end to end on the tiny checkpoint: parity with the released code, every option, every mistake."""
 
 import dataclasses
+import functools
 import json
 import logging
 
@@ -230,6 +231,27 @@ def test_without_guidance_there_is_no_second_pass(tiny_model):
     run(tiny_model, guidance_scale=5.0, guidance_interval=(0.5, 1.0))
     hook.remove()
     assert batches == [1, 1, 1, 2]
+
+
+def test_networks_can_work_one_after_another(tiny_model, monkeypatch):
+    """On a machine without a second device its moves are only noted, and the frames must be the same."""
+    there, moves = torch.device("cpu:0"), []
+
+    def note(name, device):
+        moves.append((name, device == there))
+
+    for name in ("vae", "text_encoder", "unet"):
+        monkeypatch.setattr(getattr(tiny_model, name), "to", functools.partial(note, name))
+    out = run(dataclasses.replace(tiny_model, work_device=there))
+    assert moves == [(name, out) for name in ("vae", "text_encoder", "unet", "vae") for out in (True, False)]
+    assert out.frames.equal(run(tiny_model).frames) and len(moves) == 8
+
+    def cancel(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(dataclasses.replace(tiny_model, work_device=there), on_step=cancel)
+    assert moves[-1] == ("unet", False)
 
 
 def test_decoding_in_chunks_changes_nothing(tiny_model):
