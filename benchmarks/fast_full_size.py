@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from full_size import random_model
 
-from ivg_core.bench.record import record
+from ivg_core.bench.record import record, recorded
+from ivg_core.bench.speed import seconds
 from ivg_core.models.checkpoint import load_model
 from ivg_core.models.save import save_folder
 from ivg_core.sampling.generate import generate
@@ -56,34 +57,33 @@ def main() -> None:
     mask = torch.zeros(height, width)
     mask[height // 2 : height * 7 // 8, width * 5 // 16 : width * 11 // 16] = 1
     photo = torch.rand(height, width, 3, generator=torch.Generator().manual_seed(0))
-    how = {"mask": mask, "num_frames": args.frames, "num_inference_steps": args.steps, "seed": 0}
-    seconds: dict[str, list[float]] = {name: [] for name in MODES}
+    how = {
+        "mask": mask,
+        "num_frames": args.frames,
+        "num_inference_steps": args.steps,
+        "seed": 0,
+        "size": (width, height),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in MODES}
     for number in range(args.rounds):
         for name, options in MODES.items():
-            began = time.process_time()
-            generate(model, photo, "the person stirs the pan", size=(width, height), **how, **options)
-            seconds[name].append(time.process_time() - began)
-            print(f"round {number + 1}: {name} {seconds[name][-1]:.0f} s", flush=True)
-    figures: dict[str, Any] = {"seconds_full": median(seconds["full"]), "share_of_mask": mask.mean().item()}
+            work = partial(generate, model, photo, "the person stirs the pan", **how, **options)
+            spent[name].append(seconds(work, torch.device("cpu")))
+            print(f"round {number + 1}: {name} {spent[name][-1]:.0f} s", flush=True)
+    figures: dict[str, Any] = {"seconds_full": median(spent["full"]), "share_of_mask": mask.mean().item()}
     for name, predicted in PREDICTED.items():
-        ratios = [a / b for a, b in zip(seconds["full"], seconds[name], strict=True)]
+        ratios = [a / b for a, b in zip(spent["full"], spent[name], strict=True)]
         figures |= {f"times_faster_{name}": median(ratios), f"predicted_times_faster_{name}": predicted}
     figures |= {"steps": args.steps, "frames": args.frames, "rounds": args.rounds, "width": width, "height": height}
     print(json.dumps(figures, indent=1))
     if args.record:
         record(args.record, "fast_full_size", figures)
-        speed, likeness = (read(args.record, name) for name in ("speed_cpu", "fast"))
+        speed, likeness = (recorded(args.record, name) for name in ("speed_cpu", "fast"))
         ratio = figures["times_faster_fast"]
         speed |= {"ratio_fast_vs_exact": ratio, "psnr_fast_vs_exact": likeness["psnr_guided_fast"]}
         if "ratio_exact_vs_released" in speed:
             speed["ratio_fast_vs_released"] = ratio * speed["ratio_exact_vs_released"]
         record(args.record, "speed_cpu", speed)
-
-
-def read(folder: Path, name: str) -> dict[str, Any]:
-    """The figures of a measurement that was recorded before."""
-    entry = json.loads((folder / "results" / f"{name}.json").read_text())
-    return {key: value for key, value in entry.items() if isinstance(value, (int, float))}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline, UNet3D
 from random_weights import fill
 from torch import Tensor
 
-from ivg_core.bench.record import record
+from ivg_core.bench.record import record, recorded
 from ivg_core.bench.speed import alternate, count_work, matmul_ceiling, seconds
 from ivg_core.models.unet import IVGUNet, TemporalConvolution
 from ivg_core.sampling.generate import denoise
@@ -277,10 +277,7 @@ def main() -> None:
     print(json.dumps(figures, indent=1))
     if options.record:
         name = "speed_gpu" if on_gpu else "speed_cpu"
-        path = options.record / "results" / f"{name}.json"
-        before = json.loads(path.read_text()) if path.exists() else {}
-        kept = {key: value for key, value in before.items() if isinstance(value, (int, float))}
-        record(options.record, name, {**kept, **figures})
+        record(options.record, name, {**recorded(options.record, name), **figures})
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ SUBJECTS = (
     "evaluate",
     "bench",
     "bench_hands",
-    "bench_fast",
 )
 
 EXAMPLES = """\

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 MARK = "<!-- the table below is made from results/*.json -->"
 
@@ -35,6 +36,12 @@ def record(folder: Path, name: str, figures: dict[str, float]) -> Path:
     return path
 
 
+def recorded(folder: Path, name: str) -> dict[str, float]:
+    """The figures that were recorded under a name before; none where nothing was."""
+    path = folder / "results" / f"{name}.json"
+    return _figures(json.loads(path.read_text())) if path.exists() else {}
+
+
 def machine() -> str:
     """Processor, cores and Python, as recorded beside every figure."""
     return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -54,9 +61,12 @@ def _write_table(folder: Path) -> None:
     rows = ["| measurement | figure | value | date | machine |", "|---|---|---|---|---|"]
     for path in sorted((folder / "results").glob("*.json")):
         entry = json.loads(path.read_text())
-        for key, value in entry.items():
-            if isinstance(value, (int, float)):
-                rows.append(f"| {path.stem} | {key} | {value:.4g} | {entry['date']} | {entry['machine']} |")
+        for key, value in _figures(entry).items():
+            rows.append(f"| {path.stem} | {key} | {value:.4g} | {entry['date']} | {entry['machine']} |")
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else f"# Benchmarks\n\n{MARK}\n"
     readme.write_text(text.split(MARK)[0] + MARK + "\n\n" + "\n".join(rows) + "\n")
+
+
+def _figures(entry: dict[str, Any]) -> dict[str, float]:
+    return {key: value for key, value in entry.items() if isinstance(value, (int, float))}

@@ -44,6 +44,12 @@ def network_options() -> argparse.ArgumentParser:
     return options
 
 
+def record_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--record", type=Path, help="benchmarks folder to record the figures in")
+    return options
+
+
 def scene_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("scene")
@@ -128,6 +134,16 @@ def progress(what: str):
 
 def given(value, default):
     return default if value is None else value
+
+
+def report(options: argparse.Namespace, name: str, figures: dict[str, float]) -> None:
+    """Show the figures of a measurement, and record them where `record_options` say so."""
+    from ..bench.record import record
+
+    for figure, value in figures.items():
+        print(f"{figure:32} {value:.4g}")
+    if options.record:
+        say(record(options.record, name, figures))
 
 
 def say(path: Path) -> None:

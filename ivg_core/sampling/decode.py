@@ -39,11 +39,12 @@ def decode_frames(vae: AutoencoderKL, latents: Tensor, chunk: int | None = None)
     batch, frames = latents.shape[0], latents.shape[2]
     flat = (latents / vae.config["scaling_factor"]).transpose(1, 2).flatten(0, 1)  # (B * F, 4, h, w)
     decoded: list[Tensor] = []
+    done = 0
     chunk = chunk or frames_at_once(latents.shape[3], latents.shape[4])
-    while sum(map(len, decoded)) < len(flat):
-        done = sum(map(len, decoded))
+    while done < len(flat):
         try:
             decoded.append(_decode(vae, flat[done : done + chunk]))
+            done += chunk
             continue
         except RuntimeError as error:
             if not is_out_of_memory(error):
