@@ -38,19 +38,19 @@ core-test: setup
 	$(PY) -m pytest tests/core
 
 bench: setup
-	$(PY) -m ivg_core bench-rom --record benchmarks
+	$(PY) -m benchmarks rom --record benchmarks
 	PYTHONPATH=.:tests $(PY) benchmarks/import_time.py
 	$(PY) benchmarks/evaluate.py --out out/evaluate --record benchmarks
-	$(PY) -m ivg_core bench-annotate --record benchmarks
-	$(PY) -m ivg_core bench-handscore --record benchmarks
-	$(PY) -m ivg_core bench-fast --record benchmarks
+	$(PY) -m benchmarks annotate --record benchmarks
+	$(PY) -m benchmarks handscore --record benchmarks
+	$(PY) -m benchmarks fast --record benchmarks
 	$(PY) benchmarks/speed.py --record benchmarks
 	$(PY) benchmarks/memory.py
 	$(PY) benchmarks/fast_full_size.py --record benchmarks
 
 # Hours on two cores; resumes where it was stopped. The result replaces the model that ships inside.
 embedded-model: setup
-	$(PY) -m ivg_core.training.tiny --work out/embedded --out ivg_core/assets/ivg-tiny.safetensors
+	$(PY) -m recipes.embedded --work out/embedded --out ivg_core/assets/ivg-tiny.safetensors
 
 # Builds workflows/*.json and their thumbnails in the oldest supported ComfyUI (COMFYUI_PATH, or ~/ComfyUI).
 workflows: setup

@@ -125,7 +125,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:24} {value}")
     if options.record:
-        from ivg_core.bench.record import record
+        from benchmarks.record import record
 
         record(options.record, "batch", figures)
     shutil.rmtree(folder)

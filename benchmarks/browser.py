@@ -26,9 +26,9 @@ from tour import (
     set_widgets,
 )
 
+from benchmarks.record import record
 from comfy_harness import installed_comfyui
 from comfy_harness.browser import ComfyBrowser
-from ivg_core.bench.record import record
 
 QUICK = {"steps": 4, "frames": 4}
 

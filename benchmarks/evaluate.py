@@ -11,9 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.record import record
 from ivg_core.batch.run import Settings, run_batch
 from ivg_core.batch.table import Item, read_table
-from ivg_core.bench.record import record
+from ivg_core.checkpoints.load import load_model
 from ivg_core.evaluate.clips import find_clips
 from ivg_core.evaluate.page import write_page
 from ivg_core.evaluate.report import as_markdown, computed, write_report
@@ -21,7 +22,6 @@ from ivg_core.evaluate.run import ALL, evaluate
 from ivg_core.media.images import load_image
 from ivg_core.media.video import write_video
 from ivg_core.models.bundle import IVGModel
-from ivg_core.models.checkpoint import load_model
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
 from ivg_core.synthetic.export import export_scenes
 

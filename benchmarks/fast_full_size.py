@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/fast_full_size.py [--size 256x256] [--frames 4] [--steps 4] [--rounds 5]
 
-The pictures are noise, so likeness is not asked here: `bench-fast` measures that on the embedded model. The mask is a
+The pictures are noise, so likeness is not asked here: `python -m benchmarks fast` measures that. The mask is a
 box in the lower middle, of 14 % of the picture. `fast` is a window around the mask, deep layers at every other step,
 and guidance in the middle half of the steps. Processor seconds, decoding included; every round runs each mode once.
 
@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from full_size import random_model
 
-from ivg_core.bench.record import record, recorded
-from ivg_core.bench.speed import seconds
-from ivg_core.models.checkpoint import load_model
-from ivg_core.models.save import save_folder
+from benchmarks.record import record, recorded
+from benchmarks.speed import seconds
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.save import save_folder
 from ivg_core.sampling.generate import generate
 
 HERE = Path(__file__).parent

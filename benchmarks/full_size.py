@@ -20,12 +20,12 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from ivg_core.bench.record import record
+from benchmarks.record import record
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.save import save_folder
 from ivg_core.models.bundle import IVGModel
-from ivg_core.models.checkpoint import load_model
-from ivg_core.models.save import save_folder
 from ivg_core.models.unet import IVGUNet
-from ivg_core.training.tiny.parts import SCHEDULER_CONFIG
+from recipes.embedded.parts import SCHEDULER_CONFIG
 
 HERE = Path(__file__).parent
 # The published schedule: the embedded model's, less its own two choices.

@@ -13,8 +13,8 @@ import pathlib
 import re
 import statistics
 
+from benchmarks.record import record
 from comfy_harness import ComfyServer, installed_comfyui
-from ivg_core.bench.record import record
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

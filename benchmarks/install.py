@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import venv
 
-from ivg_core.bench.record import record
+from benchmarks.record import record
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 REQUIREMENTS = ["-r", str(ROOT / "requirements.txt")]

@@ -18,18 +18,18 @@ from pathlib import Path
 
 import torch
 
-from ivg_core.bench.record import record
+from benchmarks.record import record
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.media.images import save_png
 from ivg_core.media.video import read_video
-from ivg_core.models.checkpoint import load_model
 from ivg_core.models.lora import applied_lora
-from ivg_core.models.lora_files import read_lora
+from ivg_core.training.batches import collate
 from ivg_core.training.config import LoRASettings, TrainConfig
 from ivg_core.training.data.dataset import load_data
 from ivg_core.training.data.settings import DataSettings
 from ivg_core.training.learner import Learner
 from ivg_core.training.objective import Denoising
-from ivg_core.training.sample import collate
 from ivg_core.training.trainer import train
 
 DRAWS = 12  # noise and timesteps a window

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from ivg_core.bench.record import record
-from ivg_core.models.memory import MemoryPlan, plan_memory
+from benchmarks.record import record
+from ivg_core.checkpoints.info import MemoryPlan, plan_memory
 from ivg_core.models.unet import IVGUNet
 
 HERE = Path(__file__).parent

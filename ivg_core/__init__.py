@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from .errors import IVGError
 
 if TYPE_CHECKING:
+    from .checkpoints.load import load_model
+    from .checkpoints.save import save_file, save_folder
     from .models.bundle import IVGModel
-    from .models.checkpoint import load_model
-    from .models.save import save_file, save_folder
-    from .rom.predict import RoM, predict_rom
     from .rom.refine import refine_mask
     from .sampling.generate import Generated, generate
+    from .sampling.predict import RoM, predict_rom
 
 __version__ = "0.1.0"
 

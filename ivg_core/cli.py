@@ -24,8 +24,6 @@ SUBJECTS = (
     "download",
     "data",
     "evaluate",
-    "bench",
-    "bench_hands",
 )
 
 EXAMPLES = """\
@@ -43,8 +41,12 @@ examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence on stderr when the user can mend something."""
+    return run_command(build_parser().parse_args(argv))
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run what was parsed; see `main`."""
     logging.basicConfig(format="note: %(message)s", level=logging.WARNING)
-    options = build_parser().parse_args(argv)
     try:
         options.run(options)
     except IVGError as error:

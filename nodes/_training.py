@@ -46,8 +46,7 @@ class TrainingProgress:
         self.bar.update_absolute(done, total)
 
     def __call__(self, step: int, total: int, figures: dict[str, float]) -> None:
-        from ..ivg_core.training.curve import draw_curve
-        from ..ivg_core.training.history import read_history
+        from ..ivg_core.training.history import draw_curve, read_history
 
         if not self.history:  # the steps of an earlier run belong to the curve
             self.history = read_history(self.run / "losses.jsonl")[: step - 1]
@@ -73,7 +72,7 @@ def training_config(
 ) -> TrainConfig:
     """The settings of the run; whatever the node does not ask for is as in the presets for LoRAs."""
     from ..ivg_core.training.config import TrainConfig
-    from ..ivg_core.training.lora_layers import LoRASettings
+    from ..ivg_core.training.learner import LoRASettings
 
     device = mm.get_torch_device()
     if device.type == "cpu":
@@ -132,7 +131,7 @@ def connected_clips(images: Tensor | None, video: Any, mask: Tensor | None, prom
         IVGError: nothing is given, too much, or no sentence.
     """
     from ..ivg_core.errors import IVGError
-    from ..ivg_core.training.data.media import MemoryClip, Video
+    from ..ivg_core.media.clips import MemoryClip, Video
     from ..ivg_core.training.data.sources import Clip
 
     given = [what for what, there in (("images", images is not None), ("video", video is not None)) if there]

@@ -55,7 +55,7 @@ class IVGCompositeRoM(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames, image, mask, feather, correct_colour) -> io.NodeOutput:
-        from ..ivg_core.sampling.overlay import overlay_clip
+        from ..ivg_core.rom.overlay import overlay_clip
 
         clip = frames[..., :3]
         composed, report = overlay_clip(

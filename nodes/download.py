@@ -17,7 +17,7 @@ MEGABYTE = 1 << 20
 class IVGDownloadModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        from ..ivg_core.models.sources import SOURCES
+        from ..ivg_core.checkpoints.download import SOURCES
 
         names = list(SOURCES)
         return io.Schema(
@@ -53,9 +53,9 @@ class IVGDownloadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, name, download) -> io.NodeOutput:
+        from ..ivg_core.checkpoints.download import download as fetch
+        from ..ivg_core.checkpoints.download import find_source, list_parts
         from ..ivg_core.errors import IVGError
-        from ..ivg_core.models.download import download as fetch
-        from ..ivg_core.models.sources import find_source, list_parts
 
         source, folder = find_source(name), folder_paths.get_folder_paths(FOLDER)[0]
         if os.path.isdir(os.path.join(folder, name)):

@@ -62,8 +62,8 @@ class IVGEvaluate(io.ComfyNode):
     def execute(cls, frames, mask=None, truth=None) -> io.NodeOutput:
         from ..ivg_core.evaluate.clips import comparable
         from ..ivg_core.evaluate.families import METRICS, hand_measure, measure_plain
+        from ..ivg_core.evaluate.metrics.motion import draw_flow, optical_flow
         from ..ivg_core.hands.tracker import HandTracker
-        from ..ivg_core.metrics.motion import draw_flow, optical_flow
 
         clip = comparable(
             frames[..., :3],

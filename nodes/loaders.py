@@ -129,7 +129,7 @@ class LoadIVGModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model_name, rom_model, dtype) -> io.NodeOutput:
-        from ..ivg_core.models.checkpoint import load_model
+        from ..ivg_core.checkpoints.load import load_model
 
         rom = None if rom_model == SAME_MODEL else path_of(rom_model)
         # ComfyUI runs nodes in inference mode; weights made there could never be trained.

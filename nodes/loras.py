@@ -97,8 +97,8 @@ class IVGLoadLoRA(io.ComfyNode):
     def execute(cls, model, lora_name, strength, lora_path=None) -> io.NodeOutput:
         import torch
 
+        from ..ivg_core.checkpoints.lora_files import read_lora
         from ..ivg_core.errors import IVGError
-        from ..ivg_core.models.lora_files import read_lora
 
         if not lora_path and lora_name == NONE:
             return io.NodeOutput(model)

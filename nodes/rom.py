@@ -96,7 +96,7 @@ class PredictRoMMask(io.ComfyNode):
     @classmethod
     def execute(cls, model, image, action, seed, steps, guidance, threshold, min_area, close, frames) -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
-        from ..ivg_core.rom.predict import predict_rom
+        from ..ivg_core.sampling.predict import predict_rom
 
         if model.model.rom_unet is None:
             raise IVGError(

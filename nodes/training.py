@@ -182,9 +182,9 @@ class TrainIVGLoRA(io.ComfyNode):
         mask=None,
     ) -> io.NodeOutput:
         from ..ivg_core.media.video import read_video
-        from ..ivg_core.training.curve import draw_curve
         from ..ivg_core.training.data.dataset import load_data
         from ..ivg_core.training.data.settings import DataSettings
+        from ..ivg_core.training.history import draw_curve
         from ..ivg_core.training.trainer import train
         from ..ivg_core.training.validation import write_samples
 

@@ -224,8 +224,8 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: Settings, on_step
 
 
 def _mask_for(model: IVGModel, item: Item, photo: Tensor, settings: Settings, on_step: OnStep | None) -> Tensor | None:
-    from ..rom.predict import predict_rom
     from ..rom.refine import refine_mask
+    from ..sampling.predict import predict_rom
 
     if item.mask:
         return load_mask(item.mask)

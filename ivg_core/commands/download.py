@@ -11,7 +11,7 @@ from ..errors import IVGError
 from .shared import command
 
 if TYPE_CHECKING:
-    from ..models.sources import Source
+    from ..checkpoints.download import Source
 
 
 def add(commands) -> None:
@@ -27,8 +27,7 @@ def add(commands) -> None:
 
 
 def _download(options: argparse.Namespace) -> None:
-    from ..models.download import download
-    from ..models.sources import SOURCES, find_source, list_parts
+    from ..checkpoints.download import SOURCES, download, find_source, list_parts
 
     if not options.name:
         for source in SOURCES.values():

@@ -44,7 +44,7 @@ def add(commands) -> None:
 
 
 def _networks() -> str:
-    from ..metrics.weights import BLIP, CLIP, EGOVLP, I3D, INCEPTION
+    from ..evaluate.metrics.weights import BLIP, CLIP, EGOVLP, I3D, INCEPTION
 
     return "\n".join(
         f"  {network.places[0]:38} {network.about}\n{'':41}{network.source} ({network.licence})"

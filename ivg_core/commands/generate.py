@@ -148,7 +148,7 @@ def _predict_mask(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor):
-    from ..rom.predict import predict_rom
+    from ..sampling.predict import predict_rom
 
     return predict_rom(
         model,

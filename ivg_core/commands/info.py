@@ -18,6 +18,6 @@ def add(commands) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
-    from ..models.inspect import inspect_checkpoint
+    from ..checkpoints.info import inspect_checkpoint
 
     print(inspect_checkpoint(options.checkpoint, options.size, options.frames))

@@ -29,9 +29,9 @@ def add(commands) -> None:
 
 
 def _merge(options: argparse.Namespace) -> None:
+    from ..checkpoints.lora_files import read_lora
+    from ..checkpoints.save import save_file, save_folder
     from ..models.lora import model_with_lora
-    from ..models.lora_files import read_lora
-    from ..models.save import save_file, save_folder
 
     model = load(options)
     lora = read_lora(options.lora, model.unet or model.for_stage(1))
@@ -43,7 +43,7 @@ def _merge(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from ..models.lora_files import read_lora, save_lora
+    from ..checkpoints.lora_files import read_lora, save_lora
 
     model = load(options)
     lora = read_lora(options.lora, model.unet or model.for_stage(1))

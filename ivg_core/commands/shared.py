@@ -44,12 +44,6 @@ def network_options() -> argparse.ArgumentParser:
     return options
 
 
-def record_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--record", type=Path, help="benchmarks folder to record the figures in")
-    return options
-
-
 def scene_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("scene")
@@ -96,7 +90,7 @@ def command(commands: Any, name: str, run, text: str, *parents: argparse.Argumen
 def load(options: argparse.Namespace, device: str | None = None) -> IVGModel:
     import torch
 
-    from ..models.checkpoint import load_model
+    from ..checkpoints.load import load_model
 
     dtype, device = getattr(torch, options.dtype), device or options.device
     return load_model(options.model, dtype=dtype, device=device, rom=options.rom_model)
@@ -106,9 +100,9 @@ def load_for_sampling(options: argparse.Namespace) -> IVGModel:
     """The model as `network_options` want it."""
     import torch
 
+    from ..checkpoints.lora_files import read_lora
     from ..models.float8 import store_in_float8
     from ..models.lora import model_with_lora
-    from ..models.lora_files import read_lora
 
     model = load(options, "cpu" if options.offload else None)
     if options.offload:
@@ -134,16 +128,6 @@ def progress(what: str):
 
 def given(value, default):
     return default if value is None else value
-
-
-def report(options: argparse.Namespace, name: str, figures: dict[str, float]) -> None:
-    """Show the figures of a measurement, and record them where `record_options` say so."""
-    from ..bench.record import record
-
-    for figure, value in figures.items():
-        print(f"{figure:32} {value:.4g}")
-    if options.record:
-        say(record(options.record, name, figures))
 
 
 def say(path: Path) -> None:

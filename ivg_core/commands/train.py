@@ -61,11 +61,11 @@ def _presets() -> list[str]:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from ..settings import from_mapping
     from ..training.config import read_config
     from ..training.data.dataset import load_data, survey
     from ..training.data.settings import DataSettings
     from ..training.engine import main_process_first
-    from ..training.settings import from_mapping
     from ..training.trainer import train
 
     overrides = {key: value for key in ("model", "out") if (value := getattr(options, key))}
@@ -107,7 +107,7 @@ def _assignments(options: argparse.Namespace) -> list[tuple[str, str]]:
 def _load(config: TrainConfig) -> IVGModel:
     import torch
 
-    from ..models.checkpoint import load_model
+    from ..checkpoints.load import load_model
 
     # What is frozen may be kept in 16 bits; what is trained may not.
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)

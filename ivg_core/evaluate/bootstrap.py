@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from ..errors import IVGError
-from ..metrics.frechet import frechet_distance
 from .families import Features
+from .metrics.frechet import frechet_distance
 
 T = TypeVar("T")
 ROUNDS = 1000

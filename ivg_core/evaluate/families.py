@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from ..hands.score import score_hands
-from ..metrics import weights as published
-from ..metrics.hands import hs_err
-from ..metrics.motion import background_stillness, motion_precision
-from ..metrics.pixels import pixel_error, psnr, ssim
-from ..metrics.rom import mask_iou
 from .clips import Clip
+from .metrics import weights as published
+from .metrics.hs_err import hs_err
+from .metrics.motion import background_stillness, mask_iou, motion_precision
+from .metrics.pixels import pixel_error, psnr, ssim
 
 if TYPE_CHECKING:
     from ..hands.tracker import HandTracker
@@ -147,7 +146,7 @@ def _hands(folder: Path | None, device: str) -> Measure:
 
 
 def _inception(folder: Path | None, device: str) -> Measure:
-    from ..metrics.inception import InceptionFeatures
+    from .metrics.inception import InceptionFeatures
 
     features = InceptionFeatures(published.INCEPTION.find(folder), device)
 
@@ -159,7 +158,7 @@ def _inception(folder: Path | None, device: str) -> Measure:
 
 
 def _i3d(folder: Path | None, device: str) -> Measure:
-    from ..metrics.i3d import I3DFeatures
+    from .metrics.i3d import I3DFeatures
 
     features = I3DFeatures(published.I3D.find(folder), device)
 
@@ -171,7 +170,7 @@ def _i3d(folder: Path | None, device: str) -> Measure:
 
 
 def _clip(folder: Path | None, device: str) -> Measure:
-    from ..metrics.clip import ClipSimilarity, clip_consecutive, clip_to_text, clip_to_truth
+    from .metrics.clip import ClipSimilarity, clip_consecutive, clip_to_text, clip_to_truth
 
     model = ClipSimilarity(published.CLIP.find(folder), device)
 
@@ -188,7 +187,7 @@ def _clip(folder: Path | None, device: str) -> Measure:
 
 
 def _egovlp(folder: Path | None, device: str) -> Measure:
-    from ..metrics.egovlp import EgoVLP
+    from .metrics.egovlp import EgoVLP
 
     model = EgoVLP(published.EGOVLP.find(folder), device)
 
@@ -200,8 +199,8 @@ def _egovlp(folder: Path | None, device: str) -> Measure:
 
 
 def _blip(folder: Path | None, device: str) -> Measure:
-    from ..metrics.blip import Captioner, blip_score
-    from ..metrics.egovlp import EgoVLP
+    from .metrics.blip import Captioner, blip_score
+    from .metrics.egovlp import EgoVLP
 
     captioner = Captioner(published.BLIP.find(folder), device)
     egovlp = EgoVLP(published.EGOVLP.find(folder), device)

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from ..media.files import atomic_write
 from ..media.video import read_video, write_video
-from ..metrics.motion import draw_flow, optical_flow
 from .clips import Source, evenly
 from .families import METRICS
+from .metrics.motion import draw_flow, optical_flow
 from .report import ARROWS, best_of, computed, figure_text, missing_lines
 from .run import Evaluation
 

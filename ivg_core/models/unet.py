@@ -21,7 +21,7 @@ from torch.nn.functional import conv2d, silu
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
-from .deep_features import DeepFeatures
+from ..sampling.deep_features import DeepFeatures
 
 CROSS_DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D")
 CROSS_UP = ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D")

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import ImageLike
-from ..models.deep_features import cached_features
-from .composite import composite_over, keep_first
+from ..rom.composite import composite_over, keep_first
 from .condition import encode_image
 from .crop import OnStep, Region, motion_window
 from .decode import decode_frames, preview_rgb
+from .deep_features import cached_features
 from .frugal import FrugalNoise
 from .guidance import Condition, GuidedNoise
 from .inputs import collect, prepare_pictures

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from ..errors import IVGError
-from .settings import from_mapping, nearest
+from ..settings import from_mapping, nearest
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -194,7 +194,7 @@ def presets() -> list[str]:
 
 def _check(config: TrainConfig) -> None:
     from ..models.lora import ROLES
-    from .loss_terms import make_losses
+    from .losses import make_losses
 
     at_least = {"steps": 1, "batch_size": 1, "accumulation": 1, "keep_last": 1, "warmup": 0, "save_every": 0}
     for key, least in at_least.items():

@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from .diffusion import NoiseSchedule
-from .loss_terms import make_losses
-from .losses import freeze_outside, latent_motion_score, noise_loss, predict_x0
-from .sample import Batch
+from ..models.schedule import NoiseSchedule
+from .batches import Batch
+from .losses import freeze_outside, latent_motion_score, make_losses, noise_loss, predict_x0
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .sample import Batch, ClipDataset, collate
+from .batches import Batch, ClipDataset, collate
 
 
 class Order:

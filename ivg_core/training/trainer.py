@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..checkpoints.lora_files import save_lora
+from ..checkpoints.save import save_folder
 from ..errors import IVGError
 from ..models.lora import LoRA
-from ..models.lora_files import save_lora
-from ..models.save import save_folder
+from ..models.schedule import NoiseSchedule
+from ..models.unet import IVGUNet
+from .batches import ClipDataset, describe
 from .config import TrainConfig
 from .ema import Average
 from .engine import agree, check_finite, make_accelerator, put_back_afterwards, reduce_figures
 from .history import append_figures, read_history, write_history
-from .learner import Learner, choose_trained, fingerprint, network_of
+from .learner import Learner, choose_trained, fingerprint, geometry, network_of
 from .objective import Denoising
 from .optimizer import make_optimizer, rate_factor
 from .order import Order, own_randomness, seeded
-from .result import Trained, lora_metadata
 from .resume import (
     compare,
     find_checkpoint,
@@ -36,7 +39,6 @@ from .resume import (
     save_checkpoint,
     trained_parameters,
 )
-from .sample import ClipDataset, describe
 from .validation import heldout_loss, tensorboard, write_samples
 
 if TYPE_CHECKING:
@@ -282,3 +284,52 @@ class _Trainer:
             changed["scheduler_config"] = self.objective.schedule.scheduler_config
             save_folder(replace(self.model, **changed), path)
         return Trained(None, self.unet, done, finished, path, checkpoint, self.history)
+
+
+@dataclass
+class Trained:
+    """What a training gives back."""
+
+    lora: LoRA | None  # method "lora"
+    unet: IVGUNet | None  # method "full": the trained network, averaged if `ema` is on
+    step: int  # steps done
+    finished: bool  # False: stopped before `steps`
+    path: Path | None  # the LoRA file or model folder; None for a full training that was stopped
+    checkpoint: Path | None  # to go on from
+    history: list[dict[str, float]] = field(default_factory=list)  # figures of each step of the whole run
+
+
+def lora_metadata(
+    config: TrainConfig,
+    unet: IVGUNet,
+    schedule: NoiseSchedule,
+    base: Mapping[str, str],
+    data: Mapping[str, object],
+    history: list[dict[str, float]],
+) -> dict[str, str]:
+    """What a LoRA file says about itself; keys begin with `ivg_`, values that are no text are JSON.
+
+    Args:
+        config: of the training.
+        unet: the network it was trained on.
+        schedule: of the training.
+        base: `base`, the model's name, and `base_hash`, its weights' fingerprint.
+        data: see `sample.describe`.
+        history: the figures of all steps.
+    """
+    recent = [figures["loss"] for figures in history[-50:]]
+    heldout = [figures["heldout"] for figures in history if "heldout" in figures]
+    about: dict[str, Any] = {
+        "stage": config.stage,
+        "steps": len(history),
+        "rank": {role: settings.rank for role, settings in config.lora.items()},
+        **base,
+        "base_geometry": geometry(unet),
+        "prediction_type": schedule.prediction_type,
+        "zero_terminal_snr": schedule.zero_terminal_snr,
+        "loss": sum(recent) / len(recent) if recent else None,
+        "heldout_loss": heldout[-1] if heldout else None,
+        "seed": config.seed,
+        **data,
+    }
+    return {f"ivg_{key}": value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}

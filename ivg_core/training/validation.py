@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import IVGError
-from .sample import ClipDataset, collate
+from .batches import ClipDataset, collate
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel

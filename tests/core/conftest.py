@@ -16,6 +16,6 @@ def golden() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model():
     """The tiny checkpoint that the goldens were made with, in float32 on the CPU. Leave it as it is."""
-    from ivg_core.models.checkpoint import load_model
+    from ivg_core.checkpoints.load import load_model
 
     return load_model(GOLDEN / "tiny_ckpt")

@@ -46,7 +46,7 @@ def write_egovlp(path: Path, frames: int = 4) -> Path:
     """EgoVLP as its authors publish it: weights of a data-parallel run beside the run's configuration object."""
     from transformers import DistilBertConfig, DistilBertModel
 
-    from ivg_core.metrics.space_time import SpaceTimeTransformer
+    from ivg_core.evaluate.metrics.egovlp import SpaceTimeTransformer
 
     torch.manual_seed(0)
     video = SpaceTimeTransformer(width=64, hidden=128, depth=2, patch=16, patches=4, num_frames=frames)

@@ -4,9 +4,9 @@ from math import isfinite
 
 import pytest
 
-from ivg_core.bench.ablation import ROWS, Settings, bench_ablation
+from benchmarks.ablation import ROWS, Settings, bench_ablation
+from ivg_core.checkpoints.load import load_model
 from ivg_core.errors import IVGError
-from ivg_core.models.checkpoint import load_model
 
 TINY = Settings(steps=1, batch=1, clips=1, hands={"weight": 1.0, "frames": 1, "min_snr": 0.0})
 

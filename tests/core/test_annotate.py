@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
+from ivg_core.evaluate.metrics.motion import mask_iou
 from ivg_core.hands.hand import Hand
 from ivg_core.hands.regions import roi_of_joints
 from ivg_core.hands.tracker import HandTracker
 from ivg_core.media.images import load_mask
 from ivg_core.media.video import write_video
-from ivg_core.metrics.rom import mask_iou
 from ivg_core.rom.annotate import RELEASED_TRACKER, annotate_clip, mask_of_hands
 from ivg_core.rom.annotate_folder import annotate_folder
 from ivg_core.rom.fallback import hand_hull_mask

@@ -70,7 +70,7 @@ def test_a_failure_is_noted_and_tried_again(tiny_model, items, tmp_path, caplog)
 
 
 def test_stage_one_makes_the_masks_that_are_not_given(items, tmp_path):
-    from ivg_core.models.checkpoint import load_model
+    from ivg_core.checkpoints.load import load_model
 
     model = load_model(TINY, rom=TINY)
     Image.new("L", (64, 32), 255).save(tmp_path / "m.png")

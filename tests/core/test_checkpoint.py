@@ -9,10 +9,10 @@ import torch
 from checkpoint_edits import TEXT, UNET, VAE, assert_same_weights, edit_json, edit_weights
 from safetensors.torch import load_file
 
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.save import save_folder
 from ivg_core.errors import IVGError
 from ivg_core.models.bundle import ModelDefaults
-from ivg_core.models.checkpoint import load_model
-from ivg_core.models.save import save_folder
 
 OLD_VAE_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 

@@ -8,10 +8,10 @@ from checkpoint_edits import UNET, edit_json, edit_weights
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
 
+from ivg_core.checkpoints import layout
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.save import save_file
 from ivg_core.errors import IVGError
-from ivg_core.models import layout
-from ivg_core.models.checkpoint import load_model
-from ivg_core.models.save import save_file
 
 
 @pytest.fixture

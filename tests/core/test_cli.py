@@ -111,5 +111,5 @@ def test_info(capsys):
 def test_help_names_every_command():
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     said = subprocess.run([sys.executable, "-m", "ivg_core", "--help"], capture_output=True, text=True, env=environment)
-    for command in ("demo", "generate", "predict-mask", "refine-mask", "synth", "info", "bench-rom"):
+    for command in ("demo", "generate", "predict-mask", "refine-mask", "synth", "info"):
         assert command in said.stdout

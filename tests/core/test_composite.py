@@ -2,7 +2,7 @@
 
 import torch
 
-from ivg_core.sampling.composite import composite_over, keep_first, seam
+from ivg_core.rom.composite import composite_over, keep_first, seam
 
 PHOTOS = torch.full((2, 32, 32, 3), 0.25)
 FRAMES = torch.rand(2, 3, 32, 32, 3, generator=torch.Generator().manual_seed(0))

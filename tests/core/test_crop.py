@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
-from ivg_core.models.deep_features import cached_features
 from ivg_core.sampling.crop import Window, motion_window
+from ivg_core.sampling.deep_features import cached_features
 from ivg_core.sampling.generate import generate
 from ivg_core.sampling.inputs import Pictures
 

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
+from ivg_core.media.clips import MemoryClip
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
 from ivg_core.models.text import encode_text
 from ivg_core.sampling.condition import encode_image
+from ivg_core.training.batches import ClipDataset, collate
 from ivg_core.training.data.dataset import CachedClips, choose_heldout, load_data, survey
-from ivg_core.training.data.media import MemoryClip
 from ivg_core.training.data.prepare import About
 from ivg_core.training.data.settings import DataSettings
 from ivg_core.training.data.sources import Clip
 from ivg_core.training.order import Order
-from ivg_core.training.sample import ClipDataset, collate
 
 SMALL = {"width": 48, "height": 32, "frames": 4, "bucket_step": 16}
 

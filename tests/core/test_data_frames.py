@@ -9,9 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
-from ivg_core.training.data.sampling import choose_frames, even_indices, released_indices
 from ivg_core.training.data.settings import DataSettings
-from ivg_core.training.data.transform import bucket_sizes, cover, nearest_bucket
+from ivg_core.training.data.transform import (
+    bucket_sizes,
+    choose_frames,
+    cover,
+    even_indices,
+    nearest_bucket,
+    released_indices,
+)
 
 sides = st.integers(16, 400)
 cells = st.integers(2, 20).map(lambda n: 8 * n)

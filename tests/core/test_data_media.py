@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from ivg_core.errors import IVGError
+from ivg_core.media.clips import MemoryClip, open_media
 from ivg_core.media.images import save_png
 from ivg_core.media.video import read_video, write_video
-from ivg_core.training.data.media import MemoryClip, open_media
 
 
 def counting(frames: int, size=(48, 32)) -> torch.Tensor:
@@ -124,7 +124,7 @@ import resource, sys
 sys.path[:0] = {sys.path!r}
 import numpy as np
 from pathlib import Path
-from ivg_core.training.data.media import open_media
+from ivg_core.media.clips import open_media
 from ivg_core.training.data.transform import cover
 media = open_media(Path({str(big)!r}))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -21,12 +21,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ivg_core.checkpoints import download as sources
+from ivg_core.checkpoints.download import RECORD, Source, download, sha256_of, unpack
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
-from ivg_core.models import sources
-from ivg_core.models.download import RECORD, download, sha256_of
-from ivg_core.models.sources import Source
-from ivg_core.models.unpack import unpack
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "golden" / "tiny_ckpt"
@@ -134,7 +132,7 @@ def gets(server) -> list:
 
 
 def test_a_checkpoint_comes_whole_and_can_be_loaded(server, source, tmp_path):
-    from ivg_core.models.checkpoint import load_model
+    from ivg_core.checkpoints.load import load_model
 
     seen = []
     folder = download(source, tmp_path, on_bytes=lambda so_far, total: seen.append((so_far, total)))
@@ -301,8 +299,8 @@ def test_links_in_archives_are_refused(tmp_path):
 
 LIMITED = """
 import resource, sys
-from ivg_core.models.download import download
-from ivg_core.models.sources import Source
+from ivg_core.checkpoints.download import download
+from ivg_core.checkpoints.download import Source
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 download(Source("tiny", "", "", "", url=sys.argv[1]), sys.argv[2], wait=0)
 """

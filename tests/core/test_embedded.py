@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import ivg_core as ivg
-from ivg_core.bench.rom import held_out_scenes, training_prior
-from ivg_core.metrics.rom import mask_iou, motion_outside_ratio
+from benchmarks.rom import held_out_scenes, training_prior
+from ivg_core.evaluate.metrics.motion import mask_iou, motion_outside_ratio
 
 ASSETS = Path(ivg.__file__).parent / "assets"
 SCENES = 8

@@ -162,7 +162,7 @@ def test_single_values_serve_a_whole_batch(tiny_model):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_close_to_single(golden, tiny_model, dtype):
-    from ivg_core.models.checkpoint import load_model
+    from ivg_core.checkpoints.load import load_model
 
     half = run(load_model(golden / "tiny_ckpt", dtype=dtype))
     assert half.frames.dtype == half.latents.dtype == torch.float32

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import softplus
 
-from ivg_core.bench.hands import drawn_clip, gradient_norms, released_formula
+from benchmarks.hands import drawn_clip, gradient_norms, released_formula
+from ivg_core.checkpoints.load import load_model
 from ivg_core.hands.tracker import HandTracker
-from ivg_core.models.checkpoint import load_model
 from ivg_core.training.hand_loss import (
     SURE,
     HandTargets,

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivg_core.bench.faults import FAULTS
-from ivg_core.bench.handscore import auc
+from benchmarks.faults import FAULTS
+from benchmarks.handscore import auc
 from ivg_core.cli import main
 from ivg_core.hands.score import PARTS, as_text, chains, score_hands, score_tracked
 from ivg_core.hands.tracker import HandTracker

@@ -2,7 +2,7 @@
 
 import torch
 
-from ivg_core.bench.hands import choose_pair, compare, count_found, drawn_clip
+from benchmarks.hands import choose_pair, compare, count_found, drawn_clip
 from ivg_core.hands.hand import Hand
 from ivg_core.hands.regions import Roi
 from ivg_core.hands.tracker import HandTracker

@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ivg_core.bench.hands import compare, drawn_clip
+from benchmarks.hands import compare, drawn_clip
 from ivg_core.errors import IVGError
-from ivg_core.hands.convert import FILES, convert, main, read_source
 from ivg_core.hands.networks import ASSETS
 from ivg_core.hands.tracker import HandTracker
+from recipes.hand_networks import FILES, convert, main, read_source
 
 
 def test_without_mediapipe_the_backend_says_what_to_do(monkeypatch):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivg_core.bench.hands import drawn_clip
+from benchmarks.hands import drawn_clip
 from ivg_core.hands.detector import Palm, anchors, find_palms, load_palm_net, merge_palms, whole_and_tiles
 from ivg_core.hands.landmarks import CROP, load_landmark_net
 from ivg_core.hands.regions import crop, roi_of_palm

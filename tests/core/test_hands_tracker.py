@@ -6,7 +6,7 @@ import logging
 import pytest
 import torch
 
-from ivg_core.bench.hands import drawn_clip
+from benchmarks.hands import drawn_clip
 from ivg_core.errors import IVGError
 from ivg_core.hands.hand import BONES, FINGERS, Hand
 from ivg_core.hands.regions import Roi

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from ivg_core.errors import IVGError
+from ivg_core.evaluate.metrics.hs_err import hs_err
 from ivg_core.hands.hand import Hand
 from ivg_core.hands.regions import roi_of_joints
 from ivg_core.hands.tracker import HandTracker
-from ivg_core.metrics.hands import hs_err
 from ivg_core.synthetic.clips import Scene
 
 SIZE = (200, 100)

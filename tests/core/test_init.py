@@ -6,10 +6,10 @@ import pytest
 import torch
 from diffusers import UNet3DConditionModel
 
+from ivg_core.checkpoints.init import init_model
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.save import save_folder
 from ivg_core.errors import IVGError
-from ivg_core.models.checkpoint import load_model
-from ivg_core.models.init import init_model
-from ivg_core.models.save import save_folder
 
 NETWORK = {
     "block_out_channels": (32, 64),

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
 
+from ivg_core.checkpoints.info import inspect_checkpoint
+from ivg_core.checkpoints.save import save_file
 from ivg_core.errors import IVGError
-from ivg_core.models.inspect import inspect_checkpoint
-from ivg_core.models.save import save_file
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 

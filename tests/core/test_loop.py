@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ivg_core.training.loop import fit
+from recipes.embedded.fit import fit
 
 
 def build() -> nn.ModuleDict:

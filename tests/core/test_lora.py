@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.lora_files import modelscope_name, read_lora, save_lora
 from ivg_core.errors import IVGError
-from ivg_core.models.checkpoint import load_model
 from ivg_core.models.lora import (
     LAYER_TYPES,
     LoRA,
@@ -16,8 +17,6 @@ from ivg_core.models.lora import (
     merge_lora,
     unmerge_lora,
 )
-from ivg_core.models.lora_files import read_lora, save_lora
-from ivg_core.models.modelscope_names import modelscope_name
 from ivg_core.models.unet import IVGUNet
 
 RELEASED = "lora_cloneofsimo_r2.pt"

@@ -6,10 +6,10 @@ from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.errors import IVGError
-from ivg_core.models.checkpoint import load_model
 from ivg_core.models.lora import LAYER_TYPES, applied_lora
-from ivg_core.models.lora_files import read_lora
 from ivg_core.sampling.generate import generate
 from ivg_core.sampling.solver import make_solver
 

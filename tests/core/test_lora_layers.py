@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from ivg_core.checkpoints.lora_files import read_lora, save_lora
 from ivg_core.errors import IVGError
 from ivg_core.models.lora import applied_lora, lora_sites
-from ivg_core.models.lora_files import read_lora, save_lora
 from ivg_core.training.config import LoRASettings
-from ivg_core.training.lora_layers import LoRALayers, LowRankLayer
+from ivg_core.training.learner import LoRALayers, LowRankLayer
 
 ALL_ROLES = {role: LoRASettings(rank=3, alpha=1.5) for role in ("spatial", "temporal", "text", "conv")}
 

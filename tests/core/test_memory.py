@@ -7,10 +7,9 @@ import sys
 import pytest
 import torch
 
-from ivg_core.models.checkpoint import empty_component
-from ivg_core.models.inspect import inspect_checkpoint
-from ivg_core.models.layout import read_layout
-from ivg_core.models.memory import LiveBytes, plan_memory
+from ivg_core.checkpoints.info import LiveBytes, inspect_checkpoint, plan_memory
+from ivg_core.checkpoints.layout import read_layout
+from ivg_core.checkpoints.load import empty_component
 from ivg_core.sampling.decode import decode_frames, frames_at_once
 from ivg_core.sampling.frugal import OutOfMemory
 from ivg_core.sampling.generate import generate
@@ -100,8 +99,8 @@ def test_large_frames_are_decoded_one_at_a_time():
 LIMITED = """
 import logging, resource, sys
 import torch
-from ivg_core.models.checkpoint import load_model
-from ivg_core.models.memory import LiveBytes
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.info import LiveBytes
 from ivg_core.sampling.decode import decode_frames
 logging.basicConfig()
 model = load_model(sys.argv[1])

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
-from ivg_core.metrics.frechet import frechet_distance
+from ivg_core.evaluate.metrics.frechet import frechet_distance
 
 
 def by_matrix_square_root(first: torch.Tensor, second: torch.Tensor) -> float:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 
-from ivg_core.metrics.motion import background_stillness, draw_flow, motion_precision, moved_area, optical_flow
-from ivg_core.metrics.pixels import pixel_error, psnr, ssim
+from ivg_core.evaluate.metrics.motion import background_stillness, draw_flow, motion_precision, moved_area, optical_flow
+from ivg_core.evaluate.metrics.pixels import pixel_error, psnr, ssim
 
 
 def smooth(grid: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

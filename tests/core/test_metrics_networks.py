@@ -7,14 +7,20 @@ from metric_networks import WORDS, regular, write_blip, write_clip, write_egovlp
 from PIL import Image
 
 from ivg_core.errors import IVGError
-from ivg_core.metrics.blip import Captioner, blip_score
-from ivg_core.metrics.clip import ClipSimilarity, clip_consecutive, clip_to_text, clip_to_truth
-from ivg_core.metrics.egovlp import EgoVLP
-from ivg_core.metrics.frames import CLIP_MEAN, CLIP_STD, prepared
-from ivg_core.metrics.i3d import I3DFeatures
-from ivg_core.metrics.inception import InceptionFeatures
-from ivg_core.metrics.space_time import SpaceTimeTransformer
-from ivg_core.metrics.weights import BLIP, CLIP, EGOVLP, I3D, INCEPTION
+from ivg_core.evaluate.metrics.blip import Captioner, blip_score
+from ivg_core.evaluate.metrics.clip import (
+    CLIP_MEAN,
+    CLIP_STD,
+    ClipSimilarity,
+    clip_consecutive,
+    clip_to_text,
+    clip_to_truth,
+    prepared,
+)
+from ivg_core.evaluate.metrics.egovlp import EgoVLP, SpaceTimeTransformer
+from ivg_core.evaluate.metrics.i3d import I3DFeatures
+from ivg_core.evaluate.metrics.inception import InceptionFeatures
+from ivg_core.evaluate.metrics.weights import BLIP, CLIP, EGOVLP, I3D, INCEPTION
 
 
 @pytest.fixture(scope="module")

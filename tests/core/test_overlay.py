@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
-from ivg_core.sampling.drift import correct_drift, measure_drift
-from ivg_core.sampling.overlay import overlay_clip
+from ivg_core.rom.overlay import correct_drift, measure_drift, overlay_clip
 
 PHOTO = 0.2 + 0.6 * torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(0))
 MASK = torch.zeros(48, 64)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ivg_core.errors import IVGError
-from ivg_core.rom import predict
-from ivg_core.rom.predict import predict_rom, rom_from_video
+from ivg_core.sampling import predict
 from ivg_core.sampling.generate import Generated
+from ivg_core.sampling.predict import predict_rom, rom_from_video
 
 PHOTO = torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(0))
 

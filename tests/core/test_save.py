@@ -9,9 +9,9 @@ from diffusers import AutoencoderKL, DDIMScheduler
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.save import save_file, save_folder
 from ivg_core.errors import IVGError
-from ivg_core.models.checkpoint import load_model
-from ivg_core.models.save import save_file, save_folder
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_unet import SMALL, small_unet
 
-from ivg_core.bench.speed import alternate, count_work, matmul_ceiling, seconds
+from benchmarks.speed import alternate, count_work, matmul_ceiling, seconds
 
 CPU = torch.device("cpu")
 

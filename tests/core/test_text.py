@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ivg_core.checkpoints.tokenizer import load_tokenizer, tokenizer_files
 from ivg_core.errors import IVGError
 from ivg_core.models.text import cut_words, encode_text
-from ivg_core.models.tokenizer import load_tokenizer, tokenizer_files
 
 
 @pytest.fixture(scope="module")

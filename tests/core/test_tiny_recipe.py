@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import ivg_core as ivg
-from ivg_core.models.save import save_file
-from ivg_core.training.tiny.build import build
-from ivg_core.training.tiny.clips import DrawnClips, Scenes
-from ivg_core.training.tiny.parts import FRAMES
+from ivg_core.checkpoints.save import save_file
+from recipes.embedded.build import build
+from recipes.embedded.clips import DrawnClips, Scenes
+from recipes.embedded.parts import FRAMES
 
 
 @pytest.fixture(scope="module")

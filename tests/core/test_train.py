@@ -8,15 +8,15 @@ import pytest
 import torch
 from training_clips import clip, clips, small
 
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.errors import IVGError
-from ivg_core.models.checkpoint import load_model
 from ivg_core.models.lora import model_with_lora
-from ivg_core.models.lora_files import read_lora
+from ivg_core.training.batches import ListDataset
 from ivg_core.training.config import LoRASettings, TrainConfig, ValidationSettings
 from ivg_core.training.learner import trainable_names
 from ivg_core.training.objective import Denoising
 from ivg_core.training.optimizer import make_optimizer, rate_factor
-from ivg_core.training.sample import ListDataset
 from ivg_core.training.trainer import train
 
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.cli import main
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
-from ivg_core.models.checkpoint import load_model
 from ivg_core.models.lora import merge_lora
-from ivg_core.models.lora_files import read_lora
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = str(GOLDEN / "tiny_ckpt")

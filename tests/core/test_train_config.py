@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
 from ivg_core.training.config import PRESETS, TrainConfig, presets, read_config
-from ivg_core.training.loss_terms import make_losses
+from ivg_core.training.losses import make_losses
 
 
 @pytest.mark.parametrize("name", presets())

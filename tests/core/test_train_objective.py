@@ -5,11 +5,11 @@ import torch
 from training_clips import clip, clips
 
 from ivg_core.errors import IVGError
+from ivg_core.models.schedule import NoiseSchedule
+from ivg_core.training.batches import collate
 from ivg_core.training.config import TrainConfig
-from ivg_core.training.diffusion import NoiseSchedule
 from ivg_core.training.learner import Learner
 from ivg_core.training.objective import Denoising
-from ivg_core.training.sample import collate
 
 SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 V = {**SCHEDULE, "prediction_type": "v_prediction"}
@@ -172,7 +172,7 @@ def test_batches_hold_every_clip_once_and_one_size():
 @pytest.fixture(scope="module")
 def drawn():
     """A drawn clip in which a hand is found, for the embedded model."""
-    from ivg_core.models.checkpoint import load_model
+    from ivg_core.checkpoints.load import load_model
     from ivg_core.sampling.condition import encode_image
     from ivg_core.synthetic.clips import Scene
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from training_clips import busy, clips, small
 
-from ivg_core.models.lora_files import read_lora
+from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.training.trainer import train
 
 SCRIPT = """
 import sys
-from ivg_core.models.checkpoint import load_model
+from ivg_core.checkpoints.load import load_model
 from ivg_core.training.trainer import train
 from training_clips import busy, clips, small
 train(small(sys.argv[2], **busy(int(sys.argv[3]))), load_model(sys.argv[1]), clips(), clips(3))

@@ -136,7 +136,7 @@ def test_a_damaged_checkpoint_is_named(tiny_model, tmp_path):
 
 SCRIPT = """
 import sys
-from ivg_core.models.checkpoint import load_model
+from ivg_core.checkpoints.load import load_model
 from ivg_core.training.trainer import train
 from training_clips import clips, small
 model = load_model(sys.argv[1])

@@ -6,12 +6,12 @@ from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 from torch.nn.functional import interpolate
 
-from ivg_core.models.checkpoint import load_model
+from ivg_core.checkpoints.load import load_model
+from ivg_core.training.batches import Batch
 from ivg_core.training.config import TrainConfig
 from ivg_core.training.learner import Learner
 from ivg_core.training.losses import freeze_outside, latent_motion_score, motion_loss, noise_loss, predict_x0
 from ivg_core.training.objective import Denoising, Draw
-from ivg_core.training.sample import Batch
 
 
 @pytest.fixture(scope="module")

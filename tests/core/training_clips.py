@@ -2,8 +2,8 @@
 
 import torch
 
+from ivg_core.training.batches import ListDataset, Sample
 from ivg_core.training.config import LoRASettings, TrainConfig
-from ivg_core.training.sample import ListDataset, Sample
 
 
 def clip(seed: int, frames: int = 2, size: tuple[int, int] = (16, 16), text_width: int = 32) -> Sample:

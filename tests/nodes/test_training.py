@@ -10,11 +10,11 @@ import torch
 from comfy_api.latest import InputImpl, Types
 from safetensors import safe_open
 
+from ivg_pack.ivg_core.checkpoints.lora_files import read_lora, save_lora
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.media.images import save_png
 from ivg_pack.ivg_core.media.video import write_video
 from ivg_pack.ivg_core.models.lora import LoRA, merge_lora, unmerge_lora
-from ivg_pack.ivg_core.models.lora_files import read_lora, save_lora
 from ivg_pack.nodes._model import on_device
 from ivg_pack.nodes.loras import IVGLoadLoRA, with_lora
 from ivg_pack.nodes.sampling import IVGSampler

@@ -16,8 +16,8 @@ from torch import Tensor
 from ...errors import IVGError
 from ...models.text import encode_text
 from ...sampling.condition import encode_image
+from ..batches import Sample, bucketed_batches
 from ..learner import fingerprint
-from ..sample import Sample, bucketed_batches
 from .cache import Cache
 from .masks import MaskMaker
 from .prepare import About, Prepared, check_motion, prepare

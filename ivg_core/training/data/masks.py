@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from ...errors import IVGError
+from ...media.clips import file_identity, pictures_in
 from ...media.images import load_mask
 from ...sampling.condition import check_mask, latent_mask
 from ..learner import fingerprint
-from .media import file_identity, pictures_in
 from .motion import enlarge, stabilise
 from .settings import DataSettings
 from .sources import MADE_MASKS, Clip
@@ -129,7 +129,7 @@ class MaskMaker:
         return _of_frames(np.stack(small))
 
     def _imagined(self, clip: Clip, view: View) -> Masks:
-        from ...rom.predict import predict_rom
+        from ...sampling.predict import predict_rom
 
         photo = torch.from_numpy(view.frames[0]).float() / 255
         rom = predict_rom(self.model, photo, clip.caption, num_frames=len(view.frames), size=view.cut.size)

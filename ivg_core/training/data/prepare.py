@@ -10,10 +10,9 @@ import numpy as np
 from ...errors import IVGError
 from .masks import MaskMaker, Masks, View
 from .motion import background_motion, camera_motion, motion_score, stabilise
-from .sampling import choose_frames
 from .settings import DataSettings
 from .sources import Clip
-from .transform import cover, nearest_bucket
+from .transform import choose_frames, cover, nearest_bucket
 
 
 @dataclass

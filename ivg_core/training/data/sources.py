@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import IVGError
-from .media import VIDEOS, Media, open_media, pictures_in
+from ...media.clips import VIDEOS, Media, open_media, pictures_in
 from .settings import DataSettings
 
 CLIPS = (*VIDEOS, ".gif")

@@ -1,0 +1,1 @@
+"""What is measured, and the scripts behind the figures; `python -m benchmarks` lists some."""

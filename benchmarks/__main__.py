@@ -1,0 +1,92 @@
+"""`python -m benchmarks NAME`: measure the embedded model and what is made from hands, and record the figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.record import record_options, report
+from ivg_core.cli import run_command
+from ivg_core.commands.shared import command, flush_denormals, load, model_options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one measurement; 0 when it worked, 2 with one sentence when the user can mend something."""
+    return run_command(build_parser().parse_args(argv))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All measurements that need no script of their own."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="measurement")
+    bench = command(
+        commands,
+        "rom",
+        _bench_rom,
+        "measure predicted masks on held-out drawn scenes beside baselines",
+        model_options(),
+        record_options(),
+    )
+    bench.add_argument("--scenes", type=int, default=200, help="how many held-out scenes")
+
+    text = "the paper's Table 2 on exact ground truth: masks, and the hand loss, against each other"
+    ablation = command(commands, "ablation", _bench_ablation, text, model_options(), record_options())
+    ablation.add_argument("--work", type=Path, default=Path("out/ablation"), help="folder of scenes and checkpoints")
+    ablation.add_argument("--scenes", type=int, default=24, help="how many held-out scenes")
+    ablation.add_argument("--seeds", type=int, default=3, help="how many repetitions")
+    ablation.add_argument("--steps", type=int, default=150, help="of each training")
+    ablation.add_argument(
+        "--hands", type=json.loads, default="{}", metavar="JSON", help='options of the hand loss: {"weight": 3}'
+    )
+
+    text = "measure the fast modes of sampling on held-out drawn scenes, beside full sampling"
+    fast = command(commands, "fast", _bench_fast, text, model_options(), record_options())
+    fast.add_argument("--scenes", type=int, default=12, help="how many held-out scenes")
+
+    text = "measure whether the hand score notices made-up faults"
+    score = command(commands, "handscore", _handscore, text, record_options())
+    score.add_argument("--clips", type=int, default=24, help="how many drawn clips")
+    score.add_argument("--media", type=Path, help="folder of real clips to measure too")
+    text = "measure pseudo masks against exact ones of drawn clips"
+    annotate = command(commands, "annotate", _annotate, text, record_options())
+    annotate.add_argument("--clips", type=int, default=100, help="how many drawn clips")
+    return parser
+
+
+def _bench_rom(options: argparse.Namespace) -> None:
+    from benchmarks.rom import bench_rom
+
+    report(options, "rom", bench_rom(load(options), options.scenes))
+
+
+def _bench_ablation(options: argparse.Namespace) -> None:
+    from benchmarks.ablation import Settings, bench_ablation
+
+    flush_denormals()
+    settings = Settings(steps=options.steps)
+    settings = replace(settings, hands={**settings.hands, **options.hands})
+    report(options, "ablation", bench_ablation(load(options), options.work, options.scenes, options.seeds, settings))
+
+
+def _bench_fast(options: argparse.Namespace) -> None:
+    from benchmarks.fast import bench_fast
+
+    report(options, "fast", bench_fast(load(options), options.scenes))
+
+
+def _handscore(options: argparse.Namespace) -> None:
+    from benchmarks.handscore import bench_handscore
+
+    report(options, "handscore", bench_handscore(options.clips, options.media))
+
+
+def _annotate(options: argparse.Namespace) -> None:
+    from benchmarks.annotate import bench_annotate
+
+    report(options, "annotate", bench_annotate(options.clips))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,1 +1,0 @@
-"""Measurements that ship with the library; each writes its figures as JSON."""

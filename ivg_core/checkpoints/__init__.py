@@ -1,0 +1,1 @@
+"""Files of weights: finding them, reading and writing them, saying what they are, fetching them."""

@@ -1,0 +1,101 @@
+"""Loading a checkpoint, strictly, into about as much memory as its weights fill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import IVGError
+from ..models.bundle import IVGModel
+from .layout import Layout, find_checkpoint, read_layout
+from .networks import adapt_weights, empty_network, fill_network
+from .tokenizer import load_tokenizer
+from .weights import read_tensors
+
+
+def load_model(
+    source: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    rom: str | Path | None = None,
+) -> IVGModel:
+    """Loads an IVG checkpoint.
+
+    Args:
+        source: "embedded" (the tiny model that ships inside), a checkpoint folder, or a one-file IVG .safetensors.
+        dtype: what the weights are cast to.
+        device: where they go.
+        rom: a second folder or file with the stage-1 weights: its rom_unet if it has one, else its unet.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        IVGError: nothing there, another kind of model, a damaged file, or weights that do not fit their config.
+    """
+    layout = read_layout(find_checkpoint(source))
+    check_complete(layout)
+    networks = {name: load_component(layout, name, dtype, device) for name in layout.networks()}
+    if rom is not None:
+        rom_layout = read_layout(find_checkpoint(rom))
+        stage1 = [name for name in ("rom_unet", "unet") if name in rom_layout.networks()]
+        if not stage1:
+            raise IVGError(f"{rom_layout.path} has no stage-1 weights: give one whose UNet predicts mask videos.")
+        networks["rom_unet"] = load_component(rom_layout, stage1[0], dtype, device)
+    return assemble(layout, networks, name="embedded" if str(source) == "embedded" else "")
+
+
+def check_complete(layout: Layout) -> None:
+    """Raises an IVGError that names the parts that are missing, if any are."""
+    missing = layout.missing_parts()
+    if missing:
+        raise IVGError(
+            f"{layout.path} is not complete, it lacks {', '.join(missing)} (config or weights): "
+            "download these parts of the checkpoint again."
+        )
+
+
+def empty_component(layout: Layout, name: str) -> nn.Module:
+    """The network of one component of a checkpoint, on the meta device."""
+    path, prefix = layout.weights[name]
+    where = f"{path} ({name})" if prefix else str(path.parent / "config.json")
+    shapes = {key: info.shape for key, info in layout.tensors(name).items()}
+    return empty_network(name, layout.configs[name], shapes, where)
+
+
+def load_component(layout: Layout, name: str, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """One network of a checkpoint with its weights, in evaluation mode."""
+    path, prefix = layout.weights[name]
+    network = empty_component(layout, name)
+    return fill_network(network, adapt_weights(name, read_tensors(path, prefix, dtype, device), network), path)
+
+
+def assemble(layout: Layout, networks: dict[str, Any], name: str = "") -> IVGModel:
+    """Puts loaded networks and the small parts of a checkpoint together.
+
+    Raises:
+        IVGError: the text encoder is not the one the UNets were made for, or the tokenizer cannot be read.
+    """
+    width = networks["text_encoder"].config.hidden_size
+    for stage in ("unet", "rom_unet"):
+        if stage in networks and networks[stage].config["cross_attention_dim"] != width:
+            raise IVGError(
+                f"The text encoder of {layout.path} is {width} wide but {stage} expects "
+                f"{networks[stage].config['cross_attention_dim']}: take all parts from the same checkpoint."
+            )
+    return IVGModel(
+        unet=networks.get("unet"),
+        rom_unet=networks.get("rom_unet"),
+        vae=networks["vae"],
+        text_encoder=networks["text_encoder"],
+        tokenizer=load_tokenizer(layout.tokenizer_files, str(layout.path)),
+        scheduler_config=layout.scheduler_config or {},
+        defaults=layout.defaults,
+        name=name or layout.path.resolve().name.removesuffix(".safetensors"),
+        source=str(layout.path),
+        licence=layout.licence,
+    )

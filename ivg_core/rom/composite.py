@@ -1,0 +1,52 @@
+"""Keeping the photo where nothing should change."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .refine import distance_to
+
+
+def keep_first(frames: Tensor, photos: Tensor) -> Tensor:
+    """Replace frame 0 by the photo.
+
+    Args:
+        frames: (B, F, H, W, 3) 0..1.
+        photos: (B, H, W, 3) 0..1.
+
+    Returns:
+        (B, F, H, W, 3).
+    """
+    return torch.cat([photos[:, None], frames[:, 1:]], dim=1)
+
+
+def composite_over(frames: Tensor, photos: Tensor, masks: Tensor, feather: float) -> Tensor:
+    """Lay the frames over the still photo: theirs inside the mask, the photo's pixels outside.
+
+    Args:
+        frames: (B, F, H, W, 3) 0..1.
+        photos: (B, H, W, 3) 0..1.
+        masks: (B, H, W) 0..1.
+        feather: width in pixels of the seam, which lies outside the mask's core (values of at least 0.5).
+
+    Returns:
+        (B, F, H, W, 3).
+    """
+    alpha = torch.stack([seam(mask, feather) for mask in masks])[:, None, ..., None]  # (B, 1, H, W, 1)
+    return torch.lerp(photos[:, None].expand_as(frames), frames, alpha.expand_as(frames))
+
+
+def seam(mask: Tensor, feather: float) -> Tensor:
+    """How much of the generated frames shows: 1 in the mask's core, falling to 0 over `feather` pixels around it.
+
+    Args:
+        mask: (H, W) 0..1; where its soft edge reaches further, that counts.
+        feather: pixels.
+
+    Returns:
+        (H, W) 0..1.
+    """
+    distance = torch.from_numpy(distance_to((mask >= 0.5).byte().cpu().numpy()))
+    near = (1 - distance / max(feather, 1e-6)).clamp(0, 1)
+    return torch.maximum(near * near * (3 - 2 * near), mask.cpu())

@@ -1,0 +1,121 @@
+"""Stage 1: the model imagines where the photo will move, as a video of masks; their union is the Region of Motion."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ..errors import IVGError
+from ..media.images import ImageLike, resize_mask, to_image
+from ..rom.refine import apply_threshold, refine_mask
+from .generate import OnStep, generate
+
+if TYPE_CHECKING:
+    from ..models.bundle import IVGModel
+
+log = logging.getLogger("ivg")
+
+
+@dataclass(frozen=True)
+class RoM:
+    """A predicted Region of Motion, in the photo's size."""
+
+    mask: Tensor  # (H, W) of 0 and 1: what moves in any frame
+    frame_masks: Tensor  # (F, H, W) of 0 and 1: where it moves in each frame
+    soft: Tensor  # (H, W) 0..1: the largest value over the frames, before the threshold
+
+    @property
+    def coverage(self) -> float:
+        """Share of the photo that the mask covers, 0..1."""
+        return self.mask.mean().item()
+
+
+def predict_rom(
+    model: IVGModel,
+    image: ImageLike,
+    action: str,
+    *,
+    seed: int = 0,
+    num_frames: int | None = None,
+    num_inference_steps: int | None = None,
+    guidance_scale: float | None = None,
+    motion_strength: float | None = None,
+    size: tuple[int, int] | None = None,
+    threshold: float = 0.5,
+    min_area: int | None = None,
+    close: int = 2,
+    on_step: OnStep | None = None,
+) -> RoM:
+    """Predict where a photo will move when an action is done.
+
+    Args:
+        model: one with stage-1 weights.
+        image: the photo: a path, a PIL image or a tensor (H, W, 3) 0..1.
+        action: what is done; it decides which object moves.
+        seed: see `generate`.
+        num_frames, num_inference_steps, guidance_scale: None takes what the model was made for.
+        motion_strength: None does not tell the network: how much the *mask* moves is not known beforehand.
+        size: (width, height) of the mask video, multiples of 8; None see `generate`.
+        threshold: pixels with at least this value move, 0..1.
+        min_area: in each frame, parts with fewer pixels of the mask video than this are removed; None is 1/1000 of it.
+        close: in each frame, gaps up to about twice this many pixels of the mask video are closed.
+        on_step: see `generate`.
+
+    Returns:
+        The region, see `RoM`. If nothing reaches the threshold it is empty, and a warning says so.
+
+    Raises:
+        IVGError: the model has no stage-1 weights (the message names what else there is), or an argument cannot work.
+
+    Source: paper section 3.1.1: mask video, threshold, removal of small components and morphology in each frame, union.
+    """
+    defaults, photo = model.defaults, to_image(image)
+    if not 0 <= threshold <= 1:
+        raise IVGError(f"The threshold is {threshold}: it must lie in 0..1.")
+    generated = generate(
+        model,
+        photo,
+        action,
+        stage=1,
+        seed=seed,
+        num_frames=defaults.num_frames if num_frames is None else num_frames,
+        num_inference_steps=defaults.num_inference_steps if num_inference_steps is None else num_inference_steps,
+        guidance_scale=defaults.guidance_scale if guidance_scale is None else guidance_scale,
+        motion_strength=motion_strength,
+        size=size,
+        on_step=on_step,
+    )
+    return rom_from_video(generated.frames, (photo.shape[1], photo.shape[0]), threshold, min_area, close)
+
+
+def rom_from_video(
+    frames: Tensor, size: tuple[int, int], threshold: float = 0.5, min_area: int | None = None, close: int = 2
+) -> RoM:
+    """The region that a decoded mask video shows.
+
+    Args:
+        frames: (F, h, w, 3) 0..1, as stage 1 decodes them.
+        size: (width, height) of the photo.
+        threshold, min_area, close: see `predict_rom`.
+
+    Returns:
+        The region in the photo's size; an empty one, with a warning, if nothing reaches the threshold.
+    """
+    values = frames.mean(-1)  # (F, h, w)
+    smallest = values[0].numel() // 1000 if min_area is None else min_area
+    cleaned = refine_mask(values, threshold=threshold, min_area=smallest, close=close)
+    # halfway between 0 and 1 is where a resized hard edge lies
+    frame_masks = apply_threshold(resize_mask(cleaned, size), 0.5)
+    mask = frame_masks.amax(0)
+    if not mask.any():
+        largest = values.max().item()
+        log.warning(
+            "The model sees nothing move, so the mask is empty: the largest value in its mask video is %.2f, the "
+            "threshold %.2f. Lower the threshold, try another seed or sentence, or choose a fallback mask.",
+            largest,
+            threshold,
+        )
+    return RoM(mask, frame_masks, resize_mask(values.amax(0), size))

@@ -1,0 +1,3 @@
+from recipes.embedded.build import main
+
+main()
