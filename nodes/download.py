@@ -17,7 +17,7 @@ MEGABYTE = 1 << 20
 class IVGDownloadModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        from ..ivg_core.checkpoints.download import SOURCES
+        from ..ivg_core.checkpoints.sources import SOURCES
 
         names = list(SOURCES)
         return io.Schema(
@@ -54,7 +54,7 @@ class IVGDownloadModel(io.ComfyNode):
     @classmethod
     def execute(cls, name, download) -> io.NodeOutput:
         from ..ivg_core.checkpoints.download import download as fetch
-        from ..ivg_core.checkpoints.download import find_source, list_parts
+        from ..ivg_core.checkpoints.sources import find_source, list_parts
         from ..ivg_core.errors import IVGError
 
         source, folder = find_source(name), folder_paths.get_folder_paths(FOLDER)[0]

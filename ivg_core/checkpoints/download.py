@@ -1,4 +1,8 @@
-"""Fetching published checkpoints, and only when asked: resumable, verified, and whole or not there at all."""
+"""Fetching published checkpoints, and only when asked: resumable, verified, and whole or not there at all.
+
+The hub's own client lists its repositories and names their commit. The files come by the code below, because that
+client begins a file anew when a download was stopped, and compares sizes but no checksums.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,15 @@ import logging
 import os
 import shutil
 import ssl
-import tarfile
 import time
 import urllib.error
-import urllib.request
-import zipfile
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
-from urllib.parse import quote
+from pathlib import Path
 
 from ..errors import IVGError
 from ..media.files import atomic_write
-from .layout import read_layout
+from .sources import Part, Source, list_parts, open_url
+from .unpack import checkpoint_in, unpack
 
 log = logging.getLogger("ivg")
 
@@ -96,22 +94,33 @@ def _unpacked(staging: Path, part: Part) -> Path:
 
 def _fetch_verified(part: Part, path: Path, on_bytes: Callable[[int], None], wait: float) -> str:
     """Fetch one file, unless it lies there whole; its SHA-256."""
+    if path.is_file() and _fault_in(path, part):
+        path.unlink()  # of another commit of the repository
     if not path.is_file():
         partial = path.with_name(path.name + ".part")
         partial.parent.mkdir(parents=True, exist_ok=True)
         fetch(part, partial, on_bytes, wait)
-        found = sha256_of(partial)
-        if part.sha256 and found != part.sha256:
+        if fault := _fault_in(partial, part):
             partial.unlink()
             raise IVGError(
-                f"{part.url} came with the checksum {found} in place of {part.sha256}: it was damaged or exchanged on "
-                "the way and has been removed; download it again."
+                f"{part.url} came with the checksum {fault}: it was damaged or exchanged on the way and has been "
+                "removed; download it again."
             )
         os.replace(partial, path)
-    else:
-        found = sha256_of(path)
     on_bytes(path.stat().st_size)
-    return found
+    return part.sha256 or sha256_of(path)
+
+
+def _fault_in(path: Path, part: Part) -> str:
+    """Both checksums if the file is not the published one, else ""."""
+    if part.sha256:
+        found, wanted = sha256_of(path), part.sha256
+    elif part.blob:
+        header = f"blob {path.stat().st_size}\0".encode()  # what git counts besides the content
+        found, wanted = _digest(path, hashlib.sha1(header, usedforsecurity=False)), part.blob
+    else:
+        return ""
+    return "" if found == wanted else f"{found} in place of {wanted}"
 
 
 def fetch(part: Part, partial: Path, on_bytes: Callable[[int], None], wait: float) -> None:
@@ -138,7 +147,7 @@ def fetch(part: Part, partial: Path, on_bytes: Callable[[int], None], wait: floa
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in (408, 429):
                 raise IVGError(
-                    f"{part.url} cannot be had (HTTP {error.code} {error.reason}): {part.by_hand}."
+                    f"{part.url} could not be downloaded (HTTP {error.code} {error.reason}): {part.by_hand}."
                 ) from error
             reason = f"HTTP {error.code}"
         except BROKEN as error:
@@ -158,12 +167,11 @@ def _fetch_some(part: Part, partial: Path, on_bytes: Callable[[int], None]) -> b
     """One connection; whether the file is whole now."""
     note = partial.with_name(partial.name + ".json")
     size, version = partial.stat().st_size if partial.exists() else 0, _version_in(note)
-    request = urllib.request.Request(part.url, headers={"User-Agent": "comfy-ivg", "Accept-Encoding": "identity"})
-    if size and version:
-        request.add_header("Range", f"bytes={size}-")
-        request.add_header("If-Range", version)  # a file that has changed since comes whole
+    headers = {}
+    if size and version:  # a file that has changed since comes whole
+        headers = {"Range": f"bytes={size}-", "If-Range": version}
     try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+        answer = open_url(part.url, TIMEOUT, headers=headers)
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
@@ -193,7 +201,10 @@ def _fetch_some(part: Part, partial: Path, on_bytes: Callable[[int], None]) -> b
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
+    return _digest(path, hashlib.sha256())
+
+
+def _digest(path: Path, digest) -> str:
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
@@ -226,8 +237,8 @@ def _write_record(path: Path, source: Source, parts: list[Part], found: dict[str
         part.path: {"url": part.url, "sha256": found[part.path], "published_sha256": part.sha256 or None}
         for part in parts
     }
-    record = {"name": source.name, "page": source.page, "licence": source.licence, "files": files}
-    record["date"] = time.strftime("%Y-%m-%d")
+    record = {"name": source.name, "page": source.page, "licence": source.licence, "date": time.strftime("%Y-%m-%d")}
+    record |= {"revision": parts[0].revision or None, "files": files}
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
@@ -241,210 +252,3 @@ def _explained(models: Path):
             f"{models} cannot be written ({error.strerror or error}): free some space or choose another folder, then "
             "download again; it goes on from where it stopped."
         ) from error
-
-
-HUB = "https://huggingface.co"
-# A text-to-video model in diffusers' layout; everything else in such a repository is the same in other formats.
-FOLDERS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A published checkpoint: one archive at `url`, or the repository `repo` on the Hugging Face hub."""
-
-    name: str  # of the folder below models/ivg
-    about: str
-    licence: str
-    page: str  # where its makers publish it
-    url: str = ""
-    repo: str = ""
-    sha256: str = ""  # of the archive, if its makers say it
-    hub: str = HUB
-
-    @property
-    def verified_by(self) -> str:
-        """How a download of it is checked, for people."""
-        if self.repo:
-            return "the size and SHA-256 of each file that the hub states"
-        if self.sha256:
-            return f"SHA-256 {self.sha256}"
-        return "its size and structure; its makers publish no checksum"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One file to fetch."""
-
-    url: str
-    path: str  # below the checkpoint's folder
-    size: int  # bytes; 0 if unknown
-    sha256: str  # "" if nobody says it
-    by_hand: str  # what to do when it cannot be fetched
-
-
-SOURCES = {
-    source.name: source
-    for source in (
-        Source(
-            name="IVG.1.0",
-            about="Instructional Video Generation, the paper's checkpoint (stage 2; no stage-1 weights are published)",
-            licence="none stated; grown from zeroscope (CC-BY-NC-4.0), so treat it as non-commercial",
-            page="https://excitedbutter.github.io/project_page/",
-            url="https://drive.usercontent.google.com/download?id=1sWlr5r54_XxqdgHoCacS7opoucABpEVx"
-            "&export=download&confirm=t",
-        ),
-        Source(
-            name="animate_anything_512_v1.02",
-            about="animate-anything, the checkpoint that IVG was trained from (stage 2)",
-            licence="code MIT; grown from zeroscope (CC-BY-NC-4.0), so treat it as non-commercial",
-            page="https://github.com/alibaba/animate-anything",
-            url="https://cloudbook-public-production.oss-cn-shanghai.aliyuncs.com/animation/animate_anything_512_v1.02.tar",
-        ),
-        Source(
-            name="zeroscope_v2_576w",
-            about="the text-to-video model beneath both, to begin a training from; makes no videos of photos by itself",
-            licence="CC-BY-NC-4.0: non-commercial",
-            page="https://huggingface.co/cerspense/zeroscope_v2_576w",
-            repo="cerspense/zeroscope_v2_576w",
-        ),
-    )
-}
-
-
-def find_source(name: str) -> Source:
-    """A published checkpoint by its name.
-
-    Raises:
-        IVGError: there is none of this name.
-    """
-    if name not in SOURCES:
-        raise IVGError(f"There is no published checkpoint {name!r}: choose one of {', '.join(SOURCES)}.")
-    return SOURCES[name]
-
-
-def list_parts(source: Source, timeout: float = 30.0) -> list[Part]:
-    """Ask the server which files a checkpoint has, and how large they are. Fetches none of them.
-
-    Raises:
-        IVGError: the server cannot be reached or answers something else.
-    """
-    by_hand = f"open {source.page}, download it there, and unpack it into models/ivg/{source.name}"
-    try:
-        return _hub_parts(source, by_hand, timeout) if source.repo else [_archive_part(source, by_hand, timeout)]
-    except urllib.error.HTTPError as error:
-        raise IVGError(
-            f"{source.name} cannot be had (HTTP {error.code} {error.reason} at {error.url}): {by_hand}."
-        ) from error
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise IVGError(
-            f"The server of {source.name} cannot be reached or answers oddly ({reason}): look at your connection, or "
-            f"{by_hand}."
-        ) from error
-
-
-def _archive_part(source: Source, by_hand: str, timeout: float) -> Part:
-    headers = {"User-Agent": "comfy-ivg", "Accept-Encoding": "identity"}
-    request = urllib.request.Request(source.url, headers=headers, method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            page = "text/html" in answer.headers.get("Content-Type", "")
-            size = 0 if page else int(answer.headers.get("Content-Length") or 0)
-    except urllib.error.HTTPError as error:
-        if error.code not in (403, 405, 501):  # with these the server only refuses to say the size beforehand
-            raise
-        size = 0
-    return Part(source.url, source.name + ".archive", size, source.sha256, by_hand)
-
-
-def _hub_parts(source: Source, by_hand: str, timeout: float) -> list[Part]:
-    request = urllib.request.Request(
-        f"{source.hub}/api/models/{source.repo}/tree/main?recursive=true", headers={"User-Agent": "comfy-ivg"}
-    )
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
-        listed = {file["path"]: file for file in json.load(answer) if file["type"] == "file"}
-    wanted = [path for path in listed if path.startswith(FOLDERS) and not _is_double(path, listed.keys())]
-    if not any(path.startswith("unet/") for path in wanted):
-        raise ValueError("it lists no unet/")
-    return [
-        Part(
-            f"{source.hub}/{source.repo}/resolve/main/{quote(path)}",
-            path,
-            int(listed[path]["size"]),
-            (listed[path].get("lfs") or {}).get("oid", ""),
-            by_hand,
-        )
-        for path in wanted
-    ]
-
-
-def _is_double(path: str, paths) -> bool:
-    """Whether the same weights are there in a better form: safetensors before .bin, full before fp16."""
-    stem, _, suffix = path.rpartition(".")
-    if ".fp16." in path:
-        return path.replace(".fp16.", ".") in paths
-    if suffix != "bin":
-        return False
-    return any(f"{name}.safetensors" in paths for name in (stem, stem.replace("pytorch_model", "model")))
-
-
-def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a tar or zip; nothing in it can land outside the folder, and links are refused.
-
-    Args:
-        archive: the file; its content says what it is, not its name.
-        folder: to unpack into; what an earlier attempt left there is removed first.
-
-    Returns:
-        The folder.
-
-    Raises:
-        IVGError: the archive is damaged, or it names places outside itself.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as packed:
-                for member in packed.infolist():
-                    if not member.is_dir():
-                        with packed.open(member) as content:
-                            _write(content, folder, member.filename, member.file_size, archive)
-        else:
-            with tarfile.open(archive) as tape:
-                for entry in tape:
-                    plain = tape.extractfile(entry) if entry.isreg() else None
-                    if plain:
-                        _write(plain, folder, entry.name, entry.size, archive)
-                    elif not entry.isdir():
-                        raise IVGError(f"{archive} holds {entry.name!r}, which is no plain file: do not use it.")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise IVGError(f"{archive} is no whole tar or zip ({error}): download it again.") from error
-    return folder
-
-
-def checkpoint_in(folder: Path) -> Path:
-    """The checkpoint's folder in what was downloaded: the one that holds unet/, looked at for whether it is whole.
-
-    Raises:
-        IVGError: there is none, or parts of it are missing.
-    """
-    found = sorted((path.parent for path in folder.rglob("unet") if path.is_dir()), key=lambda path: len(path.parts))
-    if not found:
-        raise IVGError(f"What came ({folder}) is no checkpoint, it has no unet/ folder: download it again.")
-    missing = read_layout(found[0]).missing_parts()
-    if missing:
-        raise IVGError(f"What came ({found[0]}) is not whole, it lacks {', '.join(missing)}: download it again.")
-    return found[0]
-
-
-def _write(content: IO[bytes], folder: Path, name: str, size: int, archive: Path) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise IVGError(f"{archive} wants to write to {name!r}, outside its own folder: do not use it.")
-    target = folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "wb") as file:
-        shutil.copyfileobj(content, file, 1 << 20)
-        if file.tell() != size:  # tarfile does not mind
-            raise EOFError(f"it ends within {name}")

@@ -11,7 +11,7 @@ from ..errors import IVGError
 from .shared import command
 
 if TYPE_CHECKING:
-    from ..checkpoints.download import Source
+    from ..checkpoints.sources import Source
 
 
 def add(commands) -> None:
@@ -27,7 +27,8 @@ def add(commands) -> None:
 
 
 def _download(options: argparse.Namespace) -> None:
-    from ..checkpoints.download import SOURCES, download, find_source, list_parts
+    from ..checkpoints.download import download
+    from ..checkpoints.sources import SOURCES, find_source, list_parts
 
     if not options.name:
         for source in SOURCES.values():

@@ -21,8 +21,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivg_core.checkpoints import download as sources
-from ivg_core.checkpoints.download import RECORD, Source, download, sha256_of, unpack
+from ivg_core.checkpoints import sources
+from ivg_core.checkpoints.download import RECORD, download, sha256_of
+from ivg_core.checkpoints.sources import Source
+from ivg_core.checkpoints.unpack import unpack
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
 
@@ -300,7 +302,7 @@ def test_links_in_archives_are_refused(tmp_path):
 LIMITED = """
 import resource, sys
 from ivg_core.checkpoints.download import download
-from ivg_core.checkpoints.download import Source
+from ivg_core.checkpoints.sources import Source
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 download(Source("tiny", "", "", "", url=sys.argv[1]), sys.argv[2], wait=0)
 """
@@ -318,18 +320,25 @@ def test_a_full_disk_keeps_what_has_come(server, source, tmp_path):
     assert gets(server)[-1] == "bytes=50000-"
 
 
-def serve_hub(server, extra=()):
+COMMIT = "c0ffee" + "0" * 34
+
+
+def serve_hub(server, extra=(), commit=COMMIT, changed=None):
+    """The tiny checkpoint as the hub would list and serve it: small files with git's checksum, large ones by LFS."""
     listed = []
     for path in [*TINY.rglob("*"), *extra]:
         if path.is_file():
             name = path.relative_to(TINY if path.is_relative_to(TINY) else extra[0].parents[1]).as_posix()
-            content = path.read_bytes()
-            server.files[f"/maker/tiny/resolve/main/{name}"] = content
-            lfs = {"lfs": {"oid": sha256_of(path), "size": len(content)}} if len(content) > 1000 else {}
-            listed.append({"type": "file", "path": name, "size": len(content), "oid": "0" * 40, **lfs})
-        else:
-            listed.append({"type": "directory", "path": path.name, "size": 0, "oid": "0" * 40})
-    server.files["/api/models/maker/tiny/tree/main"] = json.dumps(listed).encode()
+            content = (changed or {}).get(name) or path.read_bytes()
+            server.files[f"/maker/tiny/resolve/{commit}/{name}"] = content
+            file = {"rfilename": name, "size": len(content), "blobId": "0" * 40}
+            if len(content) > 1000:
+                file["lfs"] = {"sha256": sha256_of(path), "size": len(content), "pointerSize": 130}
+            else:
+                file["blobId"] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            listed.append(file)
+    said = {"id": "maker/tiny", "sha": commit, "siblings": listed, "tags": [], "downloads": 0, "private": False}
+    server.files["/api/models/maker/tiny/revision/main"] = json.dumps(said).encode()
     return Source("tiny", "", "", "http://example.org", repo="maker/tiny", hub=server.address)
 
 
@@ -346,17 +355,57 @@ def test_a_repository_of_the_hub(server, tmp_path):
             assert path.read_bytes() == (TINY / path.relative_to(folder)).read_bytes()
     assert not list(folder.rglob("*.fp16.*"))
     assert list(folder.glob("vae/*.bin")) == [] and list(folder.glob("vae/*.safetensors"))
+    record = json.loads((folder / RECORD).read_text())
+    assert record["revision"] == COMMIT
+    assert all(f"/resolve/{COMMIT}/" in file["url"] for file in record["files"].values())
 
 
-def test_a_damaged_file_of_the_hub_is_found(server, tmp_path):
-    source = serve_hub(server)
-    name = next(name for name in server.files if name.endswith("unet/diffusion_pytorch_model.safetensors"))
-    content = bytearray(server.files[name])
+@pytest.mark.parametrize("name", ["unet/diffusion_pytorch_model.safetensors", "unet/config.json"])
+def test_a_damaged_file_of_the_hub_is_found(server, tmp_path, name):
+    source, address = serve_hub(server), f"/maker/tiny/resolve/{COMMIT}/{name}"
+    content = bytearray(server.files[address])
     content[len(content) // 2] ^= 1
-    server.files[name] = bytes(content)
+    server.files[address] = bytes(content)
     with pytest.raises(IVGError, match="checksum"):
         download(source, tmp_path)
     assert not (tmp_path / "tiny").exists()
+
+
+def test_a_repository_that_moves_on_between_two_attempts_is_not_mixed(server, tmp_path):
+    """What lies there of the older commit is fetched again where it differs, and only there."""
+    name = "unet/config.json"
+    source = serve_hub(server, changed={name: b"no json"})
+    with pytest.raises(IVGError, match="config"):  # such a checkpoint cannot be read; all its files have come
+        download(source, tmp_path)
+    serve_hub(server, commit="d" * 40)
+    server.asked.clear()
+    folder = download(source, tmp_path)
+    assert (folder / name).read_bytes() == (TINY / name).read_bytes()
+    assert [path for _, path, _ in server.asked if "resolve" in path] == [f"/maker/tiny/resolve/{'d' * 40}/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "404"),
+        (b"<html>sign in</html>", "answers oddly"),
+        (b'{"id": "maker/tiny", "sha": "0", "siblings": []}', "it lists no unet/"),
+    ],
+)
+def test_an_odd_hub_is_one_sentence(server, tmp_path, answer, said):
+    source = serve_hub(server)
+    del server.files["/api/models/maker/tiny/revision/main"]
+    if answer:
+        server.files["/api/models/maker/tiny/revision/main"] = answer
+    with pytest.raises(IVGError, match=said) as caught:
+        download(source, tmp_path)
+    assert "\n" not in str(caught.value) and "example.org" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x"])
+def test_only_the_web_is_fetched_from(tmp_path, url):
+    with pytest.raises(IVGError, match="unknown url type"):
+        download(Source("tiny", "", "", "http://example.org", url=url), tmp_path)
 
 
 def test_the_command_asks_first(server, source, tmp_path, monkeypatch, capsys):

@@ -11,7 +11,7 @@ import comfy.utils
 import folder_paths
 import pytest
 
-from ivg_pack.ivg_core.checkpoints import download as sources
+from ivg_pack.ivg_core.checkpoints import sources
 from ivg_pack.nodes.download import IVGDownloadModel
 from ivg_pack.nodes.loaders import find_models
 

@@ -1,0 +1,187 @@
+"""The published checkpoints: where each comes from, under which licence, of which files it consists."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from ..errors import IVGError
+
+# A text-to-video model in diffusers' layout; everything else in such a repository is the same in other formats.
+FOLDERS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published checkpoint: one archive at `url`, or the repository `repo` on the Hugging Face hub."""
+
+    name: str  # of the folder below models/ivg
+    about: str
+    licence: str
+    page: str  # where its makers publish it
+    url: str = ""
+    repo: str = ""
+    revision: str = "main"  # of the repository; a branch is resolved to its commit first
+    sha256: str = ""  # of the archive, if its makers say it
+    hub: str = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+
+    @property
+    def verified_by(self) -> str:
+        """How a download of it is checked, for people."""
+        if self.repo:
+            return "the size and checksum of each file that the hub states"
+        if self.sha256:
+            return f"SHA-256 {self.sha256}"
+        return "its size and structure; its makers publish no checksum"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file to fetch."""
+
+    url: str
+    path: str  # below the checkpoint's folder
+    size: int  # bytes; 0 if unknown
+    by_hand: str  # what to do when it cannot be fetched
+    sha256: str = ""  # "" if nobody says it
+    blob: str = ""  # git's own checksum, which the hub states for small files
+    revision: str = ""  # the hub's commit
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            name="IVG.1.0",
+            about="Instructional Video Generation, the paper's checkpoint (stage 2; no stage-1 weights are published)",
+            licence="none stated; grown from zeroscope (CC-BY-NC-4.0), so treat it as non-commercial",
+            page="https://excitedbutter.github.io/project_page/",
+            url="https://drive.usercontent.google.com/download?id=1sWlr5r54_XxqdgHoCacS7opoucABpEVx"
+            "&export=download&confirm=t",
+        ),
+        Source(
+            name="animate_anything_512_v1.02",
+            about="animate-anything, the checkpoint that IVG was trained from (stage 2)",
+            licence="code MIT; grown from zeroscope (CC-BY-NC-4.0), so treat it as non-commercial",
+            page="https://github.com/alibaba/animate-anything",
+            url="https://cloudbook-public-production.oss-cn-shanghai.aliyuncs.com/animation/animate_anything_512_v1.02.tar",
+        ),
+        Source(
+            name="zeroscope_v2_576w",
+            about="the text-to-video model beneath both, to begin a training from; makes no videos of photos by itself",
+            licence="CC-BY-NC-4.0: non-commercial",
+            page="https://huggingface.co/cerspense/zeroscope_v2_576w",
+            repo="cerspense/zeroscope_v2_576w",
+        ),
+    )
+}
+
+
+def find_source(name: str) -> Source:
+    """A published checkpoint by its name.
+
+    Raises:
+        IVGError: there is none of this name.
+    """
+    if name not in SOURCES:
+        raise IVGError(f"There is no published checkpoint {name!r}: choose one of {', '.join(SOURCES)}.")
+    return SOURCES[name]
+
+
+def list_parts(source: Source, timeout: float = 30.0) -> list[Part]:
+    """Ask the server which files a checkpoint has, and how large they are. Fetches none of them.
+
+    Raises:
+        IVGError: the server cannot be reached or answers something else.
+    """
+    by_hand = f"open {source.page}, download it there, and unpack it into models/ivg/{source.name}"
+    return _hub_parts(source, by_hand, timeout) if source.repo else [_archive_part(source, by_hand, timeout)]
+
+
+def _archive_part(source: Source, by_hand: str, timeout: float) -> Part:
+    size = 0
+    try:
+        with open_url(source.url, timeout, method="HEAD") as answer:
+            if "text/html" not in answer.headers.get("Content-Type", ""):
+                size = int(answer.headers.get("Content-Length") or 0)
+    except urllib.error.HTTPError as error:
+        if error.code not in (403, 405, 501):  # with these the server only refuses to say the size beforehand
+            raise IVGError(
+                f"{source.name} could not be downloaded (HTTP {error.code} {error.reason} at {error.url}): {by_hand}."
+            ) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _unreachable(source, getattr(error, "reason", None) or error, by_hand) from error
+    return Part(source.url, source.name + ".archive", size, by_hand, sha256=source.sha256)
+
+
+def _hub_parts(source: Source, by_hand: str, timeout: float) -> list[Part]:
+    from huggingface_hub import HfApi, hf_hub_url
+
+    try:
+        info = HfApi(endpoint=source.hub, token=False).model_info(
+            source.repo, revision=source.revision, timeout=timeout, files_metadata=True
+        )
+        listed = {file.rfilename: file for file in info.siblings or []}
+        commit = str(info.sha)
+    except Exception as error:  # the kinds that the hub's client raises change with its version
+        raise _unreachable(source, error, by_hand) from error
+    wanted = [path for path in listed if path.startswith(FOLDERS) and not _is_double(path, listed.keys())]
+    if not any(path.startswith("unet/") for path in wanted):
+        raise _unreachable(source, "it lists no unet/", by_hand)
+    return [
+        Part(
+            url=hf_hub_url(source.repo, path, revision=commit, endpoint=source.hub),
+            path=path,
+            size=listed[path].size or 0,
+            by_hand=by_hand,
+            sha256=listed[path].lfs.sha256 if listed[path].lfs else "",
+            blob="" if listed[path].lfs else listed[path].blob_id or "",
+            revision=commit,
+        )
+        for path in wanted
+    ]
+
+
+def _unreachable(source: Source, reason: object, by_hand: str) -> IVGError:
+    said = " ".join(str(reason).split()) or type(reason).__name__
+    return IVGError(
+        f"The server of {source.name} cannot be reached or answers oddly ({said}): look at your connection, or "
+        f"{by_hand}."
+    )
+
+
+def _is_double(path: str, paths) -> bool:
+    """Whether the same weights are there in a better form: safetensors before .bin, full before fp16."""
+    stem, _, suffix = path.rpartition(".")
+    if ".fp16." in path:
+        return path.replace(".fp16.", ".") in paths
+    if suffix != "bin":
+        return False
+    return any(f"{name}.safetensors" in paths for name in (stem, stem.replace("pytorch_model", "model")))
+
+
+def open_url(url: str, timeout: float, method: str = "GET", headers: dict[str, str] | None = None):
+    """Open an address of the web, and of nothing else: no file:, no ftp:, whatever a server redirects to.
+
+    Args:
+        url: http: or https:.
+        timeout: seconds without a byte.
+        method: GET or HEAD.
+        headers: to send besides ours.
+    """
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    ours = {"User-Agent": "comfy-ivg", "Accept-Encoding": "identity"}
+    return opener.open(urllib.request.Request(url, headers={**ours, **(headers or {})}, method=method), timeout=timeout)
