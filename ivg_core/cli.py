@@ -1,4 +1,4 @@
-"""The command line: ``python -m ivg_core <command> --help`` explains each command."""
+"""The command line: ``python -m ivg_core <command> --help``, or ``ivg``, explains each command."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from .errors import IVGError
 
@@ -18,6 +19,7 @@ SUBJECTS = (
     "hands",
     "batch",
     "enrich",
+    "init",
     "train",
     "lora",
     "info",
@@ -61,7 +63,7 @@ def run_command(options: argparse.Namespace) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """All commands; `parse_args` gives options whose `run` does the work."""
     parser = argparse.ArgumentParser(
-        prog="python -m ivg_core",
+        prog="ivg" if Path(sys.argv[0]).stem == "ivg" else "python -m ivg_core",
         description="Instructional video generation: a photo and a sentence become a motion mask and a video.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -58,7 +58,7 @@ def fill_network(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
     if set(report.missing) == set(IVG_KEYS):
         raise IVGError(
             f"{path} is a plain text-to-video UNet (ModelScope, zeroscope) without mask and motion strength inputs: "
-            "give an IVG checkpoint, or start a training from this one (ivg_core.checkpoints.init)."
+            "give an IVG checkpoint, or begin one from it with python -m ivg_core init-model, and train that."
         )
     if report:
         raise IVGError(f"{path} does not fit its config ({report}): take weights and config from the same checkpoint.")

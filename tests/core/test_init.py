@@ -9,6 +9,7 @@ from diffusers import UNet3DConditionModel
 from ivg_core.checkpoints.init import init_model
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.save import save_folder
+from ivg_core.cli import main
 from ivg_core.errors import IVGError
 
 NETWORK = {
@@ -58,3 +59,17 @@ def test_it_is_a_checkpoint_like_any_other(base, tmp_path):
 def test_an_ivg_checkpoint_is_refused(golden):
     with pytest.raises(IVGError, match="already"):
         init_model(golden / "tiny_ckpt")
+
+
+def test_the_command_writes_one_that_trains_and_replaces_nothing(base, tmp_path, capsys):
+    out = tmp_path / "new"
+    assert main(["init-model", str(base), "--out", str(out), "--seed", "3"]) == 0
+    unet, expected = load_model(out).unet.state_dict(), init_model(base, seed=3).unet.state_dict()
+    assert unet.keys() == expected.keys() and all(torch.equal(unet[key], expected[key]) for key in unet)
+    assert main(["init-model", str(base), "--out", str(out)]) == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_loading_the_base_model_names_the_command(base):
+    with pytest.raises(IVGError, match="init-model"):
+        load_model(base)
