@@ -46,7 +46,7 @@ class LocalModel:
         from transformers import AutoModelForImageTextToText
 
         with self._explained():
-            model: Any = AutoModelForImageTextToText.from_pretrained(self.folder, local_files_only=True)
+            model: Any = AutoModelForImageTextToText.from_pretrained(self.folder, local_files_only=True)  # nosec B615 # a folder
         return model.to(self.device, self.dtype).eval()
 
     @cached_property
@@ -54,7 +54,7 @@ class LocalModel:
         from transformers import AutoProcessor
 
         with self._explained():
-            return AutoProcessor.from_pretrained(self.folder, local_files_only=True)
+            return AutoProcessor.from_pretrained(self.folder, local_files_only=True)  # nosec B615 # a folder
 
     @torch.no_grad()
     def __call__(self, action: str, image: Tensor | None) -> str:

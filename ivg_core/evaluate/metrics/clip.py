@@ -29,8 +29,9 @@ class ClipSimilarity:
         from transformers import CLIPModel, CLIPTokenizer
 
         try:
-            self.model: Any = CLIPModel.from_pretrained(folder, local_files_only=True).eval().to(device)
-            self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+            model: Any = CLIPModel.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
+            self.model = model.eval().to(device)
+            self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise IVGError(
                 f"{folder} is no CLIP model as transformers saves it ({error}): download it again."
