@@ -2,7 +2,8 @@
 # make test   set up, then lint, types and every test that this machine can run
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
-PY     := .venv/bin/python
+BIN    := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PY     := $(BIN)/python
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: demo test setup lint format types core-test bench embedded-model workflows help-pictures clean
@@ -24,15 +25,17 @@ setup: .venv/ready
 	touch $@
 
 lint: setup
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --recursive --severity-level medium ivg_core nodes
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: setup
-	.venv/bin/ruff check --fix .
-	.venv/bin/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 types: setup
-	.venv/bin/mypy
+	$(BIN)/mypy
 
 core-test: setup
 	$(PY) -m pytest tests/core
