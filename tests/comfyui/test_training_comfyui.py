@@ -22,21 +22,25 @@ EMBEDDED = "embedded (tiny, offline)"
 MANY = 60  # training steps that take a while
 
 
+def draw_clips(clips: pathlib.Path) -> None:
+    """A folder to train from: one drawn clip with its sentence and masks, and one that is none."""
+    scene = Scene(1_000_003)
+    drawn = scene.clip(scene.tasks[0], 8)
+    write_video(torch.from_numpy(drawn.frames).float() / 255, clips / "scene.mp4", 8)
+    (clips / "scene.txt").write_text(drawn.text)
+    for k, mask in enumerate(drawn.rom):
+        save_png(
+            torch.from_numpy(np.asarray(mask, dtype=np.float32)) / mask.max(),
+            clips / "masks" / "scene" / f"{k}.png",
+        )
+    (clips / "broken.mp4").write_bytes(b"no video")
+    (clips / "broken.txt").write_text("broken")
+
+
 @pytest.fixture(scope="module")
 def server():
     with ComfyServer(FOUND[0], [ROOT], python=FOUND[1]) as server:
-        clips = server.base_dir / "input" / "clips"
-        scene = Scene(1_000_003)
-        drawn = scene.clip(scene.tasks[0], 8)
-        write_video(torch.from_numpy(drawn.frames).float() / 255, clips / "scene.mp4", 8)
-        (clips / "scene.txt").write_text(drawn.text)
-        for k, mask in enumerate(drawn.rom):
-            save_png(
-                torch.from_numpy(np.asarray(mask, dtype=np.float32)) / mask.max(),
-                clips / "masks" / "scene" / f"{k}.png",
-            )
-        (clips / "broken.mp4").write_bytes(b"no video")
-        (clips / "broken.txt").write_text("broken")
+        draw_clips(server.base_dir / "input" / "clips")
         yield server
 
 
