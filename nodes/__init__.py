@@ -8,6 +8,8 @@ import logging
 
 from comfy_api.latest import ComfyExtension
 
+from ._compat import register_replacements
+
 #: Module -> its node classes, in the order in which they are listed.
 MODULES = {
     "loaders": ["LoadIVGModel"],
@@ -27,6 +29,12 @@ MODULES = {
     "hands": ["HandKeypoints", "IVGAnnotateRoM", "IVGHandScore", "IVGPickBest"],
     "evaluate": ["IVGEvaluate"],
 }
+
+#: Nodes that were renamed, as keywords of core's `io.NodeReplace`: workflows that hold the old name open with the new
+#: one, where ComfyUI can do that. Name every input that the old node had, else its value is lost:
+#: {"old_node_id": "IVGOld", "new_node_id": "IVGNew", "old_widget_ids": ["seed"],
+#:  "input_mapping": [{"new_id": "image", "old_id": "photo"}, {"new_id": "seed", "old_id": "seed"}]}
+RENAMED: list[dict] = []
 
 
 def load_nodes() -> list[type]:
@@ -49,6 +57,9 @@ NODES = load_nodes()
 
 
 class IVGExtension(ComfyExtension):
+    async def on_load(self):  # ComfyUI 0.3.64 never calls it
+        await register_replacements(RENAMED)
+
     async def get_node_list(self):
         return NODES
 
