@@ -15,7 +15,7 @@ from benchmarks.record import record
 from ivg_core.batch.run import Settings, run_batch
 from ivg_core.batch.table import Item, read_table
 from ivg_core.checkpoints.load import load_model
-from ivg_core.evaluate.clips import find_clips
+from ivg_core.evaluate.clips import pair_clips
 from ivg_core.evaluate.page import write_page
 from ivg_core.evaluate.report import as_markdown, computed, write_report
 from ivg_core.evaluate.run import ALL, evaluate
@@ -55,7 +55,7 @@ def main() -> None:
     make_clips(model, read_table(prompts), options.out)
     names = [*SETTINGS, STILL]
     result = evaluate(
-        {name: find_clips(options.out / name, true, prompts, true / "masks") for name in names},
+        {name: pair_clips(options.out / name, true, prompts, true / "masks") for name in names},
         options.weights,
         on_clip=lambda number, total, what: print(f"{number}/{total} {what}", file=sys.stderr),
     )

@@ -14,6 +14,7 @@ from benchmarks.faults import FAULTS, Joints
 from ivg_core.errors import IVGError
 from ivg_core.hands.score import HandScore, as_text, chains, score_hands
 from ivg_core.hands.tracker import HandTracker
+from ivg_core.media.files import VIDEOS
 from ivg_core.media.video import read_video
 from ivg_core.synthetic.clips import Scene
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
@@ -22,9 +23,8 @@ SIZE = (384, 256)
 FRAMES = 16
 #: Real clips are few, so each is cut into pieces of so many frames.
 PIECE = 10
-KINDS = (".gif", ".mp4", ".webm", ".mov", ".avi")
 
-Clip = tuple[str, Tensor, Joints]  # name, frames, and the joints of the hand that gets the fault
+ClipWithJoints = tuple[str, Tensor, Joints]  # name, frames, and the joints of the hand that gets the fault
 
 
 def bench_handscore(
@@ -51,12 +51,12 @@ def bench_handscore(
     if media is not None:
         real = list(_real(media, tracker))
         if not real:
-            raise IVGError(f"There are no clips with hands in {media}: give a folder of {', '.join(KINDS)} files.")
+            raise IVGError(f"There are no clips with hands in {media}: give a folder of {', '.join(VIDEOS)} files.")
         figures |= _figures(score_faults(real, tracker, log), "_real")
     return figures
 
 
-def _drawn(clips: int, first_seed: int) -> Iterator[Clip]:
+def _drawn(clips: int, first_seed: int) -> Iterator[ClipWithJoints]:
     width, height = SIZE
     for seed in range(first_seed, first_seed + clips):
         scene = Scene(seed, width, height)
@@ -67,8 +67,8 @@ def _drawn(clips: int, first_seed: int) -> Iterator[Clip]:
         yield f"{seed} {clip.action}", torch.from_numpy(clip.frames).float() / 255, joints
 
 
-def _real(media: Path, tracker: HandTracker) -> Iterator[Clip]:
-    for path in sorted(path for path in media.rglob("*") if path.suffix.lower() in KINDS):
+def _real(media: Path, tracker: HandTracker) -> Iterator[ClipWithJoints]:
+    for path in sorted(path for path in media.rglob("*") if path.suffix.lower() in VIDEOS):
         frames = read_video(path)[0]
         for start in range(0, len(frames) - PIECE + 1, PIECE):
             piece = frames[start : start + PIECE]
@@ -81,7 +81,7 @@ def _real(media: Path, tracker: HandTracker) -> Iterator[Clip]:
 
 
 def score_faults(
-    clips: Iterable[Clip], tracker: HandTracker, log: Callable[[str], None] = print
+    clips: Iterable[ClipWithJoints], tracker: HandTracker, log: Callable[[str], None] = print
 ) -> list[dict[str, HandScore]]:
     """For each clip the score of it as it is, under "sound", and with each fault that can be made in it."""
     rows: list[dict[str, HandScore]] = []

@@ -23,7 +23,7 @@ from .loras import FOLDER, SUBFOLDER
 if TYPE_CHECKING:
     from ..ivg_core.models.bundle import IVGModel
     from ..ivg_core.training.config import TrainConfig
-    from ..ivg_core.training.data.sources import Clip
+    from ..ivg_core.training.data.sources import TrainingClip
 
 log = logging.getLogger("ivg")
 
@@ -132,7 +132,7 @@ def connected_clips(images: Tensor | None, video: Any, mask: Tensor | None, prom
     """
     from ..ivg_core.errors import IVGError
     from ..ivg_core.media.clips import MemoryClip, Video
-    from ..ivg_core.training.data.sources import Clip
+    from ..ivg_core.training.data.sources import TrainingClip
 
     given = [what for what, there in (("images", images is not None), ("video", video is not None)) if there]
     given += ["folder"] if folder.strip() else []
@@ -152,8 +152,8 @@ def connected_clips(images: Tensor | None, video: Any, mask: Tensor | None, prom
         components = video.get_components()
         media = MemoryClip(components.images[..., :3], float(components.frame_rate))
     masks = None if mask is None else masks_of(mask)
-    clips: list[Clip] = [
-        Clip(f"{given[0]} #{i}" if i > 1 else given[0], media, sentence, masks)
+    clips: list[TrainingClip] = [
+        TrainingClip(f"{given[0]} #{i}" if i > 1 else given[0], media, sentence, masks)
         for i, sentence in enumerate(sentences, 1)
     ]
     return clips

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import torch
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 from torch import Tensor
 
+from ..media.clips import even_indices
 from ..media.contact_sheet import GAP, INK, PAPER, TILE
 from ..media.files import atomic_write
 from ..media.images import save_png, to_pil
@@ -56,7 +56,7 @@ def save_thumbnail(frames: Tensor, fps: float, path: str | Path) -> None:
     Raises:
         IVGError: the place cannot be written to.
     """
-    chosen = torch.linspace(0, len(frames) - 1, min(len(frames), MOST_FRAMES)).round().int().tolist()
+    chosen = even_indices(len(frames), MOST_FRAMES)
     pictures = [to_pil(frames[i]) for i in chosen]
     scale = min(1.0, 1.5 * TILE / max(pictures[0].size))
     size = (max(1, round(pictures[0].width * scale)), max(1, round(pictures[0].height * scale)))

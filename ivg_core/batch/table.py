@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import IVGError
+from ..media.files import PICTURES, atomic_write
 
 log = logging.getLogger("ivg")
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 TABLES = (".csv", ".json", ".jsonl")
 #: Column of a table -> what it is called here. `target` stands in the released prompt.json and is not used.
 COLUMNS = {
@@ -120,8 +120,6 @@ def read_seeds(text: str) -> list[int]:
 
 def write_table(items: Iterable[Item], path: str | Path) -> None:
     """Write items as a CSV that `read_table` reads back from anywhere."""
-    from ..media.files import atomic_write
-
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "prompt", "seed", "mask"])

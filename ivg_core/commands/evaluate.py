@@ -53,7 +53,7 @@ def _networks() -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from ..evaluate.clips import find_clips
+    from ..evaluate.clips import pair_clips
     from ..evaluate.page import write_page
     from ..evaluate.report import write_report
     from ..evaluate.run import evaluate
@@ -65,7 +65,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         name, folder = _method(given)
         if name in methods:
             raise IVGError(f"Two methods are called {name}: write --generated NAME=FOLDER with a name for each.")
-        methods[name] = find_clips(folder, options.truth, options.prompts, options.masks)
+        methods[name] = pair_clips(folder, options.truth, options.prompts, options.masks)
 
     def show(number: int, total: int, what: str) -> None:
         print(f"\r{number}/{total} {what:60.60}", end="\n" if number == total else "", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch.table import PICTURES, read_table
+from ..batch.table import read_table
 from ..errors import IVGError
+from ..media.clips import Facts, Media, MemoryClip, even_indices, in_pieces, open_media
+from ..media.files import PICTURES, VIDEOS
 from ..media.images import load_mask, resize_mask
-from ..media.video import read_video
 
 log = logging.getLogger("ivg")
 
-VIDEOS = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".gif")  # the earlier ones are taken where a clip is there twice
 OF_A_BATCH = re.compile(r"(.+)_s\d+_[0-9a-f]{10}")  # scene, seed and key in the names that `batch` gives
 ASPECT_SLACK = 0.02
+#: Of a clip; a longer one, a film, is looked at in so many moments.
+MOST_FRAMES = 512
 
 
 @dataclass(frozen=True)
-class Source:
+class ClipFiles:
     """The files of one generated clip.
 
     Attributes:
@@ -46,7 +49,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Clip:
+class MeasuredClip:
     """What the metrics look at.
 
     Attributes:
@@ -70,9 +73,9 @@ class Clip:
     prompt: str | None = None
 
 
-def find_clips(
+def pair_clips(
     generated: Path, truth: Path | None = None, prompts: Path | None = None, masks: Path | None = None
-) -> list[Source]:
+) -> list[ClipFiles]:
     """List the clips of a folder and what belongs to them, by the name of the scene.
 
     Args:
@@ -83,7 +86,7 @@ def find_clips(
         masks: pictures named after the scenes.
 
     Returns:
-        One source for each clip, sorted by scene.
+        The files of each clip, sorted by scene.
 
     Raises:
         IVGError: a folder or table is missing or empty, or no clip belongs to any true one, sentence or mask given.
@@ -105,29 +108,44 @@ def find_clips(
         if given and missing:
             log.warning("%s lacks %d scenes of %s: %s", given, len(missing), generated, ", ".join(missing[:5]))
     several, number = Counter(scene for scene, _ in found), Counter[str]()
-    sources = []
+    clips = []
     for scene, video in found:
         number[scene] += 1
         name = f"{scene} ({number[scene]})" if several[scene] > 1 else scene
         parts = (true.get(scene), areas.get(scene), _own_mask(video), sentences.get(scene))
-        sources.append(Source(name, video, *parts))
-    return sources
+        clips.append(ClipFiles(name, video, *parts))
+    return clips
 
 
-def load_clip(source: Source) -> Clip:
-    """Read a clip and what belongs to it; see `comparable`.
+def load_clip(files: ClipFiles) -> MeasuredClip:
+    """Read a clip and what belongs to it; see `comparable`. Only the frames that are compared come into memory.
 
     Raises:
         IVGError: a file cannot be read, or a clip has a single frame.
     """
+    video, true = open_media(files.video), open_media(files.truth) if files.truth else None
+    facts, true_facts = video.facts(), true.facts() if true else None
+    count = _compared(files.name, facts, true_facts)
+    if count > MOST_FRAMES:
+        log.warning("%s has %d frames to compare: %d of them are.", files.name, count, MOST_FRAMES)
+        count = MOST_FRAMES
+    truth = None
+    if true and true_facts:
+        truth = read_frames(true, even_indices(true_facts.frames, count), (facts.width, facts.height))
     return comparable(
-        read_video(source.video)[0],
-        truth=read_video(source.truth)[0] if source.truth else None,
-        true_mask=load_mask(source.mask) if source.mask else None,
-        own_mask=load_mask(source.own_mask) if source.own_mask else None,
-        prompt=source.prompt,
-        name=source.name,
+        read_frames(video, even_indices(facts.frames, count)),
+        truth=truth,
+        true_mask=load_mask(files.mask) if files.mask else None,
+        own_mask=load_mask(files.own_mask) if files.own_mask else None,
+        prompt=files.prompt,
+        name=files.name,
     )
+
+
+def read_frames(media: Media, indices: Sequence[int], size: tuple[int, int] | None = None) -> Tensor:
+    """Some frames of a clip, (F, H, W, 3) 0..1, at a size (width, height) if one is given."""
+    one_by_one = in_pieces(media.read(indices), 1)  # (1, H, W, 3): only one is in memory at full size
+    return torch.cat([_resized(frame, size) if size else frame for frame in one_by_one])
 
 
 def comparable(
@@ -137,7 +155,7 @@ def comparable(
     own_mask: Tensor | None = None,
     prompt: str | None = None,
     name: str = "the clip",
-) -> Clip:
+) -> MeasuredClip:
     """Bring a clip, the true one and the masks to one size and one number of frames.
 
     Args:
@@ -153,16 +171,13 @@ def comparable(
     Raises:
         IVGError: a clip has a single frame.
     """
-    if min(len(frames), len(frames if truth is None else truth)) < 2:
-        raise IVGError(f"{name} or its true clip has a single frame: the first shows the photo and is not compared.")
+    count = _compared(name, MemoryClip(frames).facts(), None if truth is None else MemoryClip(truth).facts())
     size = (frames.shape[2], frames.shape[1])
+    frames = frames[even_indices(len(frames), count)]
     if truth is not None:
-        count = min(len(frames), len(truth))
-        if len(frames) != len(truth):
-            log.warning("%s has %d frames, its true clip %d: %d compared.", name, len(frames), len(truth), count)
-        frames, truth = evenly(frames, count), _resized(evenly(truth, count), size, name)
+        truth = _resized(truth[even_indices(len(truth), count)], size)
     true_mask, own_mask = _black_and_white(true_mask, size), _black_and_white(own_mask, size)
-    return Clip(
+    return MeasuredClip(
         name=name,
         frames=frames,
         latter=frames[1:],
@@ -174,14 +189,21 @@ def comparable(
     )
 
 
-def mask_area(source: Source) -> float | None:
+def mask_area(files: ClipFiles) -> float | None:
     """Share of the picture that the true Region of Motion covers; None without a mask."""
-    return float((load_mask(source.mask) >= 0.5).float().mean()) if source.mask else None
+    return float((load_mask(files.mask) >= 0.5).float().mean()) if files.mask else None
 
 
-def evenly(frames: Tensor, count: int) -> Tensor:
-    """`count` of the frames, from the first to the last."""
-    return frames[torch.linspace(0, len(frames) - 1, count).round().long()]
+def _compared(name: str, clip: Facts, truth: Facts | None) -> int:
+    """How many frames are compared; says what does not fit."""
+    count = min(clip.frames, truth.frames) if truth else clip.frames
+    if count < 2:
+        raise IVGError(f"{name} or its true clip has a single frame: the first shows the photo and is not compared.")
+    if truth and clip.frames != truth.frames:
+        log.warning("%s has %d frames, its true clip %d: %d compared.", name, clip.frames, truth.frames, count)
+    if truth and abs(truth.width / truth.height / (clip.width / clip.height) - 1) > ASPECT_SLACK:
+        log.warning("%s and its true clip differ in shape: the true one is squeezed.", name)
+    return count
 
 
 def _scenes(folder: Path) -> list[tuple[str, Path]]:
@@ -197,7 +219,7 @@ def _scenes(folder: Path) -> list[tuple[str, Path]]:
 
 def _videos(folder: Path) -> list[Path]:
     best: dict[str, Path] = {}
-    for suffix in VIDEOS:
+    for suffix in VIDEOS:  # the earlier ones are taken where a clip is there twice
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() == suffix and not path.name.startswith("."):
                 best.setdefault(path.stem.rstrip("."), path)
@@ -218,11 +240,9 @@ def _black_and_white(mask: Tensor | None, size: tuple[int, int]) -> Tensor | Non
     return None if mask is None else (resize_mask(mask, size) >= 0.5).float()
 
 
-def _resized(frames: Tensor, size: tuple[int, int], name: str) -> Tensor:
+def _resized(frames: Tensor, size: tuple[int, int]) -> Tensor:
     width, height = size
     if frames.shape[1:3] == (height, width):
         return frames
-    if abs(frames.shape[2] / frames.shape[1] / (width / height) - 1) > ASPECT_SLACK:
-        log.warning("%s and its true clip differ in shape: the true one is squeezed.", name)
     x = F.interpolate(frames.permute(0, 3, 1, 2), (height, width), mode="bicubic", antialias=True, align_corners=False)
     return x.clamp(0, 1).permute(0, 2, 3, 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from ..hands.score import score_hands
-from .clips import Clip
+from .clips import MeasuredClip
 from .metrics import weights as published
 from .metrics.hs_err import hs_err
 from .metrics.motion import background_stillness, mask_iou, motion_precision
@@ -28,7 +28,7 @@ class Metric:
         key: in files.
         title: for people.
         better: which way.
-        needs: attribute of `Clip` without which it is not measured.
+        needs: attribute of `MeasuredClip` without which it is not measured.
         digits: behind the point.
         paper: whether it stands in the paper's Table 1.
     """
@@ -84,7 +84,7 @@ class Features:
 
 
 Values = dict[str, "float | Features"]
-Measure = Callable[[Clip], Values]
+Measure = Callable[[MeasuredClip], Values]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Family:
     load: Callable[[Path | None, str], Measure]
 
 
-def measure_plain(clip: Clip) -> Values:
+def measure_plain(clip: MeasuredClip) -> Values:
     """What takes no network: motion, masks and pixels."""
     values: Values = {}
     if clip.mask is not None:
@@ -120,7 +120,7 @@ def hand_measure(tracker: HandTracker) -> Measure:
     """What a hand tracker sees; its networks are part of this library."""
     seen: dict[tuple, list] = {}  # the true clips' hands: the methods share them
 
-    def measure(clip: Clip) -> Values:
+    def measure(clip: MeasuredClip) -> Values:
         score = score_hands(clip.latter, tracker)
         values: Values = {"hand_score": score.total if score.found else float("nan")}
         if clip.truth is not None:
@@ -150,7 +150,7 @@ def _inception(folder: Path | None, device: str) -> Measure:
 
     features = InceptionFeatures(published.INCEPTION.find(folder), device)
 
-    def measure(clip: Clip) -> Values:
+    def measure(clip: MeasuredClip) -> Values:
         assert clip.truth is not None
         return {"fid": Features(features(clip.latter), features(clip.truth))}
 
@@ -162,7 +162,7 @@ def _i3d(folder: Path | None, device: str) -> Measure:
 
     features = I3DFeatures(published.I3D.find(folder), device)
 
-    def measure(clip: Clip) -> Values:
+    def measure(clip: MeasuredClip) -> Values:
         assert clip.truth is not None
         return {"fvd": Features(features(clip.latter), features(clip.truth))}
 
@@ -174,7 +174,7 @@ def _clip(folder: Path | None, device: str) -> Measure:
 
     model = ClipSimilarity(published.CLIP.find(folder), device)
 
-    def measure(clip: Clip) -> Values:
+    def measure(clip: MeasuredClip) -> Values:
         frames = model.frames(clip.latter)
         values: Values = {"clip_consecutive": clip_consecutive(frames)}
         if clip.truth is not None:
@@ -191,7 +191,7 @@ def _egovlp(folder: Path | None, device: str) -> Measure:
 
     model = EgoVLP(published.EGOVLP.find(folder), device)
 
-    def measure(clip: Clip) -> Values:
+    def measure(clip: MeasuredClip) -> Values:
         assert clip.truth is not None
         return {"egovlp": float(model.clip(clip.latter) @ model.clip(clip.truth))}
 
@@ -205,7 +205,7 @@ def _blip(folder: Path | None, device: str) -> Measure:
     captioner = Captioner(published.BLIP.find(folder), device)
     egovlp = EgoVLP(published.EGOVLP.find(folder), device)
 
-    def measure(clip: Clip) -> Values:
+    def measure(clip: MeasuredClip) -> Values:
         assert clip.prompt is not None
         return {"blip": blip_score(clip.latter, clip.prompt, captioner, egovlp)}
 

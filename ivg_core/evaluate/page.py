@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from ..media.files import atomic_write
-from ..media.video import read_video, write_video
-from .clips import Source, evenly
+from ..media.clips import even_indices, open_media
+from ..media.files import PICTURES, atomic_write
+from ..media.video import write_video
+from .clips import ClipFiles, read_frames
 from .families import METRICS
 from .metrics.motion import draw_flow, optical_flow
 from .report import ARROWS, best_of, computed, figure_text, missing_lines
@@ -91,11 +92,11 @@ def _table(result: Evaluation, subset: str) -> str:
 
 
 def _rows(result: Evaluation, folder: Path) -> list[str]:
-    by_scene: dict[str, dict[str, Source]] = {}
-    for name, sources in result.methods.items():
-        for source in sources:
-            by_scene.setdefault(source.name, {})[name] = source
-    true = any(source.truth for clips in by_scene.values() for source in clips.values())
+    by_scene: dict[str, dict[str, ClipFiles]] = {}
+    for name, listed in result.methods.items():
+        for files in listed:
+            by_scene.setdefault(files.name, {})[name] = files
+    true = any(files.truth for clips in by_scene.values() for files in clips.values())
     heads = ["scene", *(["true"] if true else []), *result.methods]
     rows = ["<tr>" + "".join(f"<th>{_text(head)}</th>" for head in heads) + "</tr>"]
     for scene, clips in sorted(by_scene.items()):
@@ -117,11 +118,12 @@ def _cell(video: Path | None, method: str, scene: str, folder: Path) -> str:
 
 
 def _draw_flow(video: Path, path: Path) -> Path | None:
-    frames, fps = read_video(video)
-    frames = evenly(frames, min(len(frames), MOST_FRAMES))
-    if len(frames) < 2 or min(frames.shape[1:3]) < SMALLEST:
+    media = open_media(video)
+    facts = media.facts()
+    if facts.frames < 2 or min(facts.width, facts.height) < SMALLEST:
         return None
-    return write_video(draw_flow(optical_flow(frames), FULL_COLOUR * frames.shape[2]), path, fps)
+    frames = read_frames(media, even_indices(facts.frames, MOST_FRAMES))
+    return write_video(draw_flow(optical_flow(frames), FULL_COLOUR * facts.width), path, facts.fps)
 
 
 def _picture(path: Path, folder: Path) -> str:
@@ -129,9 +131,9 @@ def _picture(path: Path, folder: Path) -> str:
         link = quote(os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/"))
     except ValueError:  # on another drive
         link = path.resolve().as_uri()
-    if path.suffix.lower() in (".mp4", ".webm", ".mov", ".mkv"):
-        return f'<video src="{link}" autoplay loop muted playsinline></video>'
-    return f'<img src="{link}" alt="">'
+    if path.suffix.lower() in (".gif", *PICTURES):
+        return f'<img src="{link}" alt="">'
+    return f'<video src="{link}" autoplay loop muted playsinline></video>'
 
 
 def _plain(name: str) -> str:

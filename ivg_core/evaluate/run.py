@@ -11,7 +11,7 @@ import torch
 
 from ..errors import IVGError
 from .bootstrap import Estimate, estimate_distance, estimate_mean
-from .clips import Source, load_clip, mask_area
+from .clips import ClipFiles, load_clip, mask_area
 from .families import FAMILIES, INPUTS, METRICS, Family, Features, Values
 
 ALL, INTENSIVE = "all clips", "motion-intensive"
@@ -33,7 +33,7 @@ class Evaluation:
         notes: what a reader should know.
     """
 
-    methods: dict[str, list[Source]]
+    methods: dict[str, list[ClipFiles]]
     subsets: dict[str, list[str]] = field(default_factory=dict)
     table: dict[str, dict[str, dict[str, Estimate]]] = field(default_factory=dict)
     values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
@@ -46,7 +46,7 @@ OnClip = Callable[[int, int, str], None]
 
 @torch.no_grad()
 def evaluate(
-    methods: Mapping[str, Sequence[Source]],
+    methods: Mapping[str, Sequence[ClipFiles]],
     weights: Path | None = None,
     device: str = "cpu",
     on_clip: OnClip | None = None,
@@ -67,7 +67,7 @@ def evaluate(
     Raises:
         IVGError: there is nothing to measure, or a clip cannot be read.
     """
-    result = Evaluation({name: list(sources) for name, sources in methods.items()})
+    result = Evaluation({name: list(clips) for name, clips in methods.items()})
     if not any(result.methods.values()):
         raise IVGError("There are no clips to measure: give a folder of generated clips.")
     measured: dict[str, dict[str, Values]] = {name: {} for name in result.methods}
@@ -95,7 +95,7 @@ def evaluate(
 
 def _measure(
     family: Family,
-    methods: dict[str, list[Source]],
+    methods: dict[str, list[ClipFiles]],
     measured: dict[str, dict[str, Values]],
     weights: Path | None,
     device: str,
@@ -108,12 +108,12 @@ def _measure(
         measure = family.load(weights, device)
     except IVGError as error:
         return str(error)
-    for number, (name, source) in enumerate(wanted, 1):
+    for number, (name, files) in enumerate(wanted, 1):
         if on_clip:
-            on_clip(number, len(wanted), f"{METRICS[family.keys[0]].title}: {name}, {source.name}")
-        clip = load_clip(source)
+            on_clip(number, len(wanted), f"{METRICS[family.keys[0]].title}: {name}, {files.name}")
+        clip = load_clip(files)
         try:
-            found.append((name, source.name, measure(clip)))
+            found.append((name, files.name, measure(clip)))
         except IVGError as error:
             return str(error)
     for name, scene, values in found:
@@ -121,18 +121,18 @@ def _measure(
     return ""
 
 
-def _clips_with(key: str, methods: dict[str, list[Source]]) -> list[tuple[str, Source]]:
+def _clips_with(key: str, methods: dict[str, list[ClipFiles]]) -> list[tuple[str, ClipFiles]]:
     """The clips, each with its method, that have what a metric needs."""
     need = METRICS[key].needs
 
-    def has(source: Source) -> bool:
+    def has(files: ClipFiles) -> bool:
         if need == "own_mask":
-            return bool(source.own_mask and source.mask)
+            return bool(files.own_mask and files.mask)
         if need == "mask":
-            return bool(source.own_mask or source.mask)
-        return not need or getattr(source, need) is not None
+            return bool(files.own_mask or files.mask)
+        return not need or getattr(files, need) is not None
 
-    return [(name, source) for name, sources in methods.items() for source in sources if has(source)]
+    return [(name, files) for name, clips in methods.items() for files in clips if has(files)]
 
 
 def _row(clips: dict[str, Values], scenes: list[str], reasons: dict[str, str]) -> dict[str, Estimate]:
@@ -149,11 +149,11 @@ def _row(clips: dict[str, Values], scenes: list[str], reasons: dict[str, str]) -
     return row
 
 
-def _subsets(methods: dict[str, list[Source]]) -> dict[str, list[str]]:
+def _subsets(methods: dict[str, list[ClipFiles]]) -> dict[str, list[str]]:
     """All scenes, and the tenth of them (at least one) with the largest true Regions of Motion."""
-    sources = {source.name: source for clips in methods.values() for source in clips}
-    areas = {name: area for name, source in sources.items() if (area := mask_area(source)) is not None}
-    subsets = {ALL: sorted(sources)}
+    scenes = {files.name: files for clips in methods.values() for files in clips}
+    areas = {name: area for name, files in scenes.items() if (area := mask_area(files)) is not None}
+    subsets = {ALL: sorted(scenes)}
     if len(areas) > 1:
         count = math.ceil(INTENSIVE_SHARE * len(areas))
         subsets[INTENSIVE] = sorted(sorted(areas, key=lambda name: -areas[name])[:count])
@@ -162,7 +162,7 @@ def _subsets(methods: dict[str, list[Source]]) -> dict[str, list[str]]:
 
 def _notes(result: Evaluation, measured: dict[str, dict[str, Values]]) -> list[str]:
     notes = []
-    scenes = {name: {source.name for source in sources} for name, sources in result.methods.items()}
+    scenes = {name: {files.name for files in clips} for name, clips in result.methods.items()}
     if any(names != next(iter(scenes.values())) for names in scenes.values()):
         notes.append("The methods have not the same scenes, so their figures do not compare.")
     rows = []
@@ -177,6 +177,6 @@ def _notes(result: Evaluation, measured: dict[str, dict[str, Values]]) -> list[s
         clips = {key: row[key].clips if key in row else 0 for key in METRICS if key in found}
         if few := [f"{METRICS[key].title} ({number})" for key, number in clips.items() if number < count]:
             notes.append(f"{name}: not all {count} clips have a value for {', '.join(few)}.")
-    if any(source.mask is None and source.own_mask for sources in result.methods.values() for source in sources):
+    if any(files.mask is None and files.own_mask for clips in result.methods.values() for files in clips):
         notes.append("Some clips have no true Region of Motion: their own mask stands for it in motion precision.")
     return notes

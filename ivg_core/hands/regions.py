@@ -42,7 +42,7 @@ def crop(frames: Tensor, owner: Tensor, rois: Tensor, size: int, padding: str = 
     steps = torch.arange(size, dtype=rois.dtype, device=rois.device) / size - 0.5
     down, right = torch.meshgrid(steps, steps, indexing="ij")
     points = torch.stack([right, down], -1).expand(len(rois), size, size, 2)  # within the square, -0.5..0.5
-    points = to_image(points.flatten(1, 2), rois).unflatten(1, (size, size))  # (N, size, size, 2)
+    points = to_pixels(points.flatten(1, 2), rois).unflatten(1, (size, size))  # (N, size, size, 2)
     grid = (2 * points + 1) / points.new_tensor([width, height]) - 1
     pieces = [frames.new_zeros(0, 3, size, size)]
     for index, rows in ((i, owner == i) for i in owner.unique().tolist()):
@@ -53,7 +53,7 @@ def crop(frames: Tensor, owner: Tensor, rois: Tensor, size: int, padding: str = 
     return torch.cat(pieces)[owner.argsort(stable=True).argsort()]
 
 
-def to_image(points: Tensor, rois: Tensor) -> Tensor:
+def to_pixels(points: Tensor, rois: Tensor) -> Tensor:
     """Points within squares to points of the frame.
 
     Args:
@@ -70,7 +70,7 @@ def to_image(points: Tensor, rois: Tensor) -> Tensor:
 
 
 def to_region(points: Tensor, rois: Tensor) -> Tensor:
-    """Points of the frame (N, K, 2) in pixels to points within squares, -0.5..0.5 across. The inverse of `to_image`."""
+    """Points of the frame (N, K, 2) in pixels to points within squares, -0.5..0.5; the inverse of `to_pixels`."""
     centre, size, angle = rois[:, None, :2], rois[:, None, 2:3], rois[:, None, 3]
     x, y = (points - centre).unbind(-1)
     cos, sin = angle.cos(), angle.sin()
@@ -102,7 +102,7 @@ def roi_of_joints(joints: Tensor) -> Roi:
     upright = steady.new_tensor([[0.0, 0.0, 1.0, angle]])
     within = to_region(steady[None], upright)[0]
     low, high = within.min(0).values, within.max(0).values
-    cx, cy = to_image(((low + high) / 2)[None, None], upright)[0, 0].tolist()
+    cx, cy = to_pixels(((low + high) / 2)[None, None], upright)[0, 0].tolist()
     width, height = (high - low).tolist()
     return _region(cx, cy, width, height, angle, 2.0, 0.1)
 

@@ -14,7 +14,7 @@ from .detector import find_palms, load_palm_net, whole_and_tiles
 from .hand import Hand
 from .landmarks import CROP, load_landmark_net
 from .mediapipe_backend import MediaPipeHands
-from .regions import Roi, crop, roi_of_joints, roi_of_palm, to_image
+from .regions import Roi, crop, roi_of_joints, roi_of_palm, to_pixels
 
 log = logging.getLogger("ivg")
 
@@ -170,7 +170,7 @@ class HandTracker:
             which = torch.tensor(owner[start : start + CHUNK], device=frames.device)
             crops = crop(frames, which, where, CROP)
             joints, presence, right = self.landmark_net(crops)
-            places = to_image(joints[..., :2] / CROP - 0.5, where).cpu()
+            places = to_pixels(joints[..., :2] / CROP - 0.5, where).cpu()
             depth = (joints[..., 2] / CROP * where[:, 2:3]).cpu()
             answers = zip(places, depth, presence.sigmoid().tolist(), right.sigmoid().tolist(), chunk, strict=True)
             hands += [Hand(xy, z, p, 0.0, r, roi) for xy, z, p, r, roi in answers]

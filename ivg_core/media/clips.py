@@ -1,6 +1,8 @@
 """A clip wherever it comes from (video file, GIF, folder of pictures, memory), read frame by frame.
 
-Only one frame at full size is in memory at a time, so a 4K clip costs no more than a small one.
+Every frame is read once, whatever the clip's rate does; it comes as it is shown: turned the way the camera was held,
+and in its display shape where pixels are not square. Only one frame at full size is in memory at a time, so a 4K clip
+costs no more than a small one.
 """
 
 from __future__ import annotations
@@ -8,20 +10,24 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from ..errors import IVGError
+from .ffmpeg import ffmpeg_program
+from .files import PICTURES, VIDEOS
 from .images import load_image, to_pil
 
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FOLDER_FPS = 8.0  # a folder of pictures does not say
 
 
@@ -38,12 +44,17 @@ class Facts:
 class Media(Protocol):
     """A clip."""
 
-    def facts(self) -> Facts:
-        """Raises IVGError where it cannot be read."""
+    @property
+    def fps(self) -> float:
+        """Frames a second; on average, where they do not come evenly."""
         ...
 
-    def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """The frames (H, W, 3) uint8 of rising indices, which may come more than once."""
+    def facts(self) -> Facts:
+        """Looks through the whole clip, since headers are often wrong. Raises IVGError where it cannot be read."""
+        ...
+
+    def read(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        """The frames (H, W, 3) uint8 of rising indices, which may come more than once; None: every frame."""
         ...
 
     def identity(self) -> str:
@@ -65,7 +76,28 @@ def open_media(path: Path) -> Media:
         return Gif(path)
     if path.suffix.lower() in VIDEOS:
         return Video(path)
-    raise IVGError(f"{path} is no clip: give {', '.join(VIDEOS)}, .gif or a folder of pictures.")
+    raise IVGError(f"{path} is no clip: give {', '.join(VIDEOS)} or a folder of pictures.")
+
+
+def in_pieces(frames: Iterable[np.ndarray], most: int) -> Iterator[Tensor]:
+    """Frames (H, W, 3) uint8 as tensors (up to `most`, H, W, 3) 0..1, one after the other."""
+    rest = iter(frames)
+    while piece := list(islice(rest, most)):
+        yield torch.from_numpy(np.stack(piece)).float() / 255
+
+
+def even_indices(count: int, frames: int, *, stretch: bool = False) -> list[int]:
+    """Frames spread evenly from the first to the last.
+
+    Args:
+        count: frames that there are.
+        frames: wanted.
+        stretch: where there are fewer, some come twice; otherwise each comes once.
+
+    Source: paper, "16 frames evenly sampled".
+    """
+    wanted = frames if stretch else min(frames, count)
+    return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -84,90 +116,121 @@ class Video:
 
     path: Path
 
-    def facts(self) -> Facts:
-        info, frames = self._decode("null")
-        first = next(frames, None)
-        frames.close()
-        if first is None:
-            raise IVGError(f"{self.path} holds no frames: give another video.")
-        width, height = info["size"]
-        return Facts(width, height, self._count(), float(info["fps"]) or FOLDER_FPS)
+    @property
+    def fps(self) -> float:
+        return self._fps(self._run([]))
 
-    def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
+    def facts(self) -> Facts:
+        said = self._run([*_every_frame_once(), "-f", "null", "-"])
+        sizes = re.findall(r"^ *Stream #.* Video: .*?, (\d+)x(\d+)", said, re.M)
+        counts = re.findall(r"frame= *(\d+)", said)
+        if not sizes or not counts or not int(counts[-1]):
+            raise self._unreadable()
+        width, height = sizes[-1]  # the last line tells of what ffmpeg gives, turned and scaled
+        return Facts(int(width), int(height), int(counts[-1]), self._fps(said))
+
+    def read(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        if indices is None:
+            yield from self._decode(None)
+            return
         wanted = sorted(set(indices))
-        info, frames = self._decode("select='" + "+".join(f"eq(n,{i})" for i in wanted) + "'")
-        width, height = info["size"]
-        for index, frame in zip(wanted, frames, strict=True):
-            picture = np.frombuffer(frame, np.uint8).reshape(height, width, 3)
-            for _ in range(list(indices).count(index)):
-                yield picture
+        frames, times = self._decode(wanted), Counter(indices)
+        for index in wanted:
+            frame = next(frames, None)
+            if frame is None:
+                raise self._unreadable()
+            for _ in range(times[index]):
+                yield frame
 
     def identity(self) -> str:
         return file_identity(self.path)
 
-    def _decode(self, video_filter: str) -> tuple[dict, Generator[bytes, None, None]]:
-        import imageio_ffmpeg
-
-        try:
-            options = _every_frame_once(video_filter)
-            reader = imageio_ffmpeg.read_frames(str(self.path), pix_fmt="rgb24", output_params=options)
-            return next(reader), self._named(reader)
-        except (OSError, RuntimeError, ValueError, KeyError, StopIteration) as error:
-            raise self._unreadable() from error
-
-    def _count(self) -> int:
-        # Headers are often wrong about it, and a file that ends early has fewer than it says.
-        import imageio_ffmpeg
-
-        words = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(self.path), *_every_frame_once("null"), "-f", "null", "-"]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
-        counts = re.findall(rb"frame=\s*(\d+)", done.stderr)
-        if not counts:
+    def _decode(self, wanted: Sequence[int] | None) -> Iterator[np.ndarray]:
+        # A PPM picture says its own size.
+        output = [*_every_frame_once(wanted), "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
+        words, pipe, nothing = self._words(output), subprocess.PIPE, subprocess.DEVNULL
+        with subprocess.Popen(words, stdin=nothing, stdout=pipe, stderr=nothing) as ffmpeg:
+            assert ffmpeg.stdout is not None
+            try:
+                empty = True
+                while ffmpeg.stdout.readline():  # P6
+                    width, height = map(int, ffmpeg.stdout.readline().split())
+                    ffmpeg.stdout.readline()  # 255
+                    frame = ffmpeg.stdout.read(width * height * 3)
+                    yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
+                    empty = False
+            except ValueError as error:  # it ended within a picture
+                raise self._unreadable() from error
+            finally:
+                ffmpeg.kill()
+        if empty:
             raise self._unreadable()
-        return int(counts[-1])
 
-    def _named(self, frames: Iterator[bytes]) -> Generator[bytes, None, None]:
-        try:
-            yield from frames
-        except (OSError, RuntimeError) as error:
-            raise self._unreadable() from error
+    def _run(self, output: list[str]) -> str:
+        done = subprocess.run(self._words(output), stdin=subprocess.DEVNULL, capture_output=True)
+        return done.stderr.decode(errors="replace")
+
+    def _words(self, output: list[str]) -> list[str]:
+        return [ffmpeg_program(), "-i", f"file:{self.path}", *output]
+
+    @staticmethod
+    def _fps(said: str) -> float:
+        found = re.search(r"^ *Stream #.* Video: .*?([\d.]+) fps", said, re.M)
+        return float(found[1]) if found and float(found[1]) else FOLDER_FPS
 
     def _unreadable(self) -> IVGError:
         return IVGError(f"{self.path} cannot be read as a video: it is damaged or of another kind; give another file.")
 
 
-def _every_frame_once(video_filter: str) -> list[str]:
+def _every_frame_once(wanted: Sequence[int] | None = None) -> list[str]:
+    chosen = "null" if wanted is None else f"select='{_any_of(wanted)}'"
+    # Pixels that are not square grow in the direction that loses nothing, as in browsers.
+    square = "scale='round(iw*max(1,sar))':'round(ih/min(1,sar))',setsar=1"
     # ffmpeg repeats and drops frames to keep a steady rate; so far apart it finds nothing to repeat or drop.
-    return ["-map", "0:v:0", "-vf", f"{video_filter},setpts=N*100/TB", "-r", "0.01"]
+    return ["-map", "0:V:0", "-vf", f"{chosen},{square},setpts=N*100/TB", "-r", "0.01"]
+
+
+def _any_of(wanted: Sequence[int]) -> str:
+    """ffmpeg's expression for frame numbers; a tree, since it takes no sum of more than a hundred."""
+    if wanted[-1] - wanted[0] == len(wanted) - 1:
+        return f"between(n,{wanted[0]},{wanted[-1]})"
+    half = len(wanted) // 2
+    return f"({_any_of(wanted[:half])}+{_any_of(wanted[half:])})"
 
 
 @dataclass(frozen=True)
 class Gif:
-    """A GIF; ffmpeg would repeat its frames."""
+    """A GIF; its frames last whole hundredths of a second each."""
 
     path: Path
 
+    @property
+    def fps(self) -> float:
+        return self.facts().fps
+
     def facts(self) -> Facts:
-        with self._open() as picture:
+        with self._opened() as picture:
             count, milliseconds = getattr(picture, "n_frames", 1), 0.0
             for i in range(count):
                 picture.seek(i)
                 milliseconds += picture.info.get("duration") or 100
-            return Facts(picture.width, picture.height, count, 1000 * count / milliseconds)
+            return Facts(picture.width, picture.height, count, round(1000 * count / milliseconds, 2))
 
-    def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        with self._open() as picture:
-            for index in indices:
+    def read(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        with self._opened() as picture:
+            for index in range(getattr(picture, "n_frames", 1)) if indices is None else indices:
                 picture.seek(index)
                 yield np.array(picture.convert("RGB"))
 
     def identity(self) -> str:
         return file_identity(self.path)
 
-    def _open(self) -> Image.Image:
+    @contextmanager
+    def _opened(self) -> Iterator[Image.Image]:
         try:
-            return Image.open(self.path)
-        except (OSError, SyntaxError) as error:
+            with Image.open(self.path) as picture:
+                yield picture
+        except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
             raise IVGError(f"{self.path} cannot be read as a GIF ({error}): give another file.") from error
 
 
@@ -176,18 +239,17 @@ class PictureFolder:
     """The frames of a clip as pictures, in the order of their numbers."""
 
     path: Path
+    fps: float = FOLDER_FPS
 
     def facts(self) -> Facts:
-        pictures = pictures_in(self.path)
-        if not pictures:
-            raise IVGError(f"{self.path} holds no pictures: put the frames of a clip there, or remove the folder.")
+        pictures = self._pictures()
         height, width = load_image(pictures[0]).shape[:2]
-        return Facts(width, height, len(pictures), FOLDER_FPS)
+        return Facts(width, height, len(pictures), self.fps)
 
-    def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        pictures = pictures_in(self.path)
+    def read(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        pictures = self._pictures()
         size = None
-        for index in indices:
+        for index in range(len(pictures)) if indices is None else indices:
             frame = np.asarray(to_pil(load_image(pictures[index])))
             if frame.shape[:2] != (size or frame.shape[:2]):
                 raise IVGError(
@@ -198,6 +260,11 @@ class PictureFolder:
 
     def identity(self) -> str:
         return "\n".join(file_identity(path) for path in pictures_in(self.path))
+
+    def _pictures(self) -> list[Path]:
+        if pictures := pictures_in(self.path):
+            return pictures
+        raise IVGError(f"{self.path} holds no pictures: put the frames of a clip there, or remove the folder.")
 
 
 @dataclass(frozen=True)
@@ -210,13 +277,13 @@ class MemoryClip:
     def facts(self) -> Facts:
         return Facts(self.frames.shape[2], self.frames.shape[1], self.frames.shape[0], self.fps)
 
-    def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        for index in indices:
+    def read(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        for index in range(len(self.frames)) if indices is None else indices:
             yield np.asarray(to_pil(self.frames[index]))
 
     def identity(self) -> str:
         digest = hashlib.sha256()
-        for frame in self.read(range(len(self.frames))):
+        for frame in self.read():
             digest.update(frame.tobytes())
         return f"{digest.hexdigest()} {self.fps}"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .clips import even_indices
 from .images import resize_image, resize_mask, to_pil
 
 INK, PAPER, GREY, OUTLINE = (32, 33, 36), (255, 255, 255), (110, 112, 118), (255, 48, 64)
@@ -43,7 +43,7 @@ def contact_sheet(frames: Tensor, mask: Tensor, image: Tensor, action: str) -> I
         ("largest change since frame 1", to_pil(resize_mask(change, size)).convert("RGB")),
     ]
     top = len(tiles)
-    for i in torch.linspace(0, len(frames) - 1, min(len(frames), 16)).round().int().tolist():
+    for i in even_indices(len(frames), 16):
         tiles.append((f"frame {i + 1} of {len(frames)}", to_pil(frames[i]).resize(size, Image.Resampling.LANCZOS)))
 
     title = ImageFont.load_default(18)

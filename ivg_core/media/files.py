@@ -1,4 +1,4 @@
-"""Writing a file so that a crash, a full disk or a cancelled run never leaves half of one behind."""
+"""Which files are pictures and videos; writing one so that no crash, full disk or cancelled run leaves half of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import IVGError
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+VIDEOS = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".m4v", ".mpg", ".mpeg", ".gif")
 
 
 @contextmanager

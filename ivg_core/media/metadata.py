@@ -21,9 +21,10 @@ from typing import Any
 
 from torch import Tensor
 
+from .ffmpeg import ffmpeg_options, write_with_ffmpeg
 from .files import atomic_write
 from .images import save_png
-from .video import _ffmpeg, _options, write_video
+from .video import write_video
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
@@ -63,11 +64,11 @@ def write_with_workflow(frames: Tensor, path: str | os.PathLike, fps: float, tag
         try:
             # A file, because one argument of a command holds 128 KiB at most, and workflows grow longer.
             notes.write_text(";FFMETADATA1\n" + "".join(f"{key}={_escape(text)}\n" for key, text in texts.items()))
-            inputs = [*_options({"i": str(plain)}), *_options({"f": "ffmetadata", "i": str(notes)})]
+            inputs = [*ffmpeg_options({"i": str(plain)}), *ffmpeg_options({"f": "ffmetadata", "i": str(notes)})]
             copy = {"map": "0", "map_metadata": "1", "c": "copy", "movflags": "+faststart+use_metadata_tags"}
             if suffix == ".webm":
                 copy.pop("movflags")
-            _ffmpeg([*inputs, *_options(copy), str(temporary)], b"", target)
+            write_with_ffmpeg([*inputs, *ffmpeg_options(copy), str(temporary)], b"", target)
         finally:
             plain.unlink(missing_ok=True)
             notes.unlink(missing_ok=True)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageSequence
 from torch import Tensor
 
 from ..errors import IVGError
+from .clips import open_media
+from .ffmpeg import ffmpeg_options, write_with_ffmpeg
 from .files import atomic_write
 from .images import save_png
 
@@ -74,12 +74,13 @@ def write_video(frames: Tensor, path: str | os.PathLike, fps: float, metadata: M
     source = {"f": "rawvideo", "pix_fmt": "rgb24", "s": f"{width}x{height}", "r": f"{fps:g}", "i": "-"}
     encoder = ENCODERS[suffix] | ({"metadata": f"comment={comment}"} if comment else {})
     with atomic_write(target) as temporary:
-        _ffmpeg([*_options(source), *_options(encoder), str(temporary)], _bytes(frames), target)
+        words = [*ffmpeg_options(source), *ffmpeg_options(encoder), str(temporary)]
+        write_with_ffmpeg(words, _bytes(frames), target)
     return target
 
 
 def read_video(path: str | os.PathLike) -> tuple[Tensor, float]:
-    """Read a whole clip.
+    """Read a whole clip into memory; `open_media` reads one frame by frame.
 
     Returns:
         frames (F, H, W, 3) 0..1, and frames a second.
@@ -87,34 +88,8 @@ def read_video(path: str | os.PathLike) -> tuple[Tensor, float]:
     Raises:
         IVGError: no such file, or not a video.
     """
-    if not Path(path).is_file():
-        raise IVGError(f"There is no video at {path}: check the path.")
-    try:
-        # ffmpeg would repeat a GIF's frames, whose durations are whole hundredths of a second, up to 100 a second
-        frames, fps = _read_gif(path) if Path(path).suffix.lower() == ".gif" else _read_ffmpeg(path)
-    except (OSError, RuntimeError, ValueError, KeyError, StopIteration) as error:
-        raise IVGError(f"{path} cannot be read as a video: give an mp4, webm, gif, mov or avi file.") from error
-    if not frames:
-        raise IVGError(f"{path} holds no frames: give another video.")
-    return torch.from_numpy(np.stack(frames)).float() / 255, fps
-
-
-def _read_gif(path: str | os.PathLike) -> tuple[list[np.ndarray], float]:
-    with Image.open(path) as picture:
-        frames, milliseconds = [], 0.0
-        for frame in ImageSequence.Iterator(picture):
-            frames.append(np.array(frame.convert("RGB")))
-            milliseconds += frame.info.get("duration") or 100
-    return frames, round(1000 * len(frames) / milliseconds, 2)
-
-
-def _read_ffmpeg(path: str | os.PathLike) -> tuple[list[np.ndarray], float]:
-    import imageio_ffmpeg
-
-    reader: Iterator[Any] = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24")
-    info = next(reader)
-    width, height = info["size"]
-    return [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader], float(info["fps"])
+    media = open_media(Path(path))
+    return torch.from_numpy(np.stack(list(media.read()))).float() / 255, media.fps
 
 
 def _write_pngs(frames: Tensor, target: Path, comment: str) -> Path:
@@ -134,23 +109,3 @@ def _even(frames: Tensor) -> Tensor:
 
 def _bytes(frames: Tensor) -> bytes:
     return (frames.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy().tobytes()
-
-
-def _options(options: Mapping[str, str]) -> list[str]:
-    return [word for name, value in options.items() for word in (f"-{name}", value)]
-
-
-def _ffmpeg(arguments: list[str], stdin: bytes, target: Path) -> None:
-    import imageio_ffmpeg
-
-    try:
-        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise IVGError("There is no ffmpeg on this machine: install it, or reinstall imageio-ffmpeg.") from error
-    done = subprocess.run([ffmpeg, "-loglevel", "error", "-y", *arguments], input=stdin, capture_output=True)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise IVGError(
-            f"{target} could not be written ({said[-1] if said else 'ffmpeg failed'}): choose a folder that may be "
-            "written to and has free space, or another format."
-        )

@@ -8,18 +8,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.files import atomic_write
+from ..media.clips import in_pieces, open_media
+from ..media.files import VIDEOS, atomic_write
 from ..media.images import save_png
-from ..media.video import read_video
 from .annotate import annotate_clip
 
 if TYPE_CHECKING:
@@ -27,12 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ivg")
 
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
 REPORT = "annotate.json"
 #: Frames in memory at once.
 PIECE = 64
-# ffmpeg repeats and drops frames to keep a steady rate; so far apart it finds nothing to repeat or drop.
-EVERY_FRAME_ONCE = ["-vf", "setpts=N*100/TB", "-r", "0.01"]
 
 Outcome = Literal["mask", "no hands", "unreadable"]
 
@@ -123,7 +118,7 @@ def _annotate(video: Path, target: Path, tracker: HandTracker, keep_frames: bool
     place, partial = target / video.stem, target / f".{video.stem}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     _forget(place)
-    pieces, union, count, with_hands = _pieces(video), None, 0, 0
+    pieces, union, count, with_hands = _pieces(video), torch.zeros(()), 0, 0
     while True:
         try:
             frames = next(pieces, None)
@@ -134,13 +129,11 @@ def _annotate(video: Path, target: Path, tracker: HandTracker, keep_frames: bool
             break
         # the minimum is one for the whole video, not for a piece of it
         found = annotate_clip(frames, tracker, **{**options, "min_hand_frames": 0})
-        union = found.mask if union is None else torch.maximum(union, found.mask)
+        union = torch.maximum(union, found.mask)
         if keep_frames:
             for index, mask in enumerate(found.frame_masks, count + 1):
                 save_png(mask, partial / f"{index:04d}.png")
         count, with_hands = count + len(frames), with_hands + found.frames_with_hands
-    if union is None:
-        return ClipReport(video.name, "unreadable", stamp=_stamp(video), why=f"{video} holds no frames.")
     enough = with_hands >= max(1, min(options.get("min_hand_frames", 2), count))
     if enough or options.get("parity"):
         if keep_frames:
@@ -165,18 +158,7 @@ def _forget(place: Path) -> None:
 
 def _pieces(video: Path) -> Iterator[Tensor]:
     """The frames in pieces (up to 64, H, W, 3), 0..1."""
-    if video.suffix.lower() == ".gif":
-        yield from read_video(video)[0].split(PIECE)
-        return
-    import imageio_ffmpeg
-
-    try:
-        reader: Iterator[Any] = imageio_ffmpeg.read_frames(str(video), pix_fmt="rgb24", output_params=EVERY_FRAME_ONCE)
-        width, height = next(reader)["size"]
-        while frames := [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in islice(reader, PIECE)]:
-            yield torch.from_numpy(np.stack(frames)).float() / 255
-    except (OSError, RuntimeError, ValueError, KeyError, StopIteration) as error:
-        raise IVGError(f"{video} cannot be read as a video: it is damaged or of another kind.") from error
+    yield from in_pieces(open_media(video).read(), PIECE)
 
 
 def _stamp(video: Path) -> str:

@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import IVGError
+from ..media.clips import even_indices
 from .refine import apply_threshold, box_of
 
 log = logging.getLogger("ivg")
@@ -186,8 +187,7 @@ def _spread(masks: Tensor, frames: int) -> Tensor:
     """One mask a frame: a lone mask for all of them, another number evenly over the video."""
     if len(masks) not in (1, frames):
         log.warning("There are %d masks for %d frames: they are spread evenly over the video.", len(masks), frames)
-    chosen = torch.linspace(0, len(masks) - 1, frames).round().long()
-    return masks[chosen.to(masks.device)]
+    return masks[even_indices(len(masks), frames, stretch=True)]
 
 
 def _checked(mask: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Task:
 
 
 @dataclass
-class Clip:
+class DrawnClip:
     """A rendered clip.
 
     Attributes:
@@ -168,7 +168,7 @@ class Scene:
             rows.append(_binary(np.max(parts, axis=0)))
         return np.stack(rows)
 
-    def clip(self, task: Task, num_frames: int = 8) -> Clip:
+    def clip(self, task: Task, num_frames: int = 8) -> DrawnClip:
         """Render what the sentence asks for.
 
         Args:
@@ -198,7 +198,8 @@ class Scene:
             rom.append(_binary(np.maximum(moving, covered)))
             joints.append(np.stack([joint_pixels(view) for view in step.hands]))
             left = [view.left for view in step.hands]
-        return Clip(task.text, np.stack(frames), np.stack(rom), np.stack(hands), np.stack(joints), left, task.action)
+        seen, covering, holding, bones = map(np.stack, (frames, rom, hands, joints))
+        return DrawnClip(task.text, seen, covering, holding, bones, left, task.action)
 
 
 @dataclass

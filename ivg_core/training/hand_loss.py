@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..hands.landmarks import CROP, HandLandmarkNet
-from ..hands.regions import crop, to_image
+from ..hands.regions import crop, to_pixels
 from ..hands.tracker import HandTracker
 
 Weighting = Literal["alpha", "flat"]
@@ -173,7 +173,7 @@ def look(net: HandLandmarkNet, frames: Tensor, owner: Tensor, rois: Tensor) -> t
     """What the network sees in regions of frames (F, H, W, 3): joints (N, 21, 2) in pixels, presence logits (N,)."""
     with torch.autocast(frames.device.type, enabled=False):  # a pixel has no meaning in half precision
         joints, presence, _ = net(crop(frames, owner, rois, CROP))
-    return to_image(joints[..., :2] / CROP - 0.5, rois), presence
+    return to_pixels(joints[..., :2] / CROP - 0.5, rois), presence
 
 
 def shake(rois: Tensor, generator: torch.Generator | None) -> Tensor:

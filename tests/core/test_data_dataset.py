@@ -21,7 +21,7 @@ from ivg_core.training.batches import ClipDataset, collate
 from ivg_core.training.data.dataset import CachedClips, choose_heldout, load_data, survey
 from ivg_core.training.data.prepare import About
 from ivg_core.training.data.settings import DataSettings
-from ivg_core.training.data.sources import Clip
+from ivg_core.training.data.sources import TrainingClip
 from ivg_core.training.order import Order
 
 SMALL = {"width": 48, "height": 32, "frames": 4, "bucket_step": 16}
@@ -203,7 +203,10 @@ def test_masks_that_do_not_fit_the_frames_are_named(folder, tiny_model):
 
 def test_a_program_hands_in_frames_and_masks(tmp_path, tiny_model):
     clip, masks = moving(4)
-    clips = [Clip("mine", MemoryClip(clip), "move", masks), Clip("other", MemoryClip(clip), "move it", masks.amax(0))]
+    clips = [
+        TrainingClip("mine", MemoryClip(clip), "move", masks),
+        TrainingClip("other", MemoryClip(clip), "move it", masks.amax(0)),
+    ]
     data = load_data(DataSettings("the node", **SMALL), tiny_model, 2, tmp_path, clips=clips).train
     assert len(data) == 2
     assert torch.equal(data[0]["latents"], data[1]["latents"])

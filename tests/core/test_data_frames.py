@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
+from ivg_core.media.clips import even_indices
 from ivg_core.training.data.settings import DataSettings
 from ivg_core.training.data.transform import (
     bucket_sizes,
     choose_frames,
     cover,
-    even_indices,
     nearest_bucket,
     released_indices,
 )

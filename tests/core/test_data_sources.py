@@ -11,7 +11,7 @@ from ivg_core.errors import IVGError
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
 from ivg_core.training.data.settings import DataSettings
-from ivg_core.training.data.sources import find_clips
+from ivg_core.training.data.sources import find_training_clips
 
 
 def clip(path: Path, caption: str | None = None) -> Path:
@@ -23,7 +23,7 @@ def clip(path: Path, caption: str | None = None) -> Path:
 
 def look(source: Path, **options):
     """({name: caption}, {name: why})"""
-    found = find_clips(DataSettings(str(source), **{"masks": "white", **options}))
+    found = find_training_clips(DataSettings(str(source), **{"masks": "white", **options}))
     return {c.name: c.caption for c in found.clips}, {r.name: r.why for r in found.rejected}
 
 
@@ -86,7 +86,7 @@ def test_masks_go_by_name(tmp_path):
     save_png(torch.ones(8, 8), masks / "one.png")
     for i in range(3):
         save_png(torch.ones(8, 8), masks / "each" / f"{i}.png")
-    found = find_clips(DataSettings(str(tmp_path), masks=str(masks)))
+    found = find_training_clips(DataSettings(str(tmp_path), masks=str(masks)))
     assert {c.name: c.mask for c in found.clips} == {"each": masks / "each", "one": masks / "one.png"}
     (rejected,) = found.rejected
     assert rejected.name == "none.mp4" and "it has no mask" in rejected.why

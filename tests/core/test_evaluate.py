@@ -13,7 +13,7 @@ from metric_networks import write_blip, write_clip, write_egovlp, write_i3d
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
 from ivg_core.evaluate.bootstrap import estimate_distance, estimate_mean
-from ivg_core.evaluate.clips import find_clips, load_clip
+from ivg_core.evaluate.clips import load_clip, pair_clips
 from ivg_core.evaluate.families import METRICS, Features
 from ivg_core.evaluate.run import ALL, INTENSIVE, evaluate
 from ivg_core.media.images import save_png
@@ -63,7 +63,7 @@ def weights(tmp_path_factory, golden):
 
 
 def sources(root, name):
-    return find_clips(root / name, root / "truth", root / "prompt.json", root / "masks")
+    return pair_clips(root / name, root / "truth", root / "prompt.json", root / "masks")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_the_motion_intensive_tenth_has_the_largest_regions(result):
 
 
 def test_without_weights_and_truth_it_says_what_it_lacks(folders, tmp_path):
-    result = evaluate({"copied": find_clips(folders / "copied")[:1]}, tmp_path)
+    result = evaluate({"copied": pair_clips(folders / "copied")[:1]}, tmp_path)
     assert "needs the true clips: give --truth" in result.missing["psnr"]
     for key in ("clip_to_text", "blip"):
         assert str(tmp_path) in result.missing[key] and "give --prompts" in result.missing[key]
@@ -117,7 +117,7 @@ def test_without_weights_and_truth_it_says_what_it_lacks(folders, tmp_path):
 
 def test_clips_too_short_for_fvd(folders, weights, tmp_path):
     write_video(clip_of(0, frames=8), tmp_path / "carrot.mp4", 8)
-    result = evaluate({"short": find_clips(tmp_path, folders / "truth")}, weights)
+    result = evaluate({"short": pair_clips(tmp_path, folders / "truth")}, weights)
     assert "at least 10 frames, these have 7" in result.missing["fvd"]
     assert "fvd" not in result.table[ALL]["short"] and "psnr" in result.table[ALL]["short"]
 
@@ -132,7 +132,7 @@ def test_clips_of_another_length_and_size_are_made_to_fit(folders, tmp_path, cap
     long = clip_of(0, frames=21)[:, ::2, ::2]
     write_video(long, tmp_path / "carrot.mp4", 8)
     with caplog.at_level(logging.WARNING, "ivg"):
-        clip = load_clip(find_clips(tmp_path, folders / "truth", masks=folders / "masks")[0])
+        clip = load_clip(pair_clips(tmp_path, folders / "truth", masks=folders / "masks")[0])
     assert clip.latter.shape == clip.truth.shape == (10, 24, 32, 3) and clip.mask.shape == (24, 32)
     assert "carrot has 21 frames, its true clip 11: 11 compared" in caplog.text
     assert (clip.frames[0] - long[0]).abs().max() < 0.1 and (clip.frames[-1] - long[-1]).abs().max() < 0.1
@@ -145,7 +145,7 @@ def test_the_released_layout_is_read(folders, tmp_path):
     save_png(mask_of(0), out / "0_mask.png")
     test = tmp_path / "test"
     write_video(clip_of(0), test / "target" / "carrot.mp4", 8)
-    (source,) = find_clips(tmp_path / "result", test, folders / "prompt.json", folders / "masks")
+    (source,) = pair_clips(tmp_path / "result", test, folders / "prompt.json", folders / "masks")
     assert source.name == "carrot" and source.video.name == "0..mp4" and source.truth.parent.name == "target"
     assert source.prompt == "stir the carrot" and source.own_mask.name == "0_mask.png"
 
@@ -154,7 +154,7 @@ def test_several_clips_of_a_scene_from_a_batch(folders, tmp_path):
     for seed in range(2):
         write_video(clip_of(0), tmp_path / f"carrot_s{seed}_0123456789.mp4", 8)
         save_png(mask_of(0), tmp_path / f"carrot_s{seed}_0123456789_mask.png")
-    found = find_clips(tmp_path, folders / "truth")
+    found = pair_clips(tmp_path, folders / "truth")
     assert [source.name for source in found] == ["carrot (1)", "carrot (2)"]
     assert all(source.truth and source.own_mask for source in found)
 
@@ -162,17 +162,17 @@ def test_several_clips_of_a_scene_from_a_batch(folders, tmp_path):
 def test_scenes_that_do_not_match_are_said(folders, tmp_path, caplog):
     write_video(clip_of(0), tmp_path / "spoon.mp4", 8)
     with pytest.raises(IVGError, match=r"none of the scenes .* such as spoon"):
-        find_clips(tmp_path, folders / "truth")
+        pair_clips(tmp_path, folders / "truth")
     write_video(clip_of(0), tmp_path / "carrot.mp4", 8)
     with caplog.at_level(logging.WARNING, "ivg"):
-        assert [source.truth is None for source in find_clips(tmp_path, folders / "truth")] == [False, True]
+        assert [source.truth is None for source in pair_clips(tmp_path, folders / "truth")] == [False, True]
     assert "lacks 1 scenes" in caplog.text and "spoon" in caplog.text
 
 
 def test_a_clip_that_cannot_be_read_ends_it(folders, tmp_path):
     (tmp_path / "carrot.mp4").write_bytes(b"half a download")
     with pytest.raises(IVGError, match=r"carrot\.mp4 cannot be read"):
-        evaluate({"broken": find_clips(tmp_path, masks=folders / "masks")})
+        evaluate({"broken": pair_clips(tmp_path, masks=folders / "masks")})
 
 
 def test_intervals_of_means_cover_what_they_should():

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivg_core.hands.regions import Roi, crop, roi_of_joints, roi_of_palm, to_image, to_region
+from ivg_core.hands.regions import Roi, crop, roi_of_joints, roi_of_palm, to_pixels, to_region
 
 ROIS = st.builds(
     Roi, st.floats(-50, 300), st.floats(-50, 300), st.floats(1, 400), st.floats(-math.pi, math.pi, exclude_min=True)
@@ -20,10 +20,10 @@ def frames(count: int, height: int = 12, width: int = 16) -> torch.Tensor:
 
 @settings(deadline=None)
 @given(ROIS, st.integers(0, 99))
-def test_to_region_undoes_to_image(roi, seed):
+def test_to_region_undoes_to_pixels(roi, seed):
     points = torch.rand(1, 21, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 0.5
     rois = torch.tensor([roi], dtype=torch.float64)
-    torch.testing.assert_close(to_region(to_image(points, rois), rois), points)
+    torch.testing.assert_close(to_region(to_pixels(points, rois), rois), points)
 
 
 def test_a_square_on_the_pixels_is_cut_exactly():
@@ -84,9 +84,9 @@ def test_an_upright_hand_has_an_upright_region_around_it():
 @given(st.floats(-3, 3), st.floats(0.2, 5), st.floats(-200, 200), st.floats(-200, 200))
 def test_the_region_turns_grows_and_moves_with_the_hand(angle, scale, x, y):
     motion = torch.tensor([[x, y, scale, angle]], dtype=torch.float64)
-    moved = roi_of_joints(to_image(JOINTS[None], motion)[0])
+    moved = roi_of_joints(to_pixels(JOINTS[None], motion)[0])
     roi = roi_of_joints(JOINTS)
-    centre = to_image(torch.tensor([[[roi.cx, roi.cy]]], dtype=torch.float64), motion)[0, 0]
+    centre = to_pixels(torch.tensor([[[roi.cx, roi.cy]]], dtype=torch.float64), motion)[0, 0]
     assert (moved.cx, moved.cy) == pytest.approx(centre.tolist(), abs=1e-6)
     assert moved.size == pytest.approx(scale * roi.size)
     assert math.cos(moved.angle - roi.angle - angle) == pytest.approx(1)

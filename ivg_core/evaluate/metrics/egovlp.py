@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import IVGError
+from ...media.clips import even_indices
 from .clip import IMAGENET_MEAN, IMAGENET_STD, prepared
 
 TEXT_HEAD_WIDTH = 64
@@ -46,8 +47,7 @@ class EgoVLP:
 
         As many frames as the model was made for, evenly spaced, or all where there are fewer.
         """
-        count = min(len(frames), self.video.num_frames)
-        chosen = torch.linspace(0, len(frames) - 1, count).round().long()
+        chosen = even_indices(len(frames), self.video.num_frames)
         video = prepared(frames[chosen].to(self.device), self.video.side, IMAGENET_MEAN, IMAGENET_STD, "bilinear")
         return F.normalize(self.video_head(self.video(video[None]))[0].float().cpu(), dim=-1)
 

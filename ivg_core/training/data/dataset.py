@@ -23,7 +23,7 @@ from .masks import MaskMaker
 from .prepare import About, Prepared, check_motion, prepare
 from .report import Report
 from .settings import DataSettings
-from .sources import Clip, Found, Rejected, find_clips
+from .sources import Found, Rejected, TrainingClip, find_training_clips
 from .transform import bucket_sizes
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def load_data(
     cache: Path,
     *,
     pixels: bool = False,
-    clips: Sequence[Clip] | None = None,
+    clips: Sequence[TrainingClip] | None = None,
     on_clip: OnClip | None = None,
 ) -> Data:
     """Makes a data set: finds the clips, checks them, encodes those that are not in the cache yet.
@@ -102,7 +102,7 @@ def load_data(
     Raises:
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
     """
-    found = find_clips(settings) if clips is None else Found(list(clips))
+    found = find_training_clips(settings) if clips is None else Found(list(clips))
     encoder = _Encoder(settings, model, stage, Cache(Path(settings.cache or cache).expanduser()), pixels)
     report, files = Report([], list(found.rejected)), {}
     for number, clip in enumerate(found.clips):
@@ -150,7 +150,7 @@ def survey(
         settings, model, stage, on_clip: see `load_data`.
         on_prepared: shown each clip that can be used.
     """
-    found = find_clips(settings)
+    found = find_training_clips(settings)
     make_masks, sizes = MaskMaker(settings, stage, model), training_sizes(settings, model)
     report = Report([], list(found.rejected))
     for number, clip in enumerate(found.clips):
@@ -213,7 +213,7 @@ class _Encoder:
         self.text_encoder = fingerprint(model.text_encoder)
         self.texts: dict[str, Path] = {}
 
-    def clip(self, clip: Clip) -> tuple[tuple[Path, Path], About]:
+    def clip(self, clip: TrainingClip) -> tuple[tuple[Path, Path], About]:
         """Where the clip's tensors and its text lie, and what is to be said of it."""
         try:
             shaped_by = {"clip": clip.media.identity(), "mask": self.make_masks.shaped_by(clip), **self.shaped_by}

@@ -21,7 +21,7 @@ from ...sampling.condition import check_mask, latent_mask
 from ..learner import fingerprint
 from .motion import enlarge, stabilise
 from .settings import DataSettings
-from .sources import MADE_MASKS, Clip
+from .sources import MADE_MASKS, TrainingClip
 from .transform import Cut
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class MaskMaker:
 
         return HandTracker(device=str(self.model.device))
 
-    def shaped_by(self, clip: Clip) -> list[str]:
+    def shaped_by(self, clip: TrainingClip) -> list[str]:
         """Everything but the frames that the masks of a clip follow from."""
         if isinstance(clip.mask, Tensor):
             return [hashlib.sha256(_bytes(clip.mask).tobytes()).hexdigest(), str(tuple(clip.mask.shape))]
@@ -84,7 +84,7 @@ class MaskMaker:
     def _stage1_weights(self) -> list[str]:
         return [fingerprint(part) for part in (self.model.for_stage(1), self.model.text_encoder)]
 
-    def __call__(self, clip: Clip, view: View) -> Masks:
+    def __call__(self, clip: TrainingClip, view: View) -> Masks:
         """The masks of a clip.
 
         Raises:
@@ -99,7 +99,7 @@ class MaskMaker:
             raise IVGError("stage 1 needs a mask of each frame, and it has one for all: give a folder of them")
         return masks
 
-    def _made(self, clip: Clip, view: View) -> Masks:
+    def _made(self, clip: TrainingClip, view: View) -> Masks:
         if self.settings.masks not in MADE_MASKS:
             raise IVGError("it comes without a mask, and none is to be made: give one, or let masks be hands")
         if self.stage == 1 and self.settings.masks in ("white", "stage1"):
@@ -112,7 +112,7 @@ class MaskMaker:
             return self._imagined(clip, view)
         return self._hands(clip, view)
 
-    def _hands(self, clip: Clip, view: View) -> Masks:
+    def _hands(self, clip: TrainingClip, view: View) -> Masks:
         from ...rom.annotate import annotate_clip
 
         times = max(1, round(HAND_SEARCH_SIDE / max(view.cut.size)))
@@ -128,7 +128,7 @@ class MaskMaker:
         small = [cv2.resize(_bytes(mask), view.cut.size, interpolation=cv2.INTER_AREA) for mask in found.frame_masks]
         return _of_frames(np.stack(small))
 
-    def _imagined(self, clip: Clip, view: View) -> Masks:
+    def _imagined(self, clip: TrainingClip, view: View) -> Masks:
         from ...sampling.predict import predict_rom
 
         photo = torch.from_numpy(view.frames[0]).float() / 255

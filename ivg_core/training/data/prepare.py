@@ -11,7 +11,7 @@ from ...errors import IVGError
 from .masks import MaskMaker, Masks, View
 from .motion import background_motion, camera_motion, motion_score, stabilise
 from .settings import DataSettings
-from .sources import Clip
+from .sources import TrainingClip
 from .transform import choose_frames, cover, nearest_bucket
 
 
@@ -46,7 +46,9 @@ class Prepared:
     about: About
 
 
-def prepare(clip: Clip, settings: DataSettings, sizes: list[tuple[int, int]], make_masks: MaskMaker) -> Prepared:
+def prepare(
+    clip: TrainingClip, settings: DataSettings, sizes: list[tuple[int, int]], make_masks: MaskMaker
+) -> Prepared:
     """Reads a clip, cuts it, holds it still if asked to, and finds out what moves.
 
     Args:

@@ -11,16 +11,16 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import IVGError
-from ...media.clips import VIDEOS, Media, open_media, pictures_in
+from ...media.clips import Media, open_media, pictures_in
+from ...media.files import VIDEOS
 from .settings import DataSettings
 
-CLIPS = (*VIDEOS, ".gif")
 #: Values of `masks` that are no folder.
 MADE_MASKS = ("hands", "arms", "stage1", "white")
 
 
 @dataclass(frozen=True)
-class Clip:
+class TrainingClip:
     """A clip that could be trained on.
 
     Args:
@@ -48,11 +48,11 @@ class Rejected:
 class Found:
     """What a source holds."""
 
-    clips: list[Clip] = field(default_factory=list)
+    clips: list[TrainingClip] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
 
-def find_clips(settings: DataSettings) -> Found:
+def find_training_clips(settings: DataSettings) -> Found:
     """Looks through a source. No clip is opened yet.
 
     Raises:
@@ -74,7 +74,7 @@ def find_clips(settings: DataSettings) -> Found:
     found = Found()
     taken: dict[str, Path] = {}
     for path, caption in pairs:
-        name = path.stem if path.suffix.lower() in CLIPS else path.name
+        name = path.stem if path.suffix.lower() in VIDEOS else path.name
         if isinstance(caption, Rejected):
             found.rejected.append(caption)
         elif taken.setdefault(name, path) != path:
@@ -93,7 +93,7 @@ def _add(found: Found, name: str, path: Path, caption: str | None, settings: Dat
         said = [clip.caption for clip in found.clips if clip.media == media]  # a list may say several things of a clip
         if caption in said:
             raise IVGError("it is listed twice with the same caption: remove one of the entries")
-        found.clips.append(Clip(f"{name} #{len(said) + 1}" if said else name, media, caption, mask))
+        found.clips.append(TrainingClip(f"{name} #{len(said) + 1}" if said else name, media, caption, mask))
     except IVGError as error:
         found.rejected.append(Rejected(path.name, str(error)))
 
@@ -111,7 +111,7 @@ def _mask_of(name: str, settings: DataSettings) -> Path | None:
 
 def _is_one_clip(folder: Path) -> bool:
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    if any(path.is_dir() or path.suffix.lower() in CLIPS for path in entries):
+    if any(path.is_dir() or path.suffix.lower() in VIDEOS for path in entries):
         return False
     return bool(pictures_in(folder))
 
@@ -125,7 +125,7 @@ def _sidecar(path: Path) -> str | None:
 def _in_folder(folder: Path, settings: DataSettings) -> Iterator[tuple[Path, Any]]:
     masks = Path(settings.masks).expanduser().resolve()
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.resolve() != masks)
-    clips = [path for path in entries if path.suffix.lower() in CLIPS or (path.is_dir() and pictures_in(path))]
+    clips = [path for path in entries if path.suffix.lower() in VIDEOS or (path.is_dir() and pictures_in(path))]
     for path in clips:
         yield path, _sidecar(path)
     for text in entries:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...media.clips import even_indices
 from .settings import DataSettings
 
 
@@ -97,14 +98,6 @@ def choose_frames(count: int, fps: float, settings: DataSettings) -> list[int]:
     if settings.frame_sampling == "released":
         return released_indices(count, fps, settings.fps, settings.frames)
     return even_indices(count, settings.frames)
-
-
-def even_indices(count: int, frames: int) -> list[int]:
-    """Frames spread evenly from the first to the last; a clip with fewer gives each once.
-
-    Source: paper, "16 frames evenly sampled".
-    """
-    return np.linspace(0, count - 1, min(frames, count)).round().astype(int).tolist()
 
 
 def released_indices(count: int, native_fps: float, fps: float, frames: int) -> list[int]:
