@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageSequence
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
@@ -26,6 +26,7 @@ from ivg_core.hands.hand import Hand
 from ivg_core.hands.landmarks import HandLandmarkNet, load_landmark_net
 from ivg_core.hands.tracker import HandTracker
 from ivg_core.media.images import to_image
+from ivg_core.media.video import read_video
 from ivg_core.models.bundle import IVGModel
 from ivg_core.sampling.condition import encode_image
 from ivg_core.synthetic.clips import Scene
@@ -82,7 +83,7 @@ def main() -> None:
 def parity(media: Path, original: HandTracker, ours: HandTracker) -> dict[str, float]:
     """The same hands at the same places? On the photos, every fifth frame of the clips, and drawn scenes."""
     pictures = [to_image(media / name)[None] for name in CENTRES]
-    pictures += [read_gif(media / name)[::5] for name in CLIPS]
+    pictures += [read_video(media / name)[0][::5] for name in CLIPS]
     pictures += [drawn_clip(seed, *size)[::4] for seed in range(10) for size in ((192, 128), (448, 256))]
     distances, missed, added = [], 0, 0
     for frames in pictures:
@@ -116,13 +117,6 @@ def recall(media: Path, original: HandTracker, ours: HandTracker, tiled: HandTra
         figures[f"recall_{name}"] = found / figures["hands_in_photos"]
         figures[f"false_positives_{name}"] = false
     return figures
-
-
-def read_gif(path: Path) -> Tensor:
-    """The frames of an animation (F, H, W, 3), 0..1."""
-    with Image.open(path) as animation:
-        frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(animation)]
-    return torch.from_numpy(np.stack(frames)).float() / 255
 
 
 if __name__ == "__main__":

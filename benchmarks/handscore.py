@@ -14,8 +14,8 @@ from benchmarks.faults import FAULTS, Joints
 from ivg_core.errors import IVGError
 from ivg_core.hands.score import HandScore, as_text, chains, score_hands
 from ivg_core.hands.tracker import HandTracker
+from ivg_core.media.clips import in_pieces, open_media
 from ivg_core.media.files import VIDEOS
-from ivg_core.media.video import read_video
 from ivg_core.synthetic.clips import Scene
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
 
@@ -69,15 +69,13 @@ def _drawn(clips: int, first_seed: int) -> Iterator[ClipWithJoints]:
 
 def _real(media: Path, tracker: HandTracker) -> Iterator[ClipWithJoints]:
     for path in sorted(path for path in media.rglob("*") if path.suffix.lower() in VIDEOS):
-        frames = read_video(path)[0]
-        for start in range(0, len(frames) - PIECE + 1, PIECE):
-            piece = frames[start : start + PIECE]
-            found = chains(tracker.track(piece))
+        for number, piece in enumerate(in_pieces(open_media(path).read(), PIECE)):
+            found = chains(tracker.track(piece)) if len(piece) == PIECE else []
             if not found:
                 continue
             seen = {index: hand.joints for index, hand in max(found, key=len)}
             if len(seen) >= PIECE / 2:
-                yield f"{path.stem} from {start}", piece, [seen.get(index) for index in range(len(piece))]
+                yield f"{path.stem} from {number * PIECE}", piece, [seen.get(index) for index in range(len(piece))]
 
 
 def score_faults(

@@ -179,7 +179,7 @@ class Scene:
         for index, prop in enumerate(self.props):
             if index != task.target:
                 draw_prop(background, prop)
-        frames, rom, hands, joints, left = [], [], [], [], []
+        frames, rom, hands, joints = [], [], [], []
         plan = self._plan(task, num_frames)
         moves = any(step.prop != self.props[task.target] for step in plan)
         for index, step in enumerate(plan):
@@ -197,9 +197,8 @@ class Scene:
             hands.append(_binary(covered))
             rom.append(_binary(np.maximum(moving, covered)))
             joints.append(np.stack([joint_pixels(view) for view in step.hands]))
-            left = [view.left for view in step.hands]
-        seen, covering, holding, bones = map(np.stack, (frames, rom, hands, joints))
-        return DrawnClip(task.text, seen, covering, holding, bones, left, task.action)
+        seen, moved, held, bones = map(np.stack, (frames, rom, hands, joints))
+        return DrawnClip(task.text, seen, moved, held, bones, [view.left for view in plan[-1].hands], task.action)
 
 
 @dataclass
