@@ -1,4 +1,4 @@
-"""An update as ComfyUI Manager does it: the pack's folder is replaced, all that was made with the older version goes on.
+"""An update as ComfyUI Manager does it: the pack's folder is replaced, and all that the older version made goes on.
 
 The older version comes from the project's history; without one (an archive, a shallow clone) the tests are skipped.
 """
