@@ -6,7 +6,7 @@ BIN    := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY     := $(BIN)/python
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test setup lint format types core-test bench embedded-model workflows help-pictures clean
+.PHONY: demo test setup lint format types core-test bench embedded-model workflows blueprints banner help-pictures clean
 
 demo: setup
 	$(PY) -m ivg_core demo --out out/demo
@@ -61,6 +61,15 @@ workflows: setup
 	PYTHONPATH=.:tests $(PY) tests/comfyui/make_rom_workflows.py --shots out/shots
 	PYTHONPATH=.:tests $(PY) tests/comfyui/batch_graphs.py --shots out/shots
 	PYTHONPATH=.:tests $(PY) tests/comfyui/training_graphs.py --shots out/shots
+
+# Builds subgraphs/*.json in the same ComfyUI, with the newer interface.
+blueprints: setup
+	PYTHONPATH=.:tests $(PY) tests/comfyui/make_blueprints.py
+
+# docs/banner.png, the registry's picture.
+banner: setup
+	$(PY) -m ivg_core demo --scene 3 --out out/banner
+	$(PY) -m recipes.banner --demo out/banner --out docs/banner.png
 
 # The picture on each node's help page, from the same ComfyUI.
 help-pictures: setup
