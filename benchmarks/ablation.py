@@ -22,6 +22,7 @@ from ivg_core.evaluate.metrics.hs_err import hs_err
 from ivg_core.evaluate.metrics.motion import mask_iou, motion_precision
 from ivg_core.evaluate.metrics.pixels import pixel_error
 from ivg_core.hands.tracker import HandTracker
+from ivg_core.models.backbone import Backbone
 from ivg_core.rom.fallback import white_mask
 from ivg_core.rom.refine import refine_mask
 from ivg_core.sampling.generate import generate
@@ -49,7 +50,7 @@ class Settings:
         steps: optimiser steps of each.
         batch: clips a step.
         learning_rate: peak.
-        hands: options of the hand loss in the one that has it, see `training.loss_terms.Hands`.
+        hands: options of the hand loss in the one that has it, see `training.losses.Hands`.
         clips: drawn scenes to train on.
     """
 
@@ -74,8 +75,6 @@ def _measure(
             item.tasks[0].text,
             mask=mask,
             num_frames=size.num_frames,
-            num_inference_steps=size.num_inference_steps,
-            guidance_scale=size.guidance_scale,
             seed=10_000 * seed + index,
         ).frames
         hands, other = (hs_err(video, true, tracker) for tracker in trackers)
@@ -192,12 +191,12 @@ def _train(
         keep_last=1,
     )
 
-    def objective(config: TrainConfig, model: IVGModel) -> Denoising:
-        made = Denoising(config, model)
+    def objective(config: TrainConfig, backbone: Backbone) -> Denoising:
+        made = Denoising(config, backbone)
         if hands:
-            made.losses["hands"].known = known  # type: ignore[attr-defined]  # every seed trains on the same clips
+            made.paths[0][1]["hands"].known = known  # type: ignore[attr-defined]  # every seed trains on the same clips
         return made
 
     trained = train(config, model, clips, resume="auto", objective=objective)
-    assert trained.unet is not None
-    return replace(model, unet=trained.unet.eval())
+    assert trained.network is not None
+    return replace(model, unet=trained.network.eval())

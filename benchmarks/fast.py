@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.rom import HeldOut, held_out_scenes
 from ivg_core.evaluate.metrics.pixels import psnr
-from ivg_core.sampling.generate import generate
+from ivg_core.sampling.generate import Sampling, generate
 
 if TYPE_CHECKING:
     from ivg_core.models.bundle import IVGModel
@@ -93,19 +93,16 @@ def bench_fast(model: IVGModel, scenes: int = 12, log: Callable[[str], None] = p
 
 def _run(model: IVGModel, item: HeldOut, seed: int, options: dict[str, Any]) -> Tensor:
     size = model.defaults
-    options = {"guidance_scale": size.guidance_scale, **options}
-    steps = round(size.num_inference_steps * options.pop("num_inference_steps", 1))
+    steps = round(size.num_inference_steps * options.get("num_inference_steps", 1))
+    how = {"keep_first_frame": True, "composite": True, **options, "num_inference_steps": steps}
     return generate(
         model,
         item.photo,
         item.tasks[0].text,
         mask=item.truths[0],
         num_frames=size.num_frames,
-        num_inference_steps=steps,
         seed=seed,
-        keep_first_frame=True,
-        composite=True,
-        **options,
+        how=Sampling(**how),
     ).frames
 
 

@@ -27,7 +27,7 @@ from benchmarks.record import record, recorded
 from benchmarks.speed import seconds
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.save import save_folder
-from ivg_core.sampling.generate import generate
+from ivg_core.sampling.generate import Sampling, generate
 
 HERE = Path(__file__).parent
 MODES: dict[str, dict[str, Any]] = {
@@ -57,17 +57,17 @@ def main() -> None:
     mask = torch.zeros(height, width)
     mask[height // 2 : height * 7 // 8, width * 5 // 16 : width * 11 // 16] = 1
     photo = torch.rand(height, width, 3, generator=torch.Generator().manual_seed(0))
-    how = {
+    what = {
         "mask": mask,
         "num_frames": args.frames,
-        "num_inference_steps": args.steps,
         "seed": 0,
         "size": (width, height),
     }
     spent: dict[str, list[float]] = {name: [] for name in MODES}
     for number in range(args.rounds):
         for name, options in MODES.items():
-            work = partial(generate, model, photo, "the person stirs the pan", **how, **options)
+            how = Sampling(num_inference_steps=args.steps, **options)
+            work = partial(generate, model, photo, "the person stirs the pan", **what, how=how)
             spent[name].append(seconds(work, torch.device("cpu")))
             print(f"round {number + 1}: {name} {spent[name][-1]:.0f} s", flush=True)
     figures: dict[str, Any] = {"seconds_full": median(spent["full"]), "share_of_mask": mask.mean().item()}

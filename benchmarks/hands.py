@@ -28,11 +28,11 @@ from ivg_core.hands.tracker import HandTracker
 from ivg_core.media.images import to_image
 from ivg_core.media.video import read_video
 from ivg_core.models.bundle import IVGModel
-from ivg_core.sampling.condition import encode_image
+from ivg_core.models.codec import ImageCodec
+from ivg_core.models.schedule import predict_x0
 from ivg_core.synthetic.clips import Scene
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
 from ivg_core.training.hand_loss import HandTargets, hand_structure_loss, hand_targets, look
-from ivg_core.training.losses import predict_x0
 
 HERE = Path(__file__).parent
 # Centres of every hand that a person sees, looked up by eye in the pictures of 448 x 256 pixels
@@ -196,7 +196,7 @@ def gradient_norms(model: IVGModel, tracker: HandTracker, seed: int = 0, timeste
     unet, vae = model.for_stage(2).float().requires_grad_(True), model.vae.float()
     frames = drawn_clip(seed, model.defaults.width, model.defaults.height)
     scale = vae.config["scaling_factor"]
-    x0 = torch.cat([encode_image(vae, frame[None], scale) for frame in frames], 2).detach()  # (1, 4, F, h, w)
+    x0 = ImageCodec(vae).encode(frames)[None].detach()  # (1, 4, F, h, w)
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     schedule: DDPMScheduler = DDPMScheduler.from_config(model.scheduler_config)  # type: ignore[assignment]
@@ -250,7 +250,7 @@ def descend(
         if pair is None:
             continue
         source, target, goal = pair
-        start = encode_image(vae, source[None], 1.0)[:, :, 0].detach()  # (1, 4, h, w)
+        start = ImageCodec(vae, 1.0).encode(source[None]).transpose(0, 1).detach()  # (1, 4, h, w)
 
         def decode(latent: Tensor) -> Tensor:
             return (vae.decode(latent).sample * 0.5 + 0.5).clamp(0, 1)  # (1, 3, H, W)

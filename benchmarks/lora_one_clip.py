@@ -23,6 +23,7 @@ from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.media.images import save_png
 from ivg_core.media.video import read_video
+from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.lora import applied_lora
 from ivg_core.training.batches import collate
 from ivg_core.training.config import LoRASettings, TrainConfig
@@ -62,7 +63,8 @@ def data(model, folder: Path, part: str, options: argparse.Namespace):
 
 @torch.no_grad()
 def loss(model, clips) -> float:
-    objective, learner = Denoising(TrainConfig(), model), Learner(model.unet.eval(), None)
+    backbone = UNetBackbone(model, 2, model.unet.eval())
+    objective, learner = Denoising(TrainConfig(), backbone), Learner(backbone, None)
     values = [
         objective.measure(learner, collate([clips[i]]), draw, DRAWS) for i in range(len(clips)) for draw in range(DRAWS)
     ]

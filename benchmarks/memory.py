@@ -21,6 +21,7 @@ import torch
 
 from benchmarks.record import record
 from ivg_core.checkpoints.info import MemoryPlan, plan_memory
+from ivg_core.models.codec import ImageCodec
 from ivg_core.models.unet import IVGUNet
 
 HERE = Path(__file__).parent
@@ -117,7 +118,7 @@ def measure(channels: int, width: int, height: int, frames: int, device: str, dt
     text = torch.zeros(2, 77, unet.config["cross_attention_dim"], **empty)
     told = {"condition_latent": torch.zeros(2, 4, 1, h, w, **empty), "mask": torch.ones(2, 1, 1, h, w, **empty)}
     unet(torch.zeros(2, 4, frames, h, w, **empty), 500, text, **told, motion=torch.ones(2, device=device))
-    decode_frames(vae, torch.zeros(1, 4, frames, h, w, device=device))
+    decode_frames(ImageCodec(vae), torch.zeros(1, 4, frames, h, w, device=device))
     return torch.cuda.max_memory_allocated() if cuda else resident("VmHWM") - before
 
 

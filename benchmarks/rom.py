@@ -87,8 +87,6 @@ def bench_rom(model: IVGModel, scenes: int = 200, log: Callable[[str], None] = p
                 item.tasks[0].text,
                 mask=mask,
                 num_frames=size.num_frames,
-                num_inference_steps=size.num_inference_steps,
-                guidance_scale=size.guidance_scale,
                 seed=index,
             )
             rows["outside"].append(motion_outside_ratio(video.frames, mask))

@@ -25,6 +25,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.random_weights import fill
 from benchmarks.record import record, recorded
+from ivg_core.models.backbone import UNetBackbone
+from ivg_core.models.told import Told
 from ivg_core.models.unet import IVGUNet, TemporalConvolution
 from ivg_core.sampling.generate import denoise
-from ivg_core.sampling.guidance import Condition, GuidedNoise
+from ivg_core.sampling.guidance import Guided
 from ivg_core.sampling.solver import make_solver
 from recipes.embedded.parts import SCHEDULER_CONFIG
 
@@ -51,23 +54,28 @@ LEVELS = 4
 PREDICTED = {"batched_guidance": 1.02, "text_once": 1.04, "flat_temporal_convolutions": 1.04}
 
 
-class TwoPasses(GuidedNoise):
+class Bare(UNetBackbone):
+    """A network without a checkpoint around it."""
+
+    def __init__(self, unet: IVGUNet):
+        self.network = unet
+
+
+class TwoPasses(Guided):
     """Guidance as two passes of the network, one after the other."""
 
     def __call__(self, latents: Tensor, timestep: Tensor, progress: float) -> Tensor:
-        told = self.condition
-        assert told.negative is not None
-        unguided = Condition(told.negative, None, told.latent, told.mask, told.motion)
-        negative = self._predict(latents, timestep, unguided)
-        return negative + self.scale * (self._predict(latents, timestep, told) - negative)
+        below, above = (self.rungs.rows(slice(i, i + 1)) for i in range(2))  # of one clip
+        negative = self._predict(latents, timestep, below)
+        return negative + self.scales[1] * (self._predict(latents, timestep, above) - negative)
 
 
-class TextEachFrame(GuidedNoise):
+class TextEachFrame(Guided):
     """Keys and values of the text computed for every frame anew."""
 
-    def _predict(self, latents: Tensor, timestep: Tensor, told: Condition) -> Tensor:
+    def _predict(self, latents: Tensor, timestep: Tensor, told: Told) -> Tensor:
         text = told.text.repeat_interleave(latents.shape[2] + 1, dim=0)  # (B * F', 77, D)
-        return super()._predict(latents, timestep, Condition(text, told.negative, told.latent, told.mask, told.motion))
+        return super()._predict(latents, timestep, replace(told, text=text))
 
 
 @contextmanager
@@ -175,11 +183,12 @@ def measure(options: argparse.Namespace, device: torch.device, dtype: torch.dtyp
         empty = IVGUNet(**told["config"])
     unet = fill(empty).to(device, dtype)
     motion = torch.tensor([MOTION], device=device)
-    condition = Condition(told["text"], told["negative"], told["photo"], told["mask"], motion)
+    rest = (told["photo"], told["mask"], motion)
+    ladder = [(1.0, Told(told["negative"], *rest)), (GUIDANCE, Told(told["text"], *rest))]
 
-    def exact(guided: type[GuidedNoise] = GuidedNoise) -> Tensor:
+    def exact(guided: type[Guided] = Guided) -> Tensor:
         solver = make_solver(SCHEDULER, options.steps, zero_snr=False)
-        return denoise(guided(unet, condition, GUIDANCE), solver, told["latents"].float())
+        return denoise(guided(Bare(unet), ladder), solver, told["latents"].float())
 
     def in_3d() -> Tensor:
         with three_dimensional(unet):
@@ -225,27 +234,21 @@ def measure(options: argparse.Namespace, device: torch.device, dtype: torch.dtyp
     if device.type == "cpu":
         figures |= {f"predicted_win_{name}": value for name, value in PREDICTED.items()}
     if dtype is torch.float32:
-        figures |= half_precision(unet, condition, told["latents"], options, exact)
+        figures |= half_precision(unet, ladder, told["latents"], options, exact)
     return figures
 
 
-def half_precision(unet, condition, latents, options, exact) -> dict[str, float]:
+def half_precision(unet, ladder, latents, options, exact) -> dict[str, float]:
     """What bfloat16 gives, and costs in accuracy; not among the exact wins. The network stays in bfloat16."""
     reference = exact()
     single = alternate({"single": lambda: seconds(exact, latents.device)}, options.rounds)["single"]
     half = torch.bfloat16
     unet.to(half)
-    told = Condition(
-        condition.text.to(half),
-        condition.negative.to(half),
-        condition.latent.to(half),
-        condition.mask.to(half),
-        condition.motion,
-    )
+    told = [(scale, rung.to(dtype=half)) for scale, rung in ladder]
 
     def run() -> Tensor:
         solver = make_solver(SCHEDULER, options.steps, zero_snr=False)
-        return denoise(GuidedNoise(unet, told, GUIDANCE), solver, latents.float())
+        return denoise(Guided(Bare(unet), told), solver, latents.float())
 
     took = alternate({"half": lambda: seconds(run, latents.device)}, options.rounds)["half"]
     error = float((run() - reference).norm() / reference.norm())

@@ -22,18 +22,20 @@ if TYPE_CHECKING:
     from .rom.refine import refine_mask
     from .sampling.generate import Generated, generate
     from .sampling.predict import RoM, predict_rom
+    from .sampling.settings import Sampling
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "IVGModel": "models.bundle",
-    "load_model": "models.checkpoint",
-    "save_file": "models.save",
-    "save_folder": "models.save",
-    "RoM": "rom.predict",
-    "predict_rom": "rom.predict",
+    "load_model": "checkpoints.load",
+    "save_file": "checkpoints.save",
+    "save_folder": "checkpoints.save",
+    "RoM": "sampling.predict",
+    "predict_rom": "sampling.predict",
     "refine_mask": "rom.refine",
     "Generated": "sampling.generate",
+    "Sampling": "sampling.settings",
     "generate": "sampling.generate",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "IVGError",
     "IVGModel",
     "RoM",
+    "Sampling",
     "generate",
     "load_model",
     "predict_rom",

@@ -65,7 +65,7 @@ def on_device(
     Raises:
         IVGError: the model has no weights for this stage.
     """
-    from ..ivg_core.sampling.condition import fit_size
+    from ..ivg_core.models.codec import fit_size
 
     model = managed.model
     unet, cell = model.for_stage(stage), model.vae_scale_factor

@@ -171,7 +171,7 @@ def grid_of(vae, samples: Tensor):
         IVGError: neither of these.
     """
     from ..ivg_core.errors import IVGError
-    from ..ivg_core.rom.latent import LatentGrid
+    from ..ivg_core.models.codec import LatentGrid
 
     if samples.ndim not in (4, 5):
         raise IVGError(f"Apply RoM got a latent of shape {tuple(samples.shape)}: connect the latent of a video.")

@@ -94,7 +94,7 @@ class IVGEnrichAction(io.ComfyNode):
                     "edited",
                     multiline=True,
                     default="",
-                    tooltip="Your own sentence. While something stands here it goes out, and nobody is asked. The "
+                    tooltip="Your own sentence. If not empty, this text is used as it is and no model is asked. The "
                     "button Edit puts the last sentence here.",
                 ),
                 io.String.Input(

@@ -28,14 +28,14 @@ class IVGPreviewRoM(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How strongly the region is tinted. 0 leaves the tint away.",
+                    tooltip="How strongly the region is tinted. 0 turns the tint off.",
                 ),
                 io.Int.Input(
                     "contour",
                     default=2,
                     min=0,
                     max=32,
-                    tooltip="Width of the outline in pixels. 0 leaves it away.",
+                    tooltip="Width of the outline in pixels. 0 turns it off.",
                 ),
                 io.Combo.Input(
                     "layout",

@@ -51,7 +51,7 @@ class PredictRoMMask(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="From which predicted value up a pixel counts as moving. Lower makes the region larger.",
+                    tooltip="Pixels with at least this value count as moving; lower makes the region larger.",
                 ),
                 io.Int.Input(
                     "min_area",
@@ -96,7 +96,7 @@ class PredictRoMMask(io.ComfyNode):
     @classmethod
     def execute(cls, model, image, action, seed, steps, guidance, threshold, min_area, close, frames) -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
-        from ..ivg_core.sampling.predict import predict_rom
+        from ..ivg_core.sampling.predict import Sampling, predict_rom
 
         if model.model.rom_unet is None:
             raise IVGError(
@@ -115,8 +115,7 @@ class PredictRoMMask(io.ComfyNode):
                 action,
                 seed=seed + index,
                 num_frames=frames or None,
-                num_inference_steps=steps or None,
-                guidance_scale=guidance or None,
+                how=Sampling(num_inference_steps=steps or None, guidance_scale=guidance or None),
                 threshold=threshold,
                 min_area=min_area or None,
                 close=close,

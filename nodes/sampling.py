@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from comfy_api.latest import InputImpl, Types, io
 from torch import Tensor
 
+from ..ivg_core.sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
 from ._compat import supported
 from ._edges import Progress, mask_of_each, photos_of, to_comfy
 from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
 
 OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
-SOLVERS = ["dpm++2m", "ddim", "lcm"]
-REGIONS = ["whole", "crop", "zoom"]
-MOTION_MODES = ["raw", "scaled_by_area"]
 
 
 class IVGSampler(io.ComfyNode):
@@ -150,6 +149,14 @@ class IVGSampler(io.ComfyNode):
         size = video_size(width, height, photos[0])
         ready = on_device(model, 2, photos[0], frames, size)
         progress = Progress(cls.hidden.unique_id, photos)
+        how = replace(
+            options or Sampling(),
+            num_inference_steps=steps or None,
+            guidance_scale=guidance or None,
+            keep_first_frame=keep_first_frame,
+            composite=composite,
+            feather=feather if feather >= 0 else None,
+        )
         batches = []
         for index, (photo, rom_mask) in enumerate(zip(photos, mask_of_each(mask, len(photos)), strict=True)):
             generated = generate(
@@ -158,17 +165,12 @@ class IVGSampler(io.ComfyNode):
                 action,
                 mask=rom_mask,
                 negative_prompt=negative,
-                num_frames=frames,
-                num_inference_steps=steps or defaults.num_inference_steps,
-                guidance_scale=guidance or defaults.guidance_scale,
                 motion_strength=motion_strength,
+                num_frames=frames,
                 size=size,
                 seed=seed + index,
-                keep_first_frame=keep_first_frame,
-                composite=composite,
-                feather=feather if feather >= 0 else None,
+                how=how,
                 on_step=progress,
-                **(options or {}),
             )
             batches.append(to_comfy(generated.frames))  # (F, H, W, 3)
         return io.NodeOutput(batches, [as_video(batch, fps) for batch in batches])
@@ -185,14 +187,14 @@ class IVGSamplerOptions(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "solver",
-                    options=SOLVERS,
+                    options=list(SOLVERS),
                     default=SOLVERS[0],
                     tooltip="dpm++2m: as published, good from 10 steps up. ddim: wants more steps. lcm: for a model "
                     "with a few-step LoRA (MCM, T2V-Turbo), at 4 to 8 steps and guidance 1.",
                 ),
                 io.Combo.Input(
                     "motion_mode",
-                    options=MOTION_MODES,
+                    options=list(MOTION_MODES),
                     default=MOTION_MODES[0],
                     tooltip="raw: the motion strength as it is. scaled_by_area: times the share of the photo that the "
                     "mask covers, which calms small regions.",
@@ -229,7 +231,7 @@ class IVGSamplerOptions(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "region",
-                    options=REGIONS,
+                    options=list(REGIONS),
                     default=REGIONS[0],
                     optional=True,
                     tooltip="whole: the whole picture. crop: only a window around the mask, laid back over the still "
@@ -255,15 +257,15 @@ class IVGSamplerOptions(io.ComfyNode):
         cache_every=1,
     ) -> io.NodeOutput:  # fmt: skip
         return io.NodeOutput(
-            {
-                "solver": solver,
-                "motion_mode": motion_mode,
-                "guidance_interval": (guidance_start, guidance_end),
-                "binarize_mask": binarize_mask,
-                "decode_chunk": decode_chunk or None,
-                "region": region,
-                "cache_every": cache_every,
-            }
+            Sampling(
+                solver=solver,
+                motion_mode=motion_mode,
+                guidance_interval=(guidance_start, guidance_end),
+                binarize_mask=binarize_mask,
+                decode_chunk=decode_chunk or None,
+                region=region,
+                cache_every=cache_every,
+            )
         )
 
 

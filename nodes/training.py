@@ -182,6 +182,7 @@ class TrainIVGLoRA(io.ComfyNode):
         mask=None,
     ) -> io.NodeOutput:
         from ..ivg_core.media.video import read_video
+        from ..ivg_core.training.backbone import TrainableUNet
         from ..ivg_core.training.data.dataset import load_data
         from ..ivg_core.training.data.settings import DataSettings
         from ..ivg_core.training.history import draw_curve
@@ -220,10 +221,8 @@ class TrainIVGLoRA(io.ComfyNode):
             mm.soft_empty_cache()
         trained = with_lora(model, done.lora, 1.0)
         ready = load(trained, number, settings.frames, size)
-        network, count = ready.for_stage(number), defaults.num_inference_steps
-        (sample,) = write_samples(
-            ready, network, number, data.train, 1, count, run / "samples", f"step-{done.step:06d}"
-        )
+        backbone, name = TrainableUNet(ready, config), f"step-{done.step:06d}"
+        (sample,) = write_samples(backbone, data.train, 1, defaults.num_inference_steps, run / "samples", name)
         curve = draw_curve(done.history, steps, f"{save_name}: {done.step} steps")
         report = f"{data.report}\n\n{done.step} steps; the LoRA is {path}\n"
         return io.NodeOutput(trained, str(path), picture_of(curve), to_comfy(read_video(sample)[0]), report)

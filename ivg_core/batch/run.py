@@ -18,6 +18,7 @@ from ..media.files import atomic_write
 from ..media.images import load_image, load_mask, save_png
 from ..media.metadata import write_with_workflow
 from ..media.video import write_video
+from ..sampling.settings import Sampling
 from .journal import DONE, FAILED, FORMATS, STARTED, Journal, adopt, pending
 from .page import save_thumbnail, write_page
 from .table import Item
@@ -25,7 +26,6 @@ from .table import Item
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
     from ..sampling.generate import OnStep
-    from ..sampling.solver import SolverName
 
 log = logging.getLogger("ivg")
 
@@ -41,10 +41,8 @@ class Settings:
     rom_model: str | None = None
     lora: str | None = None
     lora_strength: float = 1.0
-    solver: SolverName = "dpm++2m"
+    how: Sampling = dataclasses.field(default_factory=lambda: Sampling(keep_first_frame=True, composite=True))
     num_frames: int | None = None
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
     size: tuple[int, int] | None = None  # (width, height)
     negative_prompt: str = ""
     motion_strength: float = 5.0
@@ -53,6 +51,11 @@ class Settings:
     fallback: Literal["white"] | None = None  # in place of a predicted mask
     fps: float | None = None
     format: str = ".mp4"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, those of `how` among them, as `batch.json` keeps them."""
+        values = dataclasses.asdict(self)
+        return values | values.pop("how")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,26 +204,22 @@ def processes(device: str = "cpu") -> tuple[int, int, str]:
 def _make(model: IVGModel, item: Item, folder: Path, settings: Settings, on_step: OnStep | None) -> dict[str, str]:
     from ..sampling.generate import generate
 
-    defaults, photo = model.defaults, load_image(item.image)
+    photo, fps = load_image(item.image), settings.fps or model.defaults.fps
     video = generate(
         model,
         photo,
         item.prompt,
         mask=_mask_for(model, item, photo, settings, on_step),
         negative_prompt=settings.negative_prompt,
-        num_frames=settings.num_frames or defaults.num_frames,
-        num_inference_steps=settings.num_inference_steps or defaults.num_inference_steps,
-        guidance_scale=defaults.guidance_scale if settings.guidance_scale is None else settings.guidance_scale,
         motion_strength=settings.motion_strength,
+        num_frames=settings.num_frames,
         size=settings.size,
         seed=item.seed,
-        solver=settings.solver,
-        keep_first_frame=True,
-        composite=True,
+        how=settings.how,
         on_step=on_step,
     )
     about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
-    return save_result(folder, item, video.frames, video.mask, settings.fps or defaults.fps, settings.format, about)
+    return save_result(folder, item, video.frames, video.mask, fps, settings.format, about)
 
 
 def _mask_for(model: IVGModel, item: Item, photo: Tensor, settings: Settings, on_step: OnStep | None) -> Tensor | None:
@@ -237,8 +236,7 @@ def _mask_for(model: IVGModel, item: Item, photo: Tensor, settings: Settings, on
         item.prompt,
         seed=item.seed,
         num_frames=settings.num_frames,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
+        how=settings.how.for_mask(),
         size=settings.size,
         threshold=settings.threshold,
         on_step=on_step,
@@ -257,9 +255,9 @@ def sweep(folder: Path, items: Sequence[Item]) -> None:
 
 
 def _keep_settings(folder: Path, settings: Settings) -> None:
-    path, now = folder / "batch.json", json.loads(json.dumps(dataclasses.asdict(settings)))
+    path, now = folder / "batch.json", json.loads(json.dumps(settings.to_dict()))
     try:
-        before = dataclasses.asdict(Settings()) | json.loads(path.read_text(encoding="utf-8"))
+        before = json.loads(json.dumps(Settings().to_dict())) | json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")

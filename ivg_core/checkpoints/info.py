@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from ..errors import IVGError
 from ..models.bundle import ModelDefaults
-from ..sampling.condition import check_size
+from ..models.codec import check_size, frames_at_once
 from .layout import Layout, find_checkpoint, read_layout
 from .load import empty_component
 from .networks import IVG_KEYS, adapt_weights, compare_keys
@@ -287,8 +287,6 @@ def plan_memory(
         guided: whether both predictions of guidance are computed in one batch.
         dtype: of the weights.
     """
-    from ..sampling.decode import frames_at_once
-
     cell = 2 ** (len(vae.config["block_out_channels"]) - 1)
     rows, columns = height // cell, width // cell
     batch = 2 if guided else 1

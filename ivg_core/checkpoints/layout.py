@@ -1,4 +1,4 @@
-"""Where everything lies in a checkpoint, folder or file, and what a path is when it is none."""
+"""Find the parts of a checkpoint, or say what the path is instead."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import IVGError
-from .shared import command, load_for_sampling, model_options, network_options, say, size
+from .shared import command, load_for_sampling, model_options, network_options, sampling_of, sampling_options, say, size
 
 TEXT = """\
 Make many videos: every photo of a table with every one of its prompts and seeds. Each result is written when it is
@@ -23,7 +23,7 @@ Over several processes or machines that share the folder:  accelerate launch -m 
 def add(commands) -> None:
     """Add the command to the parser."""
     said = "many videos from a table; goes on where it was stopped"
-    batch = command(commands, "batch", _batch, said, model_options(), network_options())
+    batch = command(commands, "batch", _batch, said, model_options(), network_options(), sampling_options())
     batch.description, batch.formatter_class = TEXT, argparse.RawDescriptionHelpFormatter
     table = batch.add_argument_group("what is made (the second spellings are those of the released code)")
     table.add_argument("--table", "--prompt_file", type=Path, help="folder of photos, .csv, .json or prompt.json")
@@ -37,8 +37,6 @@ def add(commands) -> None:
     how = batch.add_argument_group("how (by default as the model was made for)")
     how.add_argument("--size", type=size, metavar="WxH", help="of the videos, multiples of 8")
     how.add_argument("--frames", type=int, help="of each video")
-    how.add_argument("--steps", type=int, help="denoising steps")
-    how.add_argument("--guidance", type=float, help="how strongly the prompt is followed")
     how.add_argument("--fps", type=float, help="frames a second")
     how.add_argument("--negative", default="", help="what the videos should not show")
     how.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20 (default: 5)")
@@ -70,10 +68,8 @@ def _batch(options: argparse.Namespace) -> None:
         rom_model=options.rom_model,
         lora=str(options.lora) if options.lora else None,
         lora_strength=options.lora_strength,
-        solver=options.solver,
+        how=sampling_of(options),
         num_frames=options.frames,
-        num_inference_steps=options.steps,
-        guidance_scale=options.guidance,
         size=options.size,
         negative_prompt=options.negative,
         motion_strength=options.motion,

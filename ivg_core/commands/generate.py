@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import IVGError
+from ..media.files import PICTURES
+from ..sampling.settings import Sampling
 from .shared import (
     command,
+    denoising_options,
     given,
     load,
     load_for_sampling,
     model_options,
     network_options,
     progress,
+    sampling_of,
+    sampling_options,
     say,
     scene_options,
     stage1_options,
@@ -30,7 +35,8 @@ def add(commands) -> None:
     """Add the commands to the parser."""
     model, scene, stage1 = model_options(), scene_options(), stage1_options()
     said = "photo + sentence -> video, by way of the mask"
-    generate = command(commands, "generate", _generate, said, model, network_options(), scene, stage1)
+    how = (network_options(), sampling_options())
+    generate = command(commands, "generate", _generate, said, model, scene, stage1, *how)
     generate.add_argument(
         "--out", type=Path, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
     )
@@ -43,27 +49,11 @@ def add(commands) -> None:
     generate.add_argument("--negative", default="", help="what the video should not show")
     generate.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20")
     generate.add_argument("--grow", type=int, default=4, help="pixels by which a predicted mask is grown")
-    generate.add_argument("--free-first-frame", action="store_true", help="do not hold frame 1 to the photo")
-    generate.add_argument("--no-composite", action="store_true", help="do not paste the photo back outside the mask")
-    generate.add_argument("--parity", action="store_true", help="follow the released code to the letter")
-    generate.add_argument(
-        "--region",
-        choices=("whole", "crop", "zoom"),
-        default="whole",
-        help="what is sampled: the whole picture, a window around the mask (faster), or that window at the model's own "
-        "size (more detail)",
-    )
-    generate.add_argument(
-        "--cache-every", type=int, default=1, help="compute the deep layers at every so many steps only; 1 is exact"
-    )
-    generate.add_argument(
-        "--guidance-part", type=float, nargs=2, default=(0, 1), metavar=("FROM", "TO"), help="of the steps, 0..1"
-    )
     generate.add_argument("--fps", type=float, help="frames a second (default: the model's)")
     generate.add_argument("--sheet", type=Path, help="also write a contact sheet, a PNG")
 
     said = "photo + sentence -> mask of where it will move"
-    predict = command(commands, "predict-mask", _predict_mask, said, model, scene, stage1)
+    predict = command(commands, "predict-mask", _predict_mask, said, model, scene, stage1, denoising_options())
     predict.add_argument("--out", type=Path, required=True, help="PNG to write, white where things will move")
     predict.add_argument("--frames-out", type=Path, help="folder for the mask of each frame")
 
@@ -77,30 +67,21 @@ def _generate(options: argparse.Namespace) -> None:
     photo = load_image(options.image)
     model = load_for_sampling(options)
     mask = _mask_for(options, model, photo)
-    defaults = model.defaults
     video = generate(
         model,
         options.image if options.parity else photo,
         options.prompt,
         mask=mask,
         negative_prompt=options.negative,
-        num_frames=given(options.frames, defaults.num_frames),
-        num_inference_steps=given(options.steps, defaults.num_inference_steps),
-        guidance_scale=given(options.guidance, defaults.guidance_scale),
         motion_strength=options.motion,
+        num_frames=options.frames,
         size=options.size,
         seed=options.seed,
-        solver=options.solver,
-        region=options.region,
-        cache_every=options.cache_every,
-        guidance_interval=tuple(options.guidance_part),
-        parity=options.parity,
-        keep_first_frame=not (options.free_first_frame or options.parity),
-        composite=not (options.no_composite or options.parity),
+        how=sampling_of(options),
         on_step=progress("video"),
     )
     notes = {"prompt": options.prompt, "seed": video.seed}
-    say(write_video(video.frames, options.out, given(options.fps, defaults.fps), notes))
+    say(write_video(video.frames, options.out, given(options.fps, model.defaults.fps), notes))
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, options.prompt), options.sheet)
         say(options.sheet)
@@ -123,7 +104,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
     if options.fallback == "prior":
         if not options.prior_masks:
             raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")
-        pictures = (path for path in options.prior_masks.glob("*") if path.suffix.lower() in (".png", ".jpg", ".webp"))
+        pictures = (path for path in options.prior_masks.glob("*") if path.suffix.lower() in PICTURES)
         return refine_mask(prior_mask([str(path) for path in sorted(pictures)], size), threshold=options.threshold)
     mask = _predict(options, model, photo).mask
     if not mask.any():
@@ -156,9 +137,8 @@ def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor):
         options.prompt,
         seed=options.seed,
         num_frames=options.frames,
-        num_inference_steps=options.steps,
-        guidance_scale=options.guidance,
         size=options.size,
+        how=Sampling(num_inference_steps=options.steps, guidance_scale=options.guidance),
         threshold=options.threshold,
         on_step=progress("mask"),
     )

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -29,12 +31,6 @@ def network_options() -> argparse.ArgumentParser:
     group.add_argument("--lora", type=Path, help="LoRA to add, of any format that the loader reads")
     group.add_argument("--lora-strength", type=float, default=1.0, help="0 adds nothing, 1 what was trained")
     group.add_argument(
-        "--solver",
-        choices=("dpm++2m", "ddim", "lcm"),
-        default="dpm++2m",
-        help="of the video; lcm is for few-step LoRAs, at 4 to 8 --steps and --guidance 1",
-    )
-    group.add_argument(
         "--float8", action="store_true", help="keep the networks' weights in 8 bits: less memory, slower"
     )
     group.add_argument(
@@ -51,10 +47,76 @@ def scene_options() -> argparse.ArgumentParser:
     group.add_argument("--prompt", required=True, help='what is done, e.g. "julienne the carrot"')
     group.add_argument("--size", type=size, metavar="WxH", help="of the video, multiples of 8 (default: the photo's)")
     group.add_argument("--frames", type=int, help="(default: the model's)")
-    group.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
-    group.add_argument("--guidance", type=float, help="how strongly the prompt is followed (default: the model's)")
     group.add_argument("--seed", type=int, default=0, help="same seed, same frames")
     return options
+
+
+def denoising_options() -> argparse.ArgumentParser:
+    """What holds for both stages."""
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("denoising")
+    group.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
+    group.add_argument("--guidance", type=float, help="how strongly the prompt is followed (default: the model's)")
+    return options
+
+
+def sampling_options() -> argparse.ArgumentParser:
+    """The whole list of `Sampling`; `sampling_of` reads it."""
+    options = argparse.ArgumentParser(add_help=False, parents=[denoising_options()])
+    group = options.add_argument_group("sampling of the video")
+    group.add_argument(
+        "--guidance-part", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO"), help="of the steps, 0..1"
+    )
+    group.add_argument(
+        "--solver",
+        choices=SOLVERS,
+        default=SOLVERS[0],
+        help="lcm is for few-step LoRAs, at 4 to 8 --steps and --guidance 1",
+    )
+    group.add_argument(
+        "--region",
+        choices=REGIONS,
+        default=REGIONS[0],
+        help="what is sampled: the whole picture, a window around the mask (faster), or that window at the model's own "
+        "size (more detail)",
+    )
+    group.add_argument(
+        "--cache-every", type=int, default=1, help="compute the deep layers at every so many steps only; 1 is exact"
+    )
+    group.add_argument("--decode-chunk", type=int, help="frames decoded at once; fewer take less memory")
+    group.add_argument("--free-first-frame", action="store_true", help="do not hold frame 1 to the photo")
+    group.add_argument("--no-composite", action="store_true", help="do not paste the photo back outside the mask")
+    group.add_argument("--feather", type=float, help="width of the composite's seam in pixels")
+    group.add_argument("--binarize-mask", action="store_true", help="round the latent mask to 0 and 1, as in training")
+    group.add_argument(
+        "--motion-mode",
+        choices=MOTION_MODES,
+        default=MOTION_MODES[0],
+        help="scaled_by_area calms small masks: the motion strength times the share that the mask covers",
+    )
+    group.add_argument("--parity", action="store_true", help="follow the released code to the letter")
+    group.add_argument("--t-last", type=int, help="start noise of the released web app, 0 at its first run")
+    return options
+
+
+def sampling_of(options: argparse.Namespace) -> Sampling:
+    """What `sampling_options` were given."""
+    return Sampling(
+        num_inference_steps=options.steps,
+        guidance_scale=options.guidance,
+        guidance_interval=tuple(options.guidance_part),
+        solver=options.solver,
+        region=options.region,
+        cache_every=options.cache_every,
+        decode_chunk=options.decode_chunk,
+        keep_first_frame=not (options.free_first_frame or options.parity),
+        composite=not (options.no_composite or options.parity),
+        feather=options.feather,
+        binarize_mask=options.binarize_mask,
+        motion_mode=options.motion_mode,
+        parity=options.parity,
+        t_last=options.t_last,
+    )
 
 
 def stage1_options() -> argparse.ArgumentParser:

@@ -82,7 +82,8 @@ def _train(options: argparse.Namespace) -> None:
         print("note: nothing is held out to measure with; data.heldout=1 holds out a clip", file=sys.stderr)
     flush_denormals()
     stop = _StopOnSignal()
-    done = train(config, model, data.train, data.heldout, resume=options.resume, on_step=_show, should_stop=stop)
+    resume = options.resume
+    done = train(config, model, data.train, data.heldout, resume=resume, on_step=_show, should_stop=stop)
     if int(os.environ.get("RANK", 0)) == 0:
         if done.path is not None:
             say(done.path)

@@ -50,8 +50,8 @@ class IVGModel:
         name: short name for people.
         source: where it came from.
         licence: what its weights may be used for, if the checkpoint says so.
-        work_device: where each network works, moved there and back one after the other, so that never two of them take
-            its memory; None: they work where they are.
+        work_device: where the networks work. Networks move here one at a time, so only one occupies this device; None:
+            they work where they are.
     """
 
     unet: IVGUNet | None

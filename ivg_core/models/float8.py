@@ -17,7 +17,7 @@ FLOAT8 = torch.float8_e4m3fn
 
 @torch.no_grad()
 def store_in_float8(unet: IVGUNet) -> None:
-    """Rounds the weights of all blocks to float8 and widens each layer's only while it runs. For sampling, for good.
+    """Stores weights as float8; each layer is widened while it runs. Sampling only; cannot be undone.
 
     Every output channel has a scale of its own, so that small weights do not vanish. Merge LoRAs before; afterwards the
     network may be moved to a device, but not to another type.

@@ -10,7 +10,7 @@ Parameter names equal those of the published checkpoints.
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -21,10 +21,22 @@ from torch.nn.functional import conv2d, silu
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
-from ..sampling.deep_features import DeepFeatures
+from .voices import heard_again
 
 CROSS_DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D")
 CROSS_UP = ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D")
+
+
+class KeptFeatures(Protocol):
+    """What entered the last layer at an earlier call; see `sampling.deep_features`."""
+
+    def recall(self, x: Tensor) -> Tensor | None:
+        """The features (B * F', C, H, W) to reuse, or None to compute all; x is what the first layer gave."""
+        ...
+
+    def exchange(self, x: Tensor, recalled: Tensor | None) -> Tensor:
+        """What enters the last layer."""
+        ...
 
 
 class SharedTextAttention(AttnProcessor2_0):
@@ -61,7 +73,6 @@ class IVGUNet(UNet3DConditionModel):
     """
 
     _repeated_blocks = ["BasicTransformerBlock", "ResnetBlock2D", "TemporalConvLayer"]  # for `compile_repeated_blocks`
-    deep_features: DeepFeatures | None = None  # set for a run by `cached_features`
 
     @register_to_config
     def __init__(
@@ -151,6 +162,7 @@ class IVGUNet(UNet3DConditionModel):
         condition_latent: Tensor,
         mask: Tensor | None = None,
         motion: Tensor | None = None,
+        features: KeptFeatures | None = None,
     ) -> Tensor:
         """The noise (or whatever the checkpoint was trained to predict) in `sample`.
 
@@ -162,6 +174,7 @@ class IVGUNet(UNet3DConditionModel):
             mask: where things may move, (Bm, 1, 1, H, W), 0..1, with B a multiple of Bm. None: the mask-free input
                 convolution, or an all-ones mask where the checkpoint has in_channels 5 and so lost that path.
             motion: motion strength (1,) or (B,), about 0..20. None: not told.
+            features: where what entered the last layer is kept between calls, and taken from; None: all is computed.
 
         Returns:
             (B, 4, F, H, W).
@@ -177,7 +190,7 @@ class IVGUNet(UNet3DConditionModel):
         x = self._run(self.transformer_in, x, num_frames=frames, return_dict=False)[0]
 
         skips = [x]
-        deep = self.deep_features.recall(x) if self.deep_features else None  # (B * F', C, H, W)
+        deep = features.recall(x) if features else None  # (B * F', C, H, W)
         down_blocks: list[Any] = list(self.down_blocks) if deep is None else []
         for block in down_blocks:
             for i in range(len(block.resnets)):
@@ -196,8 +209,8 @@ class IVGUNet(UNet3DConditionModel):
         up_blocks: list[Any] = list(self.up_blocks) if deep is None else [self.up_blocks[-1]]
         for block in up_blocks:
             for i in range(len(block.resnets) - 1 if deep is not None else 0, len(block.resnets)):
-                if len(skips) == 1 and self.deep_features:  # the last layer
-                    x = self.deep_features.exchange(x, deep)
+                if len(skips) == 1 and features:  # the last layer
+                    x = features.exchange(x, deep)
                 x = torch.cat([x, skips.pop()], dim=1)
                 x = self._convolve(block, i, x, emb, frames)
                 x = self._attend(block, i, x, text, frames)
@@ -241,5 +254,5 @@ class IVGUNet(UNet3DConditionModel):
 
     def _run(self, layer: nn.Module, *args, **kwargs):
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(layer, *args, use_reentrant=False, **kwargs)
+            return checkpoint(layer, *args, use_reentrant=False, context_fn=heard_again, **kwargs)
         return layer(*args, **kwargs)

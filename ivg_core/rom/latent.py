@@ -23,7 +23,6 @@ growing by one cell: stable-diffusion.cpp, pull request 1357.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 
 import torch
@@ -32,41 +31,12 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.clips import even_indices
+from ..models.codec import LatentGrid
 from .refine import apply_threshold, box_of
 
 log = logging.getLogger("ivg")
 
 GREY = 0.5  # what VACE was trained to fill in
-
-
-@dataclasses.dataclass(frozen=True)
-class LatentGrid:
-    """How a video lies on a model's latents.
-
-    Attributes:
-        frames: T, latent frames.
-        height: h, rows of cells.
-        width: w, columns of cells.
-        cell: side of a cell in pixels: 8 for Wan 2.1 and 2.2 14B, 16 for Wan 2.2 5B, 32 for LTX.
-        stride: video frames in every latent frame but the first, which holds one: 4 for Wan, 8 for LTX, 1 if frames are
-            encoded one by one.
-    """
-
-    frames: int
-    height: int
-    width: int
-    cell: int
-    stride: int
-
-    @property
-    def video_frames(self) -> int:
-        """F, frames of the video."""
-        return 1 + (self.frames - 1) * self.stride
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the video in pixels."""
-        return self.width * self.cell, self.height * self.cell
 
 
 def latent_mask(mask: Tensor, grid: LatentGrid, grow: int = 1) -> Tensor:
@@ -95,7 +65,7 @@ def latent_mask(mask: Tensor, grid: LatentGrid, grow: int = 1) -> Tensor:
     cells = F.adaptive_max_pool2d(frames[:, None], (grid.height, grid.width))[:, 0]  # (F or 1, h, w)
     if grow:
         cells = F.max_pool2d(cells[:, None], 2 * grow + 1, stride=1, padding=grow)[:, 0]
-    cells = _pool_in_time(_spread(cells, grid.video_frames), grid.stride)  # (T, h, w)
+    cells = grid.brightest(_spread(cells, grid.video_frames)).clone()  # (T, h, w)
     cells[0] = 0
     return cells
 
@@ -175,12 +145,6 @@ def fit(photo: Tensor, size: tuple[int, int]) -> Tensor:
     """The photo (H, W, 3) cropped and resized to (width, height), as core's image-to-video nodes do it."""
     cropped = crop_to(photo.movedim(-1, 0), size)  # (3, H', W')
     return F.interpolate(cropped[None], size=(size[1], size[0]), mode="bilinear")[0].movedim(0, -1)
-
-
-def _pool_in_time(cells: Tensor, stride: int) -> Tensor:
-    """(F, h, w) → (T, h, w): the first frame alone, then the brightest of every `stride` frames."""
-    later = cells[1:].unflatten(0, (-1, stride)).amax(1) if len(cells) > 1 else cells[1:]
-    return torch.cat([cells[:1], later])
 
 
 def _spread(masks: Tensor, frames: int) -> Tensor:

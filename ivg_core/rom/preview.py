@@ -18,7 +18,7 @@ def draw_rom(picture: Tensor, mask: Tensor, opacity: float = 0.5, contour: int =
     Args:
         picture: (H, W, 3), 0..1.
         mask: (H, W), 0..1; soft values tint less.
-        opacity: of the tint, 0..1; 0 leaves it away.
+        opacity: of the tint, 0..1; 0 turns it off.
         contour: width in pixels of the outline around values of at least 0.5; it has a dark rim, so that it is seen on
             any ground. 0 draws none.
 

@@ -6,22 +6,19 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import IVGError
 from ..media.images import resize_image, resize_mask
-from .condition import fit_size, latent_mask
+from ..models.codec import Codec, check_cells, fit_size, mask_cells
 from .inputs import Pictures
+from .settings import Region
 
 log = logging.getLogger("ivg")
 
 OnStep = Callable[[int, int, Tensor], None]
-Region = Literal["whole", "crop", "zoom"]
-REGIONS = get_args(Region)
 MARGIN = 1 / 4  # of the video's shorter side, around the mask: the network needs to see what the motion happens in
 SLIMMEST = 1 / 2  # a window's shorter side, relative to its longer one
 
@@ -50,7 +47,7 @@ class Window:
             [x[..., top : top + height, left : left + width] for x, (left, top) in zip(values, corners, strict=True)]
         )
 
-    def cut_pictures(self, pictures: Pictures, cell: int, binarize: bool = False) -> Pictures:
+    def cut_pictures(self, pictures: Pictures, codec: Codec, binarize: bool = False) -> Pictures:
         """Photos and masks of the windows, at the size at which they are sampled.
 
         Raises:
@@ -58,16 +55,13 @@ class Window:
         """
         photos = self.cut(pictures.photos.movedim(-1, 1)).movedim(1, -1)  # (B, H, W, 3)
         masks = resize_mask(self.cut(pictures.masks), self.sampled)
-        latent_size = (self.sampled[0] // cell, self.sampled[1] // cell)
-        return Pictures(
-            torch.stack([resize_image(photo, self.sampled) for photo in photos]),
-            masks,
-            torch.stack([latent_mask(mask, latent_size, binarize) for mask in masks]),
-            self.sampled,
-        )
+        grid = codec.grid(1, self.sampled)
+        cells = check_cells(mask_cells(masks, grid.height, grid.width, binarize))
+        photos = torch.stack([resize_image(photo, self.sampled) for photo in photos])
+        return Pictures(photos, masks, cells, self.sampled)
 
     def stitch(self, frames: Tensor, photos: Tensor) -> Tensor:
-        """Lay sampled windows over the still photos; their edges fade, save where they are the picture's own.
+        """Lay sampled windows over the still photos; their edges fade, except along the picture's border.
 
         Args:
             frames: (B, F, h, w, 3) 0..1, of the size that was sampled.
@@ -118,12 +112,7 @@ def motion_window(pictures: Pictures, cell: int, region: Region, base: tuple[int
 
     Returns:
         The window; None where the whole picture is to be sampled, as where a mask reaches across it, which is logged.
-
-    Raises:
-        IVGError: an unknown region.
     """
-    if region not in REGIONS:
-        raise IVGError(f"There is no region {region!r}: choose {', '.join(REGIONS)}.")
     if region == "whole":
         return None
     picture = pictures.size

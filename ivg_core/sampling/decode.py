@@ -8,25 +8,24 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..models.codec import frames_at_once
 from .frugal import OutOfMemory, is_out_of_memory, release
 
 if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from ..models.codec import Codec
 
 log = logging.getLogger("ivg")
-
-CELLS_AT_ONCE = 64 * 64  # of latents, decoded together; on a GPU more is hardly faster, and eight times the memory
 
 # What a latent channel adds to red, green and blue in -1..1, for the VAE of Stable Diffusion 1; fitted and published by
 # keturn, discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204.
 SD_COLOURS = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
 
 
-def decode_frames(vae: AutoencoderKL, latents: Tensor, chunk: int | None = None) -> Tensor:
+def decode_frames(codec: Codec, latents: Tensor, chunk: int | None = None) -> Tensor:
     """Decode latents to frames. Out of memory, it goes on frame by frame, and a warning says so.
 
     Args:
-        vae: of the model.
+        codec: of the model; one that encodes frame by frame.
         latents: (B, 4, F, h, w), scaled as the network knows them.
         chunk: frames decoded at once, at least 1; fewer take less memory. None: see `frames_at_once`.
 
@@ -37,13 +36,13 @@ def decode_frames(vae: AutoencoderKL, latents: Tensor, chunk: int | None = None)
         OutOfMemory: not even one frame fits.
     """
     batch, frames = latents.shape[0], latents.shape[2]
-    flat = (latents / vae.config["scaling_factor"]).transpose(1, 2).flatten(0, 1)  # (B * F, 4, h, w)
+    row = latents.transpose(0, 1).flatten(1, 2)[None]  # (1, 4, B * F, h, w): one after the other
     decoded: list[Tensor] = []
     done = 0
     chunk = chunk or frames_at_once(latents.shape[3], latents.shape[4])
-    while done < len(flat):
+    while done < batch * frames:
         try:
-            decoded.append(_decode(vae, flat[done : done + chunk]))
+            decoded.append(codec.decode(row[:, :, done : done + chunk])[0].cpu())
             done += chunk
             continue
         except RuntimeError as error:
@@ -57,17 +56,7 @@ def decode_frames(vae: AutoencoderKL, latents: Tensor, chunk: int | None = None)
         log.warning("Out of memory while decoding: going on one frame at a time.")
         chunk = 1
         release()
-    return torch.cat(decoded).permute(0, 2, 3, 1).unflatten(0, (batch, frames)).contiguous()
-
-
-def frames_at_once(height: int, width: int) -> int:
-    """How many frames of (height, width) latent cells are decoded at once: what one of 512 x 512 takes, at most 8."""
-    return max(1, min(8, CELLS_AT_ONCE // (height * width)))
-
-
-def _decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    pixels = vae.decode(latents.to(vae.device, vae.dtype), return_dict=False)[0]  # (chunk, 3, H, W), -1..1
-    return (pixels.float() * 0.5 + 0.5).clamp(0, 1).cpu()
+    return torch.cat(decoded).unflatten(0, (batch, frames)).contiguous()
 
 
 def preview_rgb(x0: Tensor, photo: Tensor | None = None) -> Tensor:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from ..models.unet import IVGUNet
 
 
 class DeepFeatures:
-    """What entered the UNet's last layer when all layers were last computed; it lives for one run.
+    """What entered the UNet's last layer when all layers were last computed; a run has its own, the network none.
 
     Args:
         every: the network is computed whole at every `every`-th call, at least 2; the other calls compute its first and
@@ -44,13 +37,3 @@ class DeepFeatures:
             return recalled
         self.features, self.age = x, 0
         return x
-
-
-@contextmanager
-def cached_features(unet: IVGUNet, every: int) -> Iterator[None]:
-    """Inside the `with` block the network reuses deep features; 1 computes everything at every call."""
-    unet.deep_features = DeepFeatures(every) if every > 1 else None
-    try:
-        yield
-    finally:
-        unet.deep_features = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,8 +11,10 @@ from torch import Tensor
 from ..errors import IVGError
 
 if TYPE_CHECKING:
+    from ..models.backbone import Backbone
+    from ..models.told import Told
     from ..models.unet import IVGUNet
-    from .guidance import GuidedNoise
+    from .guidance import Guided
 
 log = logging.getLogger("ivg")
 
@@ -35,8 +37,8 @@ def release() -> None:
         torch.mps.empty_cache()
 
 
-class FrugalNoise:
-    """A `GuidedNoise` that survives one lack of memory: it goes on clip by clip, with feed-forward frame by frame.
+class Frugal:
+    """A `Guided` that survives one lack of memory: it goes on clip by clip, with feed-forward frame by frame.
 
     The numbers stay the same but for rounding. Use it in a `with` block: at its end the network is as it was.
 
@@ -44,8 +46,8 @@ class FrugalNoise:
         OutOfMemory: the smaller pieces do not fit either.
     """
 
-    def __init__(self, predict: GuidedNoise):
-        self.predict, self.unet = predict, predict.unet
+    def __init__(self, predict: Guided):
+        self.predict, self.backbone = predict, predict.backbone
         self.small = False
 
     def __call__(self, latents: Tensor, timestep: Tensor, progress: float) -> Tensor:
@@ -62,43 +64,30 @@ class FrugalNoise:
         # Only here, outside the handler, is the failed pass's memory free: the traceback held its tensors.
         log.warning("Out of memory while denoising: going on in smaller pieces, which takes longer.")
         self.small = True
-        self.unet.deep_features = None
-        chunk_feed_forward(self.unet, 1)
-        self.predict.unet = OneByOne(self.unet)  # type: ignore[assignment]
+        self.predict.features = None
+        chunk_feed_forward(self.backbone.network, 1)
+        self.predict.backbone = OneByOne(self.backbone)  # type: ignore[assignment]
         release()
         return self(latents, timestep, progress)
 
-    def __enter__(self) -> FrugalNoise:
+    def __enter__(self) -> Frugal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.predict.unet = self.unet
+        self.predict.backbone = self.backbone
         if self.small:
-            chunk_feed_forward(self.unet, None)
+            chunk_feed_forward(self.backbone.network, None)
 
 
 class OneByOne:
-    """A UNet that takes the clips of a batch one after the other."""
+    """A backbone that takes the clips of a batch one after the other."""
 
-    def __init__(self, unet: IVGUNet):
-        self.unet = unet
+    def __init__(self, backbone: Backbone):
+        self.backbone = backbone
 
-    def __call__(self, sample: Tensor, timestep: Tensor, *told: Any, **more: Any) -> Tensor:
-        batch = len(sample)
-
-        def one(x: Any, i: int) -> Any:
-            return x[i : i + 1] if isinstance(x, Tensor) and x.ndim and len(x) == batch else x
-
-        clips = [
-            self.unet(
-                one(sample, i),
-                one(timestep, i),
-                *(one(x, i) for x in told),
-                **{name: one(x, i) for name, x in more.items()},
-            )
-            for i in range(batch)
-        ]
-        return torch.cat(clips)
+    def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: None = None) -> Tensor:
+        clips = [slice(i, i + 1) for i in range(len(noisy))]
+        return torch.cat([self.backbone(noisy[clip], level, told.rows(clip)) for clip in clips])
 
 
 def chunk_feed_forward(unet: IVGUNet, size: int | None) -> None:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import ImageLike
+from ..models.backbone import UNetBackbone
+from ..models.codec import ImageCodec
+from ..models.text import encode_text
+from ..models.told import Told
 from ..rom.composite import composite_over, keep_first
-from .condition import encode_image
-from .crop import OnStep, Region, motion_window
+from .crop import OnStep, Window, motion_window
 from .decode import decode_frames, preview_rgb
-from .deep_features import cached_features
-from .frugal import FrugalNoise
-from .guidance import Condition, GuidedNoise
-from .inputs import collect, prepare_pictures
+from .frugal import Frugal
+from .guidance import Guided
+from .inputs import Items, Pictures, collect, prepare_pictures
 from .noise import gaussian_noise, initial_latents
-from .solver import Solver, SolverName, make_solver
+from .settings import Sampling, check_count
+from .solver import Solver, make_solver
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
 
-__all__ = ["Generated", "OnStep", "denoise", "generate", "preview_rgb"]
+__all__ = ["Generated", "OnStep", "Sampling", "denoise", "generate", "preview_rgb"]
 
 log = logging.getLogger("ivg")
 
@@ -53,25 +55,12 @@ def generate(
     *,
     mask: ImageLike | Sequence[ImageLike | None] | None = None,
     negative_prompt: str | Sequence[str] = "",
-    num_frames: int = 16,
-    num_inference_steps: int = 25,
-    guidance_scale: float = 9.0,
     motion_strength: float | Sequence[float] | None = 5.0,
+    num_frames: int | None = None,
     size: tuple[int, int] | None = None,
     seed: int | Sequence[int] | None = None,
     noise: Tensor | None = None,
-    parity: bool = False,
-    keep_first_frame: bool = False,
-    composite: bool = False,
-    feather: float | None = None,
-    binarize_mask: bool = False,
-    motion_mode: Literal["raw", "scaled_by_area"] = "raw",
-    guidance_interval: tuple[float, float] = (0.0, 1.0),
-    solver: SolverName = "dpm++2m",
-    t_last: int | None = None,
-    region: Region = "whole",
-    cache_every: int = 1,
-    decode_chunk: int | None = None,
+    how: Sampling = Sampling(),  # noqa: B008 (frozen)
     stage: int = 2,
     on_step: OnStep | None = None,
 ) -> Generated:
@@ -87,31 +76,13 @@ def generate(
         mask: where things may move (white): a path, a PIL image or a tensor (H, W) 0..1; None lets everything move. One
             of another size than the photo is stretched to it, with a warning.
         negative_prompt: what should not be seen.
-        num_frames: F >= 1.
-        num_inference_steps: N >= 1.
-        guidance_scale: how strongly the sentence is followed; at most 1 means not guided, in half the time.
         motion_strength: how much moves: 3 to 8 is usual, 1..20 works; None does not tell the network.
+        num_frames: F >= 1; None takes what the model was made for.
         size: (width, height) of the video, multiples of 8; None takes the area the model is made for and the photo's
             aspect ratio.
         seed: 0..2^64-1, the same on every device. In a batch a single seed s means s, s + 1, …; None chooses one.
         noise: (B, 4, F, h, w), instead of a seed.
-        parity: do as the released code does, to the letter: `size` is the base of its area rule, the mask's soft edge
-            turns white, EXIF rotation is ignored, frames are truncated to 8 bits.
-        keep_first_frame: frame 0 is the photo itself; its latent is held in the loop, so that the rest connects to it.
-        composite: outside the mask the photo's own pixels are kept.
-        feather: width of the composite's seam in pixels; None is 1/32 of the shorter side.
-        binarize_mask: round the latent mask to 0 and 1, as in training.
-        motion_mode: "raw", or "scaled_by_area": times the mean of the latent mask, which calms small regions.
-        guidance_interval: which part of the steps is guided, as fractions of them.
-        solver: "dpm++2m", "ddim", or "lcm" for a model with a few-step LoRA, at 4 to 8 steps and guidance 1.
-        t_last: start noise of the released web app, see `initial_latents`.
-        region: what is sampled. "whole": the whole picture. "crop": a window around the mask at the video's own scale,
-            laid back over the still photo; measured 34 dB from the whole at 1.3 times its speed, and faster the smaller
-            the mask is. "zoom": the window brought to the area the model is made for, which shows more detail.
-        cache_every: the network is computed whole at every so many steps and its deep layers reused in between; 1 is
-            exact; measured 44 dB and 1.4 times the speed at 2, 40 dB and 1.6 times at 3.
-        decode_chunk: frames decoded at once; fewer take less memory. None takes as many as make 512 x 512 pixels, 1 to
-            8.
+        how: everything else, see `Sampling`.
         stage: 2 makes the video, 1 the mask video.
         on_step: called as `on_step(step, total, x0)` after each of the steps 1..N, with the clean latents
             (B, 4, F, h, w) predicted so far (`preview_rgb` shows them). An exception from it cancels the run and leaves
@@ -126,77 +97,54 @@ def generate(
     Source: paper section 3; the released code's `train.py --eval` (parity) and `app.py` (solver "ddim", `t_last` 0,
         "scaled_by_area").
     """
-    unet = model.for_stage(stage)
-    _check_counts(num_frames=num_frames, num_inference_steps=num_inference_steps, cache_every=cache_every)
-    if decode_chunk is not None:
-        _check_counts(decode_chunk=decode_chunk)
-    _check_options(guidance_scale, feather, motion_mode)
-    added = keep_first_frame or composite or binarize_mask or motion_mode != "raw"
-    if parity and (added or region != "whole" or cache_every > 1):
-        raise IVGError(
-            "Parity mode follows the released code, which knows no keep_first_frame, composite, binarize_mask, scaled "
-            "motion, region or cache_every: leave these off, or turn parity off."
-        )
-    if region == "zoom" and noise is not None:
+    check_count("num_frames", num_frames)
+    defaults, scale = model.defaults, REFERENCE_SCALE if how.parity else None
+    backbone = UNetBackbone(model, stage, codec=ImageCodec(model.vae, scale))
+    unet, codec, base = backbone.network, backbone.codec, (defaults.width, defaults.height)
+    num_frames = num_frames or defaults.num_frames
+    guidance_scale = defaults.guidance_scale if how.guidance_scale is None else how.guidance_scale
+    if how.region == "zoom" and noise is not None:
         raise IVGError('Noise cannot be given with region "zoom", which samples at a size of its own: give a seed.')
-    if keep_first_frame and num_frames == 1:
+    if how.keep_first_frame and num_frames == 1:
         log.warning("With one frame and keep_first_frame the video is the photo itself: ask for more frames.")
+
     items = collect(image, action, negative_prompt, mask, motion_strength, seed)
-    batch, cell, defaults = len(items.images), model.vae_scale_factor, model.defaults
-    pictures = prepare_pictures(items, size, (defaults.width, defaults.height), cell, binarize_mask, parity)
-    width, height = pictures.size
-    window = motion_window(pictures, cell, region, (defaults.width, defaults.height))
-    sampled = window.cut_pictures(pictures, cell, binarize_mask) if window else pictures
+    pictures = prepare_pictures(items, size, base, codec, how)
+    window = motion_window(pictures, codec.cell, how.region, base)
     if any(source is not None for source in items.masks) and not unet.config["motion_mask"]:
         log.warning("The model %s reads no mask: the whole picture may move.", model.name)
-
-    zero_snr = False if parity else None
-    steps = make_solver(model.scheduler_config, num_inference_steps, solver, zero_snr, items.seeds)
-    noise_size = sampled.size if region == "zoom" else pictures.size
-    shape = (4, num_frames, noise_size[1] // cell, noise_size[0] // cell)
-    seeds = items.seeds if noise is None else None
-    noise = gaussian_noise(items.seeds, shape) if noise is None else _check_noise(noise, (batch, *shape))
-    if window and region == "crop":
-        noise = window.cut(noise, cell)  # the whole picture's noise, so that the motion is the whole picture's too
+    steps = how.num_inference_steps or defaults.num_inference_steps
+    solver = make_solver(model.scheduler_config, steps, how.solver, False if how.parity else None, items.seeds)
     device = model.work_device or unet.device
-    noise = noise.to(device, torch.float32)
-    scale = REFERENCE_SCALE if parity else model.vae.config["scaling_factor"]
+    seeds = items.seeds if noise is None else None
     with model.at_work(model.vae):
-        condition_latent = encode_image(model.vae, sampled.photos, scale).to(device)
+        start = _start(items, pictures, window, codec, how, num_frames, noise, device)
         if window and on_step:
-            on_step = window.seen_whole(on_step, encode_image(model.vae, pictures.photos, scale).to(device), cell)
-    area = pictures.cells.mean(dim=(1, 2, 3, 4)) if motion_mode == "scaled_by_area" else 1
+            on_step = window.seen_whole(on_step, _still(codec, pictures.photos).to(device), codec.cell)
     with model.at_work(model.text_encoder):
-        text, negative = _encode_texts(model, items.actions, items.negatives if guidance_scale > 1 else None)
-    condition = Condition(
-        text=text.to(device, unet.dtype),
-        negative=None if negative is None else negative.to(device, unet.dtype),
-        latent=condition_latent.to(unet.dtype),
-        mask=sampled.cells.to(device, unet.dtype),
-        motion=None if items.strengths is None else (torch.tensor(items.strengths) * area).to(device),
-    )
-    guided = GuidedNoise(unet, condition, guidance_scale, guidance_interval)
-    with model.at_work(unet), cached_features(unet, cache_every), FrugalNoise(guided) as predict:
+        ladder = _ladder(backbone, items, pictures, start, how, guidance_scale)
+    predict = Guided(backbone, ladder, how.guidance_interval, how.cache_every)
+    with model.at_work(unet), Frugal(predict) as frugal:
         latents = denoise(
-            predict,
-            steps,
-            initial_latents(steps, condition_latent, noise, t_last),
-            held=(condition_latent, noise[:, :, :1]) if keep_first_frame else None,
+            frugal,
+            solver,
+            initial_latents(solver, start.still, start.noise, how.t_last),
+            held=(start.still, start.noise[:, :, :1]) if how.keep_first_frame else None,
             on_step=on_step,
         )
     if not torch.isfinite(latents).all():
         raise IVGError(f"The network's numbers overflowed in {unet.dtype}: load the model in bfloat16 or float32.")
 
     with model.at_work(model.vae):
-        frames = decode_frames(model.vae, latents, decode_chunk)
+        frames = decode_frames(ImageCodec(model.vae), latents, how.decode_chunk)
     if window:
         frames = window.stitch(frames, pictures.photos)
-    if composite:
-        seam_width = min(width, height) / 32 if feather is None else feather
+    if how.composite:
+        seam_width = min(pictures.size) / 32 if how.feather is None else how.feather
         frames = composite_over(frames, pictures.photos, pictures.masks, seam_width)
-    if keep_first_frame:
+    if how.keep_first_frame:
         frames = keep_first(frames, pictures.photos)
-    if parity:
+    if how.parity:
         frames = (frames * 255).byte().float() / 255
     if items.batched:
         return Generated(frames, latents.cpu(), pictures.masks, seeds)
@@ -213,7 +161,7 @@ def denoise(
     """The denoising loop.
 
     Args:
-        predict: the network and what it is told: (latents, timestep, progress) -> noise, see `GuidedNoise`.
+        predict: the network and what it is told: (latents, timestep, progress) -> noise, see `Guided`.
         solver: a fresh one.
         latents: (B, 4, F, h, w) float32 at the noise level of the solver's first step.
         held: clean latent and noise, (B, 4, 1, h, w) each, that frame 0 is held to at every step.
@@ -234,28 +182,59 @@ def denoise(
     return latents
 
 
-def _encode_texts(model: IVGModel, actions: list[str], negatives: list[str] | None) -> tuple[Tensor, Tensor | None]:
-    from ..models.text import encode_text
+@dataclass(frozen=True)
+class _Start:
+    """What is sampled: the whole pictures or a window of them."""
 
-    prompts = actions + (negatives or [])
-    distinct = list(dict.fromkeys(prompts))
-    text = encode_text(model, distinct)[[distinct.index(prompt) for prompt in prompts]]  # (B or 2 B, 77, D)
-    return text[: len(actions)], text[len(actions) :] if negatives else None
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int) or value < 1:
-            raise IVGError(f"{name} is {value}: give a whole number of at least 1.")
+    cells: Tensor  # (B, 1, 1, h, w), the mask
+    still: Tensor  # (B, 4, 1, h, w) float32, the photo's latent
+    noise: Tensor  # (B, 4, F, h, w) float32
 
 
-def _check_options(guidance_scale: float, feather: float | None, motion_mode: str) -> None:
-    if not math.isfinite(guidance_scale):
-        raise IVGError(f"guidance_scale is {guidance_scale}: give a number; 9 is usual, 1 means none.")
-    if feather is not None and not 0 <= feather < math.inf:
-        raise IVGError(f"feather is {feather}: give a number of pixels from 0 up.")
-    if motion_mode not in ("raw", "scaled_by_area"):
-        raise IVGError(f"There is no motion_mode {motion_mode!r}: choose raw or scaled_by_area.")
+def _start(
+    items: Items,
+    pictures: Pictures,
+    window: Window | None,
+    codec: ImageCodec,
+    how: Sampling,
+    num_frames: int,
+    noise: Tensor | None,
+    device: torch.device,
+) -> _Start:
+    sampled = window.cut_pictures(pictures, codec, how.binarize_mask) if window else pictures
+    # A window at the video's own scale gets its part of the whole picture's noise, so that the motion is the whole
+    # picture's too.
+    drawn = sampled if how.region == "zoom" else pictures
+    shape = (4, num_frames, *drawn.cells.shape[-2:])
+    noise = gaussian_noise(items.seeds, shape) if noise is None else _check_noise(noise, (len(items.images), *shape))
+    if window and drawn is pictures:
+        noise = window.cut(noise, codec.cell)
+    return _Start(sampled.cells, _still(codec, sampled.photos).to(device), noise.to(device, torch.float32))
+
+
+def _still(codec: ImageCodec, photos: Tensor) -> Tensor:
+    """The latents (B, 4, 1, h, w) of photos (B, H, W, 3)."""
+    return codec.encode(photos).transpose(0, 1)[:, :, None]
+
+
+def _ladder(
+    backbone: UNetBackbone, items: Items, pictures: Pictures, start: _Start, how: Sampling, guidance_scale: float
+) -> list[tuple[float, Told]]:
+    """What the network is told, with the negative prompt below the action where there is guidance."""
+    network, device = backbone.network, start.still.device
+    area = pictures.cells.mean(dim=(1, 2, 3, 4)) if how.motion_mode == "scaled_by_area" else 1
+    motion = None if items.strengths is None else torch.tensor(items.strengths) * area
+    rungs = [(guidance_scale, items.actions)]
+    if guidance_scale > 1:
+        rungs.insert(0, (1.0, items.negatives))
+    known = list(dict.fromkeys(sentence for _, sentences in reversed(rungs) for sentence in sentences))
+    states = dict(zip(known, encode_text(backbone.model, known), strict=True))
+
+    def told(sentences: list[str]) -> Told:
+        text = torch.stack([states[sentence] for sentence in sentences])  # (B, 77, D)
+        return Told(text, start.still, start.cells, motion).to(device, network.dtype)
+
+    return [(scale, told(sentences)) for scale, sentences in rungs]
 
 
 def _check_noise(noise: Tensor, shape: tuple[int, ...]) -> Tensor:

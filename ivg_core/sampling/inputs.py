@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import operator
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask
-from .condition import check_mask, check_size, fit_size, latent_mask, reference_mask
+from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask, to_pil
+from ..models.codec import Codec, check_cells, check_size, fit_size, mask_cells
 from .noise import MAX_SEED
+from .settings import Sampling
 
 log = logging.getLogger("ivg")
 
@@ -96,12 +99,7 @@ class Pictures:
 
 
 def prepare_pictures(
-    items: Items,
-    size: tuple[int, int] | None,
-    base: tuple[int, int],
-    cell: int,
-    binarize: bool = False,
-    parity: bool = False,
+    items: Items, size: tuple[int, int] | None, base: tuple[int, int], codec: Codec, how: Sampling
 ) -> Pictures:
     """Load photos and masks and bring them to the video's size.
 
@@ -110,13 +108,13 @@ def prepare_pictures(
         size: (width, height) of the video; None takes the base's area and the first photo's aspect ratio. In parity
             mode this is the base.
         base: (width, height) the model is used to.
-        cell: pixels of one latent cell.
-        binarize: see `latent_mask`.
-        parity: load and resize exactly as the released code does.
+        codec: of the model.
+        how: with `parity` photos are loaded and resized exactly as the released code does.
 
     Raises:
         IVGError: an unusable photo, mask or size.
     """
+    parity, cell = how.parity, codec.cell
     originals = [to_image(image, exif=not parity) for image in items.images]
     for photo in originals:
         if min(photo.shape[:2]) < cell:
@@ -125,17 +123,16 @@ def prepare_pictures(
         height, width = originals[0].shape[:2]
         size = fit_size(width, height, *(size or base), cell)
     size = check_size(size, cell)
-    latent_size = (size[0] // cell, size[1] // cell)
-    masks, cells = [], []
+    masks, cells, grid = [], [], codec.grid(1, size)
     for source, photo in zip(items.masks, originals, strict=True):
         stretch = photo.shape[1] / photo.shape[0] / (size[0] / size[1])
         if abs(math.log(stretch)) > STRETCH:
             log.warning("The photo is %s and the video %d x %d: the photo is stretched.", _pixels(photo), *size)
         mask = _mask_for(source, photo, size, parity)
         masks.append(resize_mask(mask, size))
-        cells.append(latent_mask(mask, latent_size, binarize))
+        cells.append(check_cells(mask_cells(mask[None], grid.height, grid.width, how.binarize_mask)))
     photos = torch.stack([resize_image(photo, size) for photo in originals])
-    return Pictures(photos, torch.stack(masks), torch.stack(cells), size)
+    return Pictures(photos, torch.stack(masks), torch.cat(cells), size)
 
 
 def _mask_for(source: ImageLike | None, photo: Tensor, size: tuple[int, int], parity: bool) -> Tensor:
@@ -188,3 +185,38 @@ def _mask_stack(mask: Any, batch: int) -> list | None:
             "unite the frames of one by mask.amax(0)."
         )
     return list(mask)
+
+
+def check_mask(mask: Tensor) -> Tensor:
+    """Pass on a mask (H, W) in which something may move.
+
+    Raises:
+        IVGError: it is empty.
+    """
+    if not mask.any():
+        raise IVGError(
+            "The mask is empty (all black), so nothing would move: paint white what may move, or give no mask to let "
+            "everything move."
+        )
+    return mask
+
+
+def reference_mask(mask: ImageLike, size: tuple[int, int]) -> Tensor:
+    """The mask as the released sampler reads it: resized first, then every value above 0 becomes 1.
+
+    Args:
+        mask: a path, a PIL image or a tensor (H, W).
+        size: (width, height) of the video in pixels.
+
+    Returns:
+        (height, width) of 0 and 1.
+
+    Source: the released code's eval; the filter is PIL's default for the picture's mode.
+    """
+    if isinstance(mask, (str, os.PathLike)):
+        to_mask(mask)  # says so if it cannot be read
+        mask = Image.open(mask)
+    picture = mask if isinstance(mask, Image.Image) else to_pil(to_mask(mask))
+    if picture.mode not in ("1", "L", "P"):
+        picture = to_pil(to_mask(picture))  # the released code fails on these
+    return torch.from_numpy((np.array(picture.resize(size)) != 0).astype(np.float32))

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import IVGError
 from ..media.images import ImageLike, resize_mask, to_image
 from ..rom.refine import apply_threshold, refine_mask
-from .generate import OnStep, generate
+from .generate import OnStep, Sampling, generate
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
@@ -40,10 +40,9 @@ def predict_rom(
     *,
     seed: int = 0,
     num_frames: int | None = None,
-    num_inference_steps: int | None = None,
-    guidance_scale: float | None = None,
     motion_strength: float | None = None,
     size: tuple[int, int] | None = None,
+    how: Sampling = Sampling(),  # noqa: B008 (frozen)
     threshold: float = 0.5,
     min_area: int | None = None,
     close: int = 2,
@@ -56,9 +55,10 @@ def predict_rom(
         image: the photo: a path, a PIL image or a tensor (H, W, 3) 0..1.
         action: what is done; it decides which object moves.
         seed: see `generate`.
-        num_frames, num_inference_steps, guidance_scale: None takes what the model was made for.
+        num_frames: None takes what the model was made for.
         motion_strength: None does not tell the network: how much the *mask* moves is not known beforehand.
         size: (width, height) of the mask video, multiples of 8; None see `generate`.
+        how: the options of the mask video, see `Sampling.for_mask`.
         threshold: pixels with at least this value move, 0..1.
         min_area: in each frame, parts with fewer pixels of the mask video than this are removed; None is 1/1000 of it.
         close: in each frame, gaps up to about twice this many pixels of the mask video are closed.
@@ -72,7 +72,7 @@ def predict_rom(
 
     Source: paper section 3.1.1: mask video, threshold, removal of small components and morphology in each frame, union.
     """
-    defaults, photo = model.defaults, to_image(image)
+    photo = to_image(image)
     if not 0 <= threshold <= 1:
         raise IVGError(f"The threshold is {threshold}: it must lie in 0..1.")
     generated = generate(
@@ -81,9 +81,8 @@ def predict_rom(
         action,
         stage=1,
         seed=seed,
-        num_frames=defaults.num_frames if num_frames is None else num_frames,
-        num_inference_steps=defaults.num_inference_steps if num_inference_steps is None else num_inference_steps,
-        guidance_scale=defaults.guidance_scale if guidance_scale is None else guidance_scale,
+        num_frames=num_frames,
+        how=how,
         motion_strength=motion_strength,
         size=size,
         on_step=on_step,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
+import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
@@ -12,8 +13,8 @@ from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from torch import Tensor
 
 from ..errors import IVGError
-
-SolverName = Literal["dpm++2m", "ddim", "lcm"]
+from ..models.schedule import PREDICTIONS, predict_x0
+from .settings import SolverName
 
 
 class Solver:
@@ -31,8 +32,8 @@ class Solver:
         scheduler.set_timesteps(num_inference_steps)
         self.scheduler = scheduler
         self.added: dict[str, Any] = {}
-        if isinstance(scheduler, LCMScheduler):  # it adds fresh noise between steps; a seed's first was the start
-            self.added = {"generator": [torch.Generator().manual_seed((seed + 2**63) % 2**64) for seed in seeds]}
+        if isinstance(scheduler, LCMScheduler):  # it adds fresh noise between steps; a seed's own was the start
+            self.added = {"generator": [torch.Generator().manual_seed(_derived(seed)) for seed in seeds]}
         self.timesteps = cast(Tensor, scheduler.timesteps)  # (N,) from noisy to clean, on the CPU
         self.alphas = cast(Tensor, scheduler.alphas)  # (T,)
         self.alphas_cumprod = cast(Tensor, scheduler.alphas_cumprod)  # (T,)
@@ -50,18 +51,18 @@ class Solver:
     def predict_x0(self, noise_pred: Tensor, latents: Tensor, step: int) -> Tensor:
         """The clean latents that the network's output for this step implies."""
         alpha_cumprod = self.alphas_cumprod[int(self.timesteps[step])].to(latents)
-        a, s = alpha_cumprod.sqrt(), (1 - alpha_cumprod).sqrt()
-        if self.prediction_type == "v_prediction":
-            return a * latents - s * noise_pred
-        if self.prediction_type == "sample":
-            return noise_pred
-        return (latents - s * noise_pred) / a
+        return predict_x0(latents, noise_pred, alpha_cumprod, self.prediction_type)
 
     def step(self, noise_pred: Tensor, latents: Tensor, step: int) -> Tensor:
         """The latents at which the next step begins."""
         return self.scheduler.step(
             noise_pred, cast(Any, self.timesteps[step]), latents, **self.added, return_dict=False
         )[0]
+
+
+def _derived(seed: int) -> int:
+    """Another seed that follows from one; torch's generator on the CPU heeds the lower 32 bits alone."""
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
 def make_solver(
@@ -111,10 +112,8 @@ def make_solver(
             "the checkpoint."
         ) from error
     prediction = scheduler.config["prediction_type"]
-    if prediction not in ("epsilon", "v_prediction", "sample"):
-        raise IVGError(
-            f"scheduler_config.json has prediction_type {prediction!r}: use epsilon, v_prediction or sample."
-        )
+    if prediction not in PREDICTIONS:
+        raise IVGError(f"scheduler_config.json has prediction_type {prediction!r}: use {', '.join(PREDICTIONS)}.")
     total = scheduler.config["num_train_timesteps"]
     # beyond, spacing "leading" would leave out the noisy half; "lcm" was distilled at so many
     most = scheduler.config["original_inference_steps"] if name == "lcm" else total // 2

@@ -129,7 +129,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return Batch({key: torch.stack(vs) if isinstance(vs[0], Tensor) else vs for key, vs in values.items()})
 
 
-def describe(dataset: ClipDataset, most: int = 20) -> dict[str, object]:
+def describe(dataset: ClipDataset, cell: int = 8, most: int = 20) -> dict[str, object]:
     """What a trained file should say about its data: clips, frames, size in pixels and the first sentences."""
     first = dataset[0]["latents"]
     captions = dict.fromkeys(dataset[i]["caption"] for i in range(min(most, len(dataset))))
@@ -137,7 +137,7 @@ def describe(dataset: ClipDataset, most: int = 20) -> dict[str, object]:
     return {
         "clips": len(dataset),
         "frames": frames,
-        "width": 8 * width,
-        "height": 8 * height,
+        "width": cell * width,
+        "height": cell * height,
         "prompts": list(captions),
     }

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from ..errors import IVGError
+from ..models.voices import Voices
 from ..settings import from_mapping, nearest
 
 PRESETS = Path(__file__).parent / "presets"
@@ -53,6 +54,36 @@ class ValidationSettings:
 
 
 @dataclass
+class TrainingPath:
+    """One of several ways through the network in each step, with its own losses; all of them share noise and optimiser.
+
+    Args:
+        losses: as `TrainConfig.losses`.
+        learns: roles of the LoRA that are added and learned.
+        sounds: roles that are added as they are; roles in neither are silent.
+        frames: "all", or "one" frame of the clip, drawn anew each step.
+        chance: share of the steps in which it is taken, 0..1.
+        name: put before the names of its figures.
+
+    Source: MotionDirector (arXiv 2310.08465), which learns what things look like on single frames and how they move
+        on whole clips.
+    """
+
+    losses: dict[str, Any]
+    learns: list[str]
+    sounds: list[str] = field(default_factory=list)
+    frames: Literal["all", "one"] = "all"
+    chance: float = 1.0
+    name: str = ""
+
+    def voices(self, config: TrainConfig) -> Voices | None:
+        """What is heard of the LoRA on this path; None: all of it, and all of it learns."""
+        if set(self.learns) == set(config.lora):
+            return None
+        return Voices(frozenset(self.learns), frozenset(self.sounds))
+
+
+@dataclass
 class TrainConfig:
     """One training. Every preset is a yaml of these keys.
 
@@ -81,6 +112,7 @@ class TrainConfig:
         lora: role ("spatial", "temporal", "text", "conv") -> its settings; roles that are not named stay as they are.
         trainable: for method "full": parts of module names, or ["released"]; empty trains everything.
         losses: name -> weight, or -> a mapping with `weight` and the loss's own options.
+        paths: in place of `losses`, for a LoRA whose roles learn in different ways; see `TrainingPath`.
         text_dropout: share of clips whose text is left out, so that guidance works.
         freeze_outside: stage 2: hold the target still outside the mask, which gives the mask its meaning.
         from_photo: share of clips that begin as sampling begins: much noise on the photo in place of the clip.
@@ -121,6 +153,7 @@ class TrainConfig:
     )
     trainable: list[str] = field(default_factory=list)
     losses: dict[str, Any] = field(default_factory=dict)
+    paths: list[TrainingPath] = field(default_factory=list)
     text_dropout: float = 0.15
     freeze_outside: bool = True
     from_photo: float = 0.0
@@ -134,9 +167,13 @@ class TrainConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        if not self.losses:  # the paper's, and the released code's motion score
+        if not self.losses and not self.paths:  # the paper's, and the released code's motion score
             self.losses = {"noise": 1.0, "miou": 0.1} if self.stage == 1 else {"noise": 1.0, "motion": 0.001}
         _check(self)
+
+    def all_paths(self) -> list[TrainingPath]:
+        """The paths of each step; one through which everything learns, if none are named."""
+        return self.paths or [TrainingPath(self.losses, list(self.lora))]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in a yaml."""
@@ -209,11 +246,22 @@ def _check(config: TrainConfig) -> None:
         if role not in ROLES:
             raise IVGError(f"lora: there is no role {role!r}{nearest(role, ROLES)}")
         if settings.rank < 1 or not 0 <= settings.dropout < 1:
-            raise IVGError(f"lora.{role} has rank {settings.rank} and dropout {settings.dropout}: give 1.. and 0..1.")
+            raise IVGError(
+                f"lora.{role} has rank {settings.rank} and dropout {settings.dropout}: rank must be at least 1, "
+                "dropout from 0 to below 1."
+            )
     if config.method == "lora" and not config.lora:
         raise IVGError("A LoRA needs at least one role under lora: spatial, temporal, text or conv.")
     if config.method == "lora" and config.trainable:
         raise IVGError("trainable belongs to method full; a LoRA chooses its layers by role under lora: remove one.")
     if config.method == "lora" and config.prediction:
         raise IVGError("A LoRA cannot change what the model predicts: remove prediction, or use method full.")
-    make_losses(config)
+    if config.paths and (config.losses or config.method != "lora"):
+        raise IVGError("paths hold the losses of a LoRA: remove losses, and use method lora.")
+    for path in config.all_paths():
+        make_losses(path.losses, config.stage)
+        if not 0 < path.chance <= 1:
+            raise IVGError(f"paths: chance is {path.chance}: it must lie above 0, and at most at 1.")
+        for role in (*path.learns, *path.sounds):
+            if config.method == "lora" and role not in config.lora:
+                raise IVGError(f"paths: there is no role {role!r} under lora{nearest(role, config.lora)}")

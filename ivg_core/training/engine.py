@@ -72,7 +72,7 @@ def reduce_figures(accelerator: Any, parts: list[dict[str, Tensor | None]]) -> d
         parts: one dict of scalars a batch, all with the same names; None where a loss had nothing to say.
 
     Returns:
-        name -> mean; a name that nothing was said about is left out.
+        name -> mean; figures with no value are omitted.
     """
     names = list(parts[0])
     sums = torch.zeros(2, len(names), device=accelerator.device)
@@ -93,7 +93,7 @@ def agree(accelerator: Any, stop: bool) -> bool:
 
 
 def check_finite(precision: str, step: int, loss: float, norm: Tensor | None) -> None:
-    """Stops a training before numbers that are none reach the weights.
+    """Stops a training before NaN or infinity reaches the weights.
 
     Args:
         precision: with fp16 gradients may overflow: that lowers the scale of the loss, and the step is skipped.

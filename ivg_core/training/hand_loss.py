@@ -19,6 +19,7 @@ from torch.nn.functional import softplus
 from ..hands.landmarks import CROP, HandLandmarkNet
 from ..hands.regions import crop, to_pixels
 from ..hands.tracker import HandTracker
+from ..models.schedule import seen_through
 
 Weighting = Literal["alpha", "flat"]
 #: Below this presence a hand counts as missing in part, and its joints shrink towards 0.
@@ -102,7 +103,7 @@ def timestep_weight(alphas_cumprod_t: Tensor, min_snr: float = 0.2, weighting: W
     Returns:
         (B,), 0..1.
     """
-    enough = alphas_cumprod_t >= min_snr * (1 - alphas_cumprod_t)
+    enough = seen_through(alphas_cumprod_t, min_snr)
     return enough.to(alphas_cumprod_t) if weighting == "flat" else alphas_cumprod_t * enough
 
 
@@ -125,8 +126,8 @@ def hand_structure_loss(
         net: frozen landmark network.
         weight: (B,) how much each clip counts, see `timestep_weight`; None: all the same.
         coords: "roi" measures in sides of the region around its centre, so that small hands count as much as large
-            ones and a missing hand costs about 20 times a poor pose; "image" in sides of the picture from its corner,
-            as the paper has it, where a missing hand costs 100 times a poor pose, the more the further from the corner.
+            ones and a missing hand costs about 20 times a poor pose. "image": the paper's form; a missing hand costs
+            about 100 times a poor pose, more the farther it is from the top-left corner.
         presence_weight: weight of the demand that the network recognises a hand.
         views: how often every hand is looked at; all but the first shake the region and add noise, against pictures
             that only fool the network. 1 with `presence_weight=0` and coords="image" is the paper's formula.

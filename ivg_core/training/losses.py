@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate, mse_loss
 
 from ..errors import IVGError
+from ..models.schedule import over_latents, seen_through
 from ..settings import from_mapping, nearest
 
 if TYPE_CHECKING:
-    from .config import TrainConfig
     from .objective import Prediction
 
 
@@ -50,49 +50,6 @@ def motion_loss(x0_pred: Tensor, motion: Tensor) -> Tensor:
     return mse_loss(latent_motion_score(x0_pred.float()), motion.float())
 
 
-def freeze_outside(latents: Tensor, condition_latent: Tensor, latent_mask: Tensor) -> Tensor:
-    """Holds every frame to the photo outside the mask: this is what gives the mask its meaning.
-
-    Args:
-        latents: (B, 4, F, h, w).
-        condition_latent: latent of the photo (B, 4, 1, h, w).
-        latent_mask: 1 where things may move (B, 1, 1, h, w).
-
-    Returns:
-        (B, 4, F, h, w).
-
-    Source: the released code's finetune_unet.
-    """
-    return condition_latent * (1 - latent_mask) + latents * latent_mask
-
-
-def predict_x0(noisy: Tensor, model_output: Tensor, alphas_cumprod_t: Tensor, prediction_type: str) -> Tensor:
-    """The clean latents that a model output implies.
-
-    Args:
-        noisy: x_t (B, 4, F, h, w).
-        model_output: what the UNet returned (B, 4, F, h, w).
-        alphas_cumprod_t: the schedule's cumulated alphas at each item's timestep (B,).
-        prediction_type: "epsilon", "v_prediction" or "sample", as scheduler_config.json says.
-
-    Returns:
-        (B, 4, F, h, w).
-
-    Raises:
-        IVGError: an unknown prediction type.
-
-    Source: x_t = sqrt(a) x0 + sqrt(1 - a) eps (DDPM, eq. 4); v = sqrt(a) eps - sqrt(1 - a) x0.
-    """
-    a = alphas_cumprod_t.reshape(-1, 1, 1, 1, 1)
-    if prediction_type == "epsilon":
-        return (noisy - (1 - a).sqrt() * model_output) / a.sqrt()
-    if prediction_type == "v_prediction":
-        return a.sqrt() * noisy - (1 - a).sqrt() * model_output
-    if prediction_type == "sample":
-        return model_output
-    raise IVGError(f"Unknown prediction_type {prediction_type!r}: use epsilon, v_prediction or sample.")
-
-
 def noise_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared error between what the UNet predicted and what it should have.
 
@@ -106,7 +63,7 @@ def noise_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Te
     if weight is None:
         return mse_loss(pred.float(), target.float())
     if weight.ndim == 1:
-        weight = weight.reshape(-1, 1, 1, 1, 1)
+        weight = over_latents(weight)
     return (weight * (pred.float() - target.float()).square()).mean()
 
 
@@ -153,25 +110,26 @@ class Noise:
     hands: float = 1.0
 
     def __call__(self, p: Prediction) -> Tensor:
-        weight: Tensor | None = p.timestep_weight
+        weight: Tensor | None = p.level_weight
         places = self._places(p)
         if places is not None:
-            weight = places if weight is None else weight.reshape(-1, 1, 1, 1, 1) * places
+            weight = places if weight is None else over_latents(weight) * places
         return noise_loss(p.output, p.target, weight)
 
     def _places(self, p: Prediction) -> Tensor | None:
         if self.inside == 1 and self.hands == 1:
             return None
-        size = p.x0.shape[-2:]
+        size, grid = p.x0.shape[-2:], p.grid
         places = p.x0.new_ones(p.x0.shape[0], 1, 1, *size)
         if self.inside != 1:
             rom = p.batch.need("rom_mask", "the noise loss's `inside` weighs by")  # (B, H, W)
             places = places * (1 + (self.inside - 1) * interpolate(rom[:, None].float(), size, mode="area")[:, :, None])
         if self.hands != 1:
             moving = p.batch.need("frame_masks", "the noise loss's `hands` weighs by")  # (B, F, H, W)
-            places = places * (1 + (self.hands - 1) * interpolate(moving.float(), size, mode="area")[:, None])
+            cells = grid.brightest(interpolate(moving.float(), size, mode="area"))  # (B, T, h, w)
+            places = places * (1 + (self.hands - 1) * cells[:, None])
         # a mean of 1, so that the weights shift attention without raising the learning rate
-        return places / places.mean(dim=(1, 2, 3, 4), keepdim=True)  # (B, 1, 1 or F, h, w)
+        return places / places.mean(dim=(1, 2, 3, 4), keepdim=True)  # (B, 1, 1 or T, h, w)
 
 
 @dataclass
@@ -191,19 +149,20 @@ class MaskIoU:
     Args:
         weight: of the term.
         frames: frames decoded a step, drawn anew each time; 0 = all of them, the paper's, at the cost of memory.
-        below: only at timesteps below this share of the schedule; in more noise there is no mask to compare.
+        min_snr: only at timesteps with at least this signal-to-noise ratio; in more noise there is no mask to compare.
+            0.09 is timestep 699 of Stable Diffusion's schedule; 0 = all, the paper's.
         target: "frames", each frame's own mask, or "union", the Region of Motion for all.
         paper_norm: divide by L + 1 as printed.
     """
 
     weight: float = 0.1
     frames: int = 0
-    below: float = 0.7
+    min_snr: float = 0.09
     target: Literal["frames", "union"] = "frames"
     paper_norm: bool = False
 
     def __call__(self, p: Prediction) -> Tensor | None:
-        rows = (p.timesteps < self.below * len(p.schedule)).nonzero()[:, 0]
+        rows = seen_through(p.signal, self.min_snr).nonzero()[:, 0]
         if not len(rows):
             return None
         chosen = p.choose_frames(self.frames)
@@ -249,7 +208,7 @@ class Hands:
         from .hand_loss import hand_structure_loss, timestep_weight
 
         self._tracker = self._tracker or HandTracker(device=p.output.device)
-        counts = timestep_weight(p.alphas_cumprod, self.min_snr, self.weighting)
+        counts = timestep_weight(p.signal, self.min_snr, self.weighting)
         chosen = p.choose_frames(self.frames)
         targets = [self._targets(p, row).select(chosen) for row in range(len(counts))]
         rows = [row for row, target in enumerate(targets) if len(target.frame) and counts[row] > 0]
@@ -285,14 +244,18 @@ class Hands:
 LOSSES: dict[str, Any] = {"noise": Noise, "motion": Motion, "miou": MaskIoU, "hands": Hands}
 
 
-def make_losses(config: TrainConfig) -> dict[str, LossTerm]:
-    """The losses of a training, by name; those of weight 0 are left out.
+def make_losses(chosen: Mapping[str, Any], stage: int) -> dict[str, LossTerm]:
+    """The losses of a path, by name; those of weight 0 are left out.
+
+    Args:
+        chosen: name -> weight, or -> a mapping with `weight` and the loss's own options.
+        stage: that is trained.
 
     Raises:
         IVGError: an unknown loss or option, one that the stage cannot have, or none at all.
     """
     terms: dict[str, LossTerm] = {}
-    for name, settings in config.losses.items():
+    for name, settings in chosen.items():
         if name not in LOSSES:
             raise IVGError(f"losses: there is no loss {name!r}{nearest(name, LOSSES)}")
         values = settings if isinstance(settings, Mapping) else {"weight": settings}
@@ -301,9 +264,8 @@ def make_losses(config: TrainConfig) -> dict[str, LossTerm]:
             terms[name] = term
     if not terms:
         raise IVGError("Every loss has weight 0, so nothing would be learned: give noise: 1.0 under losses.")
-    wrong = {1: ("motion", "hands"), 2: ("miou",)}[config.stage]
+    wrong = {1: ("motion", "hands"), 2: ("miou",)}[stage]
     for name in wrong:
         if name in terms:
-            other = 3 - config.stage
-            raise IVGError(f"The loss {name!r} belongs to stage {other}, and this is stage {config.stage}: remove it.")
+            raise IVGError(f"The loss {name!r} belongs to stage {3 - stage}, and this is stage {stage}: remove it.")
     return terms

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from ..models.schedule import NoiseSchedule
+from ..models.codec import LatentGrid, mask_cells
+from ..models.schedule import min_snr_weight, over_latents
+from ..models.told import Told
 from .batches import Batch
-from .losses import freeze_outside, latent_motion_score, make_losses, noise_loss, predict_x0
+from .losses import latent_motion_score, make_losses, noise_loss
 
 if TYPE_CHECKING:
-    from ..models.bundle import IVGModel
+    from ..models.backbone import Backbone
+    from ..models.voices import Voices
     from .config import TrainConfig
 
 #: What sampling begins with lies in this part of the schedule; see `from_photo`.
@@ -27,43 +29,48 @@ START_OF_SAMPLING = 0.9
 class Draw:
     """What chance decides about a batch of B clips."""
 
-    timesteps: Tensor  # (B,) 0..T-1
-    noise: Tensor  # (B, 4, F, h, w), Gaussian
+    levels: Tensor  # (B,), timesteps
+    noise: Tensor  # (B, C, T, h, w), Gaussian
     drop_text: Tensor  # (B,) bool: this clip is shown without its text
     from_photo: Tensor  # (B,) bool: this clip begins as sampling begins
 
 
 @dataclass
 class Prediction:
-    """What the network made of a batch, as the losses see it."""
+    """What the network made of a batch, as the losses see it. C, T, h, w are the latents', F, H, W the video's."""
 
-    output: Tensor  # (B, 4, F, h, w) float32, what the network returned
-    target: Tensor  # (B, 4, F, h, w), what it should have
-    noisy: Tensor  # (B, 4, F, h, w)
-    x0: Tensor  # (B, 4, F, h, w), the clean latents
-    timesteps: Tensor  # (B,)
-    timestep_weight: Tensor | None  # (B,), min-SNR
+    output: Tensor  # (B, C, T, h, w) float32, what the network returned
+    target: Tensor  # (B, C, T, h, w), what it should have
+    noisy: Tensor  # (B, C, T, h, w)
+    x0: Tensor  # (B, C, T, h, w), the clean latents
+    levels: Tensor  # (B,), timesteps
+    level_weight: Tensor | None  # (B,), min-SNR
     motion: Tensor | None  # (B,) the motion score the network was told
-    mask: Tensor  # (B or 1, 1, 1, h, w), the latent mask the network was given
     batch: Batch
-    schedule: NoiseSchedule
-    vae: Any
+    backbone: Backbone
     rng: torch.Generator  # for what a loss draws itself
     notes: dict[str, Tensor] = field(default_factory=dict)  # figures that a loss reports beside its value
 
     @cached_property
-    def alphas_cumprod(self) -> Tensor:
-        """(B,)"""
-        return self.schedule.alphas(self.timesteps)
+    def signal(self) -> Tensor:
+        """Share of the signal (B,), see `Schedule`."""
+        return self.backbone.schedule.signal(self.levels)
 
     @cached_property
     def x0_pred(self) -> Tensor:
-        """The clean latents that the output implies (B, 4, F, h, w)."""
-        return predict_x0(self.noisy, self.output, self.alphas_cumprod, self.schedule.prediction_type)
+        """The clean latents that the output implies (B, C, T, h, w)."""
+        return self.backbone.schedule.to_x0(self.output, self.noisy, self.levels)
+
+    @cached_property
+    def grid(self) -> LatentGrid:
+        """How the video lies on the latents."""
+        frames, height, width = self.x0.shape[2:]
+        codec = self.backbone.codec
+        return LatentGrid(frames, height, width, codec.cell, codec.stride)
 
     def choose_frames(self, count: int) -> list[int]:
-        """`count` different frames in order, drawn at random; 0 = all."""
-        frames = self.x0.shape[2]
+        """`count` different frames of the video in order, drawn at random; 0 = all."""
+        frames = self.grid.video_frames
         if not 0 < count < frames:
             return list(range(frames))
         return sorted(torch.randperm(frames, generator=self.rng)[:count].tolist())
@@ -74,26 +81,25 @@ class Prediction:
         Args:
             rows: indices of clips (R,).
             frames: L indices of frames.
-            latents: (B, 4, F, h, w); None: the predicted clean ones.
+            latents: (B, C, T, h, w); None: the predicted clean ones.
 
         Returns:
             (R, L, 3, H, W) float32, 0..1.
         """
-        chosen = (self.x0_pred if latents is None else latents)[rows][:, :, frames]  # (R, 4, L, h, w)
-        flat = chosen.transpose(1, 2).flatten(0, 1) / self.vae.config["scaling_factor"]
-        shown = [checkpoint(self._decode_one, one[None], use_reentrant=False) for one in flat]
-        return (torch.cat(shown).float() * 0.5 + 0.5).clamp(0, 1).unflatten(0, (len(rows), len(frames)))
+        chosen = (self.x0_pred if latents is None else latents)[rows]  # (R, C, T, h, w)
+        decode = self.backbone.codec.decode
+        shown = [checkpoint(decode, clip[None], [k], use_reentrant=False) for clip in chosen for k in frames]
+        pixels = torch.cat([one.movedim(-1, 2) for one in shown])  # (R * L, 1, 3, H, W)
+        return pixels[:, 0].unflatten(0, (len(chosen), len(frames)))
 
     def true_frames(self, row: int) -> Tensor:
         """The frames of a clip (F, H, W, 3), 0..1: the pixels themselves, or its latents decoded if it has none."""
         if "frames" in self.batch:
             return self.batch["frames"][row].float() / 255
+        frames = list(range(self.grid.video_frames))
         with torch.no_grad():
-            shown = self.decode(torch.tensor([row]), list(range(self.x0.shape[2])), self.batch["latents"].float())
+            shown = self.decode(torch.tensor([row]), frames, self.batch["latents"].float())
         return shown[0].permute(0, 2, 3, 1)
-
-    def _decode_one(self, latent: Tensor) -> Tensor:
-        return self.vae.decode(latent.to(self.vae.dtype), return_dict=False)[0]  # (1, 3, H, W), -1..1
 
 
 class Denoising:
@@ -102,18 +108,16 @@ class Denoising:
     A trainer takes any object with this call: `(network, batch, rng) -> (loss, {name: scalar or None})`.
 
     Args:
-        config: stage, losses, dropout and noise settings.
-        model: its scheduler_config says what the network predicts; its VAE decodes for losses that look at pixels.
+        config: stage, paths, losses, dropout and noise settings.
+        backbone: its schedule says what the network predicts; its codec decodes for losses that look at pixels.
 
     Source: the released code's `finetune_unet` (stage 2); paper 3.1.1 (stage 1: an all-ones mask, nothing
         frozen, the target is the mask video).
     """
 
-    def __init__(self, config: TrainConfig, model: IVGModel):
-        self.config = config
-        self.vae = model.vae
-        self.schedule = NoiseSchedule(model.scheduler_config, config.zero_terminal_snr, config.prediction)
-        self.losses = make_losses(config)
+    def __init__(self, config: TrainConfig, backbone: Backbone):
+        self.config, self.backbone = config, backbone
+        self.paths = [(path, make_losses(path.losses, config.stage)) for path in config.all_paths()]
 
     def __call__(self, network: Any, batch: Batch, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor | None]]:
         return self.loss(network, batch, self.draw(batch, rng), rng)
@@ -121,62 +125,73 @@ class Denoising:
     def draw(self, batch: Batch, rng: torch.Generator) -> Draw:
         """Draws on the CPU, whatever the device, so that a seed means the same everywhere."""
         shape, device = batch["latents"].shape, batch["latents"].device
-        config, total = self.config, len(self.schedule)
-        count, start = shape[0], int(START_OF_SAMPLING * total)
-        timesteps = torch.randint(0, total, (count,), generator=rng)
+        config, schedule, count = self.config, self.backbone.schedule, batch["latents"].shape[0]
+        levels = schedule.draw(count, rng)
         from_photo = torch.rand(count, generator=rng) < config.from_photo
-        timesteps = torch.where(from_photo, torch.randint(start, total, (count,), generator=rng), timesteps)
+        levels = torch.where(from_photo, schedule.draw(count, rng, START_OF_SAMPLING), levels)
         drop_text = torch.rand(count, generator=rng) < config.text_dropout  # for each clip, not for the batch
         noise = torch.randn(shape, generator=rng)
         if config.noise_offset:
             noise = noise + config.noise_offset * torch.randn(*shape[:3], 1, 1, generator=rng)
-        return Draw(timesteps.to(device), noise.to(device), drop_text.to(device), from_photo.to(device))
+        return Draw(levels.to(device), noise.to(device), drop_text.to(device), from_photo.to(device))
 
     def loss(
         self, network: Any, batch: Batch, draw: Draw, rng: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor | None]]:
-        """The weighted sum of the losses, and each of them by name."""
-        prediction = self.predict(network, batch, draw, rng)
-        figures: dict[str, Tensor | None] = {name: term(prediction) for name, term in self.losses.items()}
-        for term in self.losses.values():
-            figures |= {name: prediction.notes.get(name) for name in getattr(term, "notes", ())}
-        terms = [term.weight * value for name, term in self.losses.items() if (value := figures[name]) is not None]
-        # Without any term there is still a gradient, of zero: another process may be waiting for it.
-        return sum(terms, 0 * prediction.output.sum()), figures  # type: ignore[return-value]
+        """The weighted sum of the losses over all paths, and each loss by name."""
+        total: Any = 0
+        figures: dict[str, Tensor | None] = {}
+        for path, losses in self.paths:
+            taken = path.chance == 1 or bool(torch.rand((), generator=rng) < path.chance)
+            prefix = f"{path.name}_" if path.name else ""
+            names = [*losses, *(note for term in losses.values() for note in getattr(term, "notes", ()))]
+            figures |= dict.fromkeys((prefix + name for name in names), None)
+            # Also a path that is not taken has a gradient, of zero: another process may be waiting for it.
+            if not taken:
+                total = total + sum(0 * p.sum() for p in network.parameters() if p.requires_grad)
+                continue
+            part, drawn = (batch, draw) if path.frames == "all" else _one_frame(batch, draw, rng)
+            prediction = self.predict(network, part, drawn, rng, path.voices(self.config))
+            values = {name: term(prediction) for name, term in losses.items()}
+            figures |= {prefix + name: value for name, value in (prediction.notes | values).items()}
+            # Without any term there is still a gradient, of zero, for the same reason.
+            terms = [losses[name].weight * value for name, value in values.items() if value is not None]
+            total = total + sum(terms, 0 * prediction.output.sum())
+        return total, figures
 
-    def predict(self, network: Any, batch: Batch, draw: Draw, rng: torch.Generator) -> Prediction:
+    def predict(
+        self, network: Any, batch: Batch, draw: Draw, rng: torch.Generator, voices: Voices | None = None
+    ) -> Prediction:
         """Asks the network about a batch, as sampling will."""
+        schedule = self.backbone.schedule
         photo = batch.get("photo", batch["latents"][:, :, :1]).float()  # (B, 4, 1, h, w)
         if self.config.stage == 1:
             x0 = batch.need("mask_latents", "is what stage 1 learns").float()
             mask, motion = x0.new_ones(1, 1, 1, *x0.shape[-2:]), None
         else:
-            x0, mask = batch["latents"].float(), self._latent_mask(batch)
+            x0 = batch["latents"].float()
+            rom = batch.need("rom_mask", "stage 2 is conditioned on").float()  # (B, H, W)
+            mask = mask_cells(rom, x0.shape[-2], x0.shape[-1], binarize=True)
             if self.config.freeze_outside:
                 x0 = freeze_outside(x0, photo, mask)
             motion = latent_motion_score(x0)
-        schedule, t = self.schedule, draw.timesteps
-        begins = draw.from_photo.reshape(-1, 1, 1, 1, 1)
-        noisy = schedule.add_noise(torch.where(begins, photo, x0), draw.noise, t)
-        noise = draw.noise
+        t, noise, begins = draw.levels, draw.noise, over_latents(draw.from_photo)
+        noisy = schedule.add_noise(torch.where(begins, photo, x0), noise, t)
         if draw.from_photo.any():
-            a = schedule.alphas(t).reshape(-1, 1, 1, 1, 1)
-            noise = torch.where(begins, (noisy - a.sqrt() * x0) / (1 - a).sqrt(), noise)  # what would lead back to x0
+            noise = torch.where(begins, schedule.noise_in(noisy, x0, t), noise)  # what would lead back to x0
         text = torch.where(draw.drop_text.reshape(-1, 1, 1), batch["empty_text"], batch["text"])
-        output = network(noisy, t, text, photo, mask, motion)
+        output = network(noisy, t, Told(text, photo, mask, motion), voices)
         gamma = self.config.min_snr
         return Prediction(
             output=output.float(),
             target=schedule.target(x0, noise, t),
             noisy=noisy,
             x0=x0,
-            timesteps=t,
-            timestep_weight=None if gamma is None else schedule.min_snr_weight(t, gamma),
+            levels=t,
+            level_weight=None if gamma is None else min_snr_weight(schedule, t, gamma),
             motion=motion,
-            mask=mask,
             batch=batch,
-            schedule=schedule,
-            vae=self.vae,
+            backbone=self.backbone,
             rng=rng,
         )
 
@@ -186,18 +201,43 @@ class Denoising:
 
         Args:
             network, batch: as in training.
-            number: of the draw, 0..draws-1; it decides the timestep, evenly over the schedule.
+            number: of the draw, 0..draws-1; it decides the noise level, evenly over the schedule.
             draws: how many there are.
         """
         rng = torch.Generator().manual_seed(number)
         draw = self.draw(batch, rng)
-        draw.timesteps = torch.full_like(draw.timesteps, int((number + 0.5) / draws * len(self.schedule)))
+        draw.levels = torch.full_like(draw.levels, self.backbone.schedule.at((number + 0.5) / draws))
         draw.drop_text, draw.from_photo = torch.zeros_like(draw.drop_text), torch.zeros_like(draw.from_photo)
         prediction = self.predict(network, batch, draw, rng)
         return noise_loss(prediction.output, prediction.target)
 
-    @staticmethod
-    def _latent_mask(batch: Batch) -> Tensor:
-        rom = batch.need("rom_mask", "stage 2 is conditioned on").float()  # (B, H, W)
-        cells = interpolate(rom[:, None], batch["latents"].shape[-2:], mode="bilinear", align_corners=False)
-        return (cells >= 0.5).float()[:, :, None]  # (B, 1, 1, h, w)
+
+def freeze_outside(latents: Tensor, condition_latent: Tensor, latent_mask: Tensor) -> Tensor:
+    """Holds every frame to the photo outside the mask: this is what gives the mask its meaning.
+
+    Args:
+        latents: (B, 4, F, h, w).
+        condition_latent: latent of the photo (B, 4, 1, h, w).
+        latent_mask: 1 where things may move (B, 1, 1, h, w).
+
+    Returns:
+        (B, 4, F, h, w).
+
+    Source: the released code's finetune_unet.
+    """
+    return condition_latent * (1 - latent_mask) + latents * latent_mask
+
+
+def _one_frame(batch: Batch, draw: Draw, rng: torch.Generator) -> tuple[Batch, Draw]:
+    """The same batch and noise, of one frame drawn at random; the photo stays the clip's."""
+    k = int(torch.randint(batch["latents"].shape[2], (), generator=rng))
+    frame = slice(k, k + 1)
+    part = Batch(batch)
+    part["photo"] = batch.get("photo", batch["latents"][:, :, :1])
+    for name in ("latents", "mask_latents"):
+        if name in batch:
+            part[name] = batch[name][:, :, frame]
+    for name in ("frame_masks", "frames"):
+        if name in batch:
+            part[name] = batch[name][:, frame]
+    return part, replace(draw, noise=draw.noise[:, :, frame])

@@ -171,12 +171,13 @@ def compare(progress: Mapping[str, Any], path: Path, config: TrainConfig, base_h
     """
     if progress["base"] != base_hash:
         raise IVGError(f"{path} was trained on another model: load the one it began with.")
-    now, then = json.loads(json.dumps(config.to_dict())), progress["config"]
-    changed = [key for key in now if key not in FREE_TO_CHANGE and now[key] != then.get(key)]
+    defaults = TrainConfig().to_dict()  # a setting that an older version did not know
+    now, then = (json.loads(json.dumps(settings)) for settings in (config.to_dict(), defaults | progress["config"]))
+    changed = [key for key in now if key not in FREE_TO_CHANGE and now[key] != then[key]]
     for key in changed:
         if key in FIXED:
-            raise IVGError(f"{path} was trained with {key} {then.get(key)!r}, now it is {now[key]!r}: set it back.")
-        log.warning("%s is now %s; the run up to here had %s.", key, now[key], then.get(key))
+            raise IVGError(f"{path} was trained with {key} {then[key]!r}, now it is {now[key]!r}: set it back.")
+        log.warning("%s is now %s; the run up to here had %s.", key, now[key], then[key])
     if progress["processes"] * then["accumulation"] != processes * config.accumulation:
         log.warning("Processes x accumulation has changed: the order of the clips goes on at another place.")
 

@@ -8,24 +8,22 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoints.lora_files import save_lora
-from ..checkpoints.save import save_folder
 from ..errors import IVGError
+from ..models.bundle import IVGModel
 from ..models.lora import LoRA
-from ..models.schedule import NoiseSchedule
-from ..models.unet import IVGUNet
+from .backbone import TrainableBackbone, TrainableUNet
 from .batches import ClipDataset, describe
 from .config import TrainConfig
 from .ema import Average
-from .engine import agree, check_finite, make_accelerator, put_back_afterwards, reduce_figures
+from .engine import agree, check_finite, make_accelerator, reduce_figures
 from .history import append_figures, read_history, write_history
-from .learner import Learner, choose_trained, fingerprint, geometry, network_of
+from .learner import Learner, choose_trained
 from .objective import Denoising
 from .optimizer import make_optimizer, rate_factor
 from .order import Order, own_randomness, seeded
@@ -42,7 +40,7 @@ from .resume import (
 from .validation import heldout_loss, tensorboard, write_samples
 
 if TYPE_CHECKING:
-    from ..models.bundle import IVGModel
+    from ..models.backbone import Backbone
 
 log = logging.getLogger("ivg")
 
@@ -52,22 +50,22 @@ OnStep = Callable[[int, int, dict[str, float]], None]
 
 def train(
     config: TrainConfig,
-    model: IVGModel,
+    model: IVGModel | TrainableBackbone,
     dataset: ClipDataset,
     heldout: ClipDataset | None = None,
     *,
     resume: str | Path | None = None,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
-    objective: Callable[[TrainConfig, IVGModel], Any] = Denoising,
+    objective: Callable[[TrainConfig, Backbone], Any] = Denoising,
 ) -> Trained:
-    """Trains a LoRA for a model, or the model itself.
+    """Trains a LoRA for a network, or the network itself.
 
-    The model that is given keeps its weights bit for bit. Files go to `config.out`.
+    The weights that are frozen stay as they are bit for bit. Files go to `config.out`.
 
     Args:
         config: see `TrainConfig`.
-        model: the checkpoint; left on the device it was on.
+        model: a checkpoint, whose network of the stage is trained, or another network; left on the device it was on.
         dataset: the clips.
         heldout: clips for the held-out loss and samples.
         resume: None begins anew, "auto" goes on from the latest checkpoint in `config.out` if there is one, a path from
@@ -85,34 +83,27 @@ def train(
     if not len(dataset):
         raise IVGError("There is no clip to train on: look at what the data report rejected and why (--dry-run).")
     with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
-        trainer = _Trainer(config, model, dataset, heldout, objective, stack)
+        backbone = TrainableUNet(model, config) if isinstance(model, IVGModel) else model
+        trainer = _Trainer(config, backbone, dataset, heldout, objective, stack)
         return trainer.run(resume, on_step, should_stop or (lambda: False))
 
 
 class _Trainer:
-    def __init__(self, config, model: IVGModel, dataset, heldout, objective, stack: ExitStack):
+    def __init__(self, config, backbone: TrainableBackbone, dataset, heldout, objective, stack: ExitStack):
         self.config: TrainConfig = config
-        self.model, self.heldout, self.folder = model, heldout, Path(config.out).expanduser()
+        self.backbone, self.heldout, self.folder = backbone, heldout, Path(config.out).expanduser()
         self.accelerator = accelerator = make_accelerator(config)
         stack.callback(accelerator.free_memory)
         seeded(config.seed)
-        self.objective = objective(config, model)
+        self.objective = objective(config, backbone)
         self.order = Order(dataset, config.batch_size, config.seed)
 
-        unet = network_of(model, config)
-        self.base_hash = fingerprint(unet)
-        put_back_afterwards(unet, stack)
-        self.lora = choose_trained(unet, config)
+        self.base_hash = backbone.fingerprint()
+        stack.enter_context(backbone.training(accelerator.device))
+        self.lora = choose_trained(backbone, config)
         if self.lora is not None:
-            stack.enter_context(self.lora.attached(unet))
-        if config.precision == "fp32":
-            unet.float()
-        unet.enable_gradient_checkpointing() if config.checkpointing else unet.disable_gradient_checkpointing()
-        for part in (model.vae, model.text_encoder):
-            put_back_afterwards(part, stack)
-            part.requires_grad_(False).to(accelerator.device)
-
-        self.unet, learner = unet, Learner(unet, self.lora)
+            stack.enter_context(self.lora.attached(backbone.network))
+        learner = Learner(backbone, self.lora)
         groups = self._groups(list(trained_parameters(learner).values()))
         optimizer = make_optimizer(config, groups)
         self.learner, self.optimizer = accelerator.prepare(learner, optimizer)
@@ -121,7 +112,7 @@ class _Trainer:
         if self.average is not None:
             accelerator.register_for_checkpointing(self.average)
         keep_only_what_is_learned(accelerator)
-        self.about_data = describe(dataset)
+        self.about_data = describe(dataset, backbone.codec.cell)
         self.history: list[dict[str, float]] = []
         self.board = tensorboard(self.folder / "log") if config.tensorboard and accelerator.is_main_process else None
 
@@ -216,16 +207,14 @@ class _Trainer:
         with self._averaged():
             value = heldout_loss(self.accelerator, self.objective, self.learner, self.heldout, settings.draws)
             if settings.samples and self.accelerator.is_main_process:
-                current = replace(self.model, scheduler_config=self.objective.schedule.scheduler_config)
                 place, name = self.folder / "samples", f"step-{done:06d}"
-                clips, count, steps = self.heldout, settings.samples, settings.sample_steps
-                write_samples(current, self.unet, self.config.stage, clips, count, steps, place, name)
+                write_samples(self.backbone, self.heldout, settings.samples, settings.sample_steps, place, name)
         self._train_mode()
         return value
 
     def _train_mode(self) -> None:
         self.learner.train()  # the LoRA's dropout
-        self.unet.train(self.config.network_dropout)
+        self.backbone.network.train(self.config.network_dropout)
 
     @property
     def _history_file(self) -> Path:
@@ -253,7 +242,7 @@ class _Trainer:
 
     def _write_lora(self, checkpoint: Path) -> None:
         try:
-            save_lora(self._learned(), self._lora_file)
+            self.backbone.save_lora(self._learned(), self._lora_file)
         except IVGError as error:
             raise IVGError(
                 f"{error} What was learned is in {checkpoint.name}: make room, then go on with --resume auto."
@@ -267,9 +256,8 @@ class _Trainer:
         assert self.lora is not None
         with self._averaged():
             lora = self.lora.to_lora()
-        base = {"base": self.model.name, "base_hash": self.base_hash}
-        schedule = self.objective.schedule
-        lora.metadata = lora_metadata(self.config, self.unet, schedule, base, self.about_data, self.history)
+        base = {"base": self.backbone.name, "base_hash": self.base_hash, **self.backbone.about()}
+        lora.metadata = lora_metadata(self.config, base, self.about_data, self.history)
         return lora
 
     def _result(self, done: int, checkpoint: Path | None) -> Trained:
@@ -280,10 +268,8 @@ class _Trainer:
             self.average.apply()
         path = self.folder / self.config.name if finished else None
         if path and self.accelerator.is_main_process:
-            changed: dict[str, Any] = {"unet" if self.config.stage == 2 else "rom_unet": self.unet}
-            changed["scheduler_config"] = self.objective.schedule.scheduler_config
-            save_folder(replace(self.model, **changed), path)
-        return Trained(None, self.unet, done, finished, path, checkpoint, self.history)
+            self.backbone.save(path)
+        return Trained(None, self.backbone.network, done, finished, path, checkpoint, self.history)
 
 
 @dataclass
@@ -291,7 +277,7 @@ class Trained:
     """What a training gives back."""
 
     lora: LoRA | None  # method "lora"
-    unet: IVGUNet | None  # method "full": the trained network, averaged if `ema` is on
+    network: Any  # method "full": the trained network, averaged if `ema` is on
     step: int  # steps done
     finished: bool  # False: stopped before `steps`
     path: Path | None  # the LoRA file or model folder; None for a full training that was stopped
@@ -301,9 +287,7 @@ class Trained:
 
 def lora_metadata(
     config: TrainConfig,
-    unet: IVGUNet,
-    schedule: NoiseSchedule,
-    base: Mapping[str, str],
+    base: Mapping[str, Any],
     data: Mapping[str, object],
     history: list[dict[str, float]],
 ) -> dict[str, str]:
@@ -311,9 +295,7 @@ def lora_metadata(
 
     Args:
         config: of the training.
-        unet: the network it was trained on.
-        schedule: of the training.
-        base: `base`, the model's name, and `base_hash`, its weights' fingerprint.
+        base: `base`, the model's name, `base_hash`, its weights' fingerprint, and what the backbone says of itself.
         data: see `sample.describe`.
         history: the figures of all steps.
     """
@@ -324,9 +306,6 @@ def lora_metadata(
         "steps": len(history),
         "rank": {role: settings.rank for role, settings in config.lora.items()},
         **base,
-        "base_geometry": geometry(unet),
-        "prediction_type": schedule.prediction_type,
-        "zero_terminal_snr": schedule.zero_terminal_snr,
         "loss": sum(recent) / len(recent) if recent else None,
         "heldout_loss": heldout[-1] if heldout else None,
         "seed": config.seed,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import IVGError
+from ..media.video import write_video
 from .batches import ClipDataset, collate
 
 if TYPE_CHECKING:
-    from ..models.bundle import IVGModel
-    from ..models.unet import IVGUNet
+    from .backbone import TrainableBackbone
     from .objective import Denoising
 
 
@@ -39,14 +38,12 @@ def heldout_loss(accelerator: Any, objective: Denoising, network: Any, clips: Cl
 
 @torch.no_grad()
 def write_samples(
-    model: IVGModel, unet: IVGUNet, stage: int, clips: ClipDataset, count: int, steps: int, folder: Path, name: str
+    backbone: TrainableBackbone, clips: ClipDataset, count: int, steps: int, folder: Path, name: str
 ) -> list[Path]:
     """Samples the first held-out clips with the network as it is now.
 
     Args:
-        model: whose VAE, text encoder and schedule are used.
-        unet: the network in training, LoRA attached.
-        stage: 1 writes mask videos, 2 videos.
+        backbone: in training, LoRA attached.
         clips, count: the first `count` of these; their photo, sentence and mask are taken.
         steps: denoising steps.
         folder, name: files are `<folder>/<name>-<clip>.mp4`.
@@ -54,30 +51,10 @@ def write_samples(
     Returns:
         The files.
     """
-    from ..media.video import write_video
-    from ..sampling.decode import decode_frames
-    from ..sampling.generate import generate
-
-    current = replace(model, unet=unet, rom_unet=unet)
-    written = []
-    for i in range(min(count, len(clips))):
-        clip = clips[i]
-        photo = decode_frames(model.vae, clip.get("photo", clip["latents"][:, :1])[None])[0, 0]  # (H, W, 3)
-        video = generate(
-            current,
-            photo,
-            clip["caption"],
-            stage=stage,
-            mask=clip.get("rom_mask") if stage == 2 else None,
-            num_frames=clip["latents"].shape[1],
-            num_inference_steps=steps,
-            guidance_scale=model.defaults.guidance_scale,
-            motion_strength=5.0 if stage == 2 else None,
-            size=(photo.shape[1], photo.shape[0]),
-            seed=i,
-        )
-        written.append(write_video(video.frames, folder / f"{name}-{i}.mp4", model.defaults.fps))
-    return written
+    return [
+        write_video(backbone.sample(clips[i], i, steps), folder / f"{name}-{i}.mp4", backbone.fps)
+        for i in range(min(count, len(clips)))
+    ]
 
 
 def tensorboard(folder: Path) -> Any:

@@ -86,4 +86,4 @@ def _train(folder: Path, stage: Literal[1, 2], model: IVGModel, clips: DrawnClip
         precision="bf16",
         device="cpu",
     )
-    return train(config, model, clips, resume="auto").unet
+    return train(config, model, clips, resume="auto").network

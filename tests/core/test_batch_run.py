@@ -20,10 +20,12 @@ from ivg_core.batch.table import Item
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
 from ivg_core.media.video import read_video
+from ivg_core.sampling.settings import Sampling
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "golden" / "tiny_ckpt"
-QUICK = Settings(num_frames=2, num_inference_steps=1, size=(64, 32), fallback="white")
+ONE_STEP = Sampling(num_inference_steps=1, keep_first_frame=True, composite=True)
+QUICK = Settings(num_frames=2, how=ONE_STEP, size=(64, 32), fallback="white")
 
 
 @pytest.fixture
@@ -75,15 +77,15 @@ def test_stage_one_makes_the_masks_that_are_not_given(items, tmp_path):
     model = load_model(TINY, rom=TINY)
     Image.new("L", (64, 32), 255).save(tmp_path / "m.png")
     given = Item(items[0].image, "hold", 0, tmp_path / "m.png")
-    how = Settings(num_frames=2, num_inference_steps=1, size=(64, 32), threshold=0.1)
+    how = Settings(num_frames=2, how=ONE_STEP, size=(64, 32), threshold=0.1)
     assert run_batch(model, [given, items[1]], tmp_path / "out", how).done == 2
-    strict = Settings(num_frames=2, num_inference_steps=1, size=(64, 32), threshold=1.0)
+    strict = Settings(num_frames=2, how=ONE_STEP, size=(64, 32), threshold=1.0)
     assert run_batch(model, [items[2]], tmp_path / "none", strict).failed == 1
     assert "mask is empty" in lines(tmp_path / "none")[-1]["error"]
 
 
 def test_a_model_that_cannot_predict_masks_says_so_before_the_night(tiny_model, items, tmp_path):
-    how = Settings(num_frames=2, num_inference_steps=1, size=(64, 32))
+    how = Settings(num_frames=2, how=ONE_STEP, size=(64, 32))
     with pytest.raises(IVGError, match="stage-1"):
         run_batch(tiny_model, items, tmp_path / "out", how)
     assert not lines(tmp_path / "out")
@@ -153,6 +155,14 @@ def test_a_journal_torn_anywhere_keeps_its_whole_lines(tmp_path_factory, cut, mo
         if more:
             journal.write(wanted[-1], FAILED)
     assert len(lines(folder)) == whole + more  # every line reads again
+
+
+def test_what_is_done_stays_done(items, tmp_path):
+    with Journal(tmp_path) as journal:
+        for status in (STARTED, DONE, STARTED, FAILED):
+            journal.write(items[0], status, number=status)
+    state = read_journal(tmp_path)[items[0].name]
+    assert (state.status, state.attempts, state.last["number"]) == (DONE, 2, DONE)
 
 
 def test_two_runs_at_once_are_refused(items, tmp_path):

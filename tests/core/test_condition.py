@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from ivg_core.errors import IVGError
 from ivg_core.media.images import load_mask, resize_image, to_image
-from ivg_core.sampling.condition import check_mask, check_size, encode_image, fit_size, latent_mask, reference_mask
+from ivg_core.models.codec import ImageCodec, check_cells, check_size, fit_size, mask_cells
+from ivg_core.sampling.inputs import check_mask, reference_mask
 
 
 def test_area_rule_of_the_golden_photo():
@@ -41,12 +42,12 @@ def test_photo_and_mask_match_the_goldens(golden, tiny_model):
     photo = resize_image(to_image(golden / "input.png"), (168, 96))
     pixels = photo.permute(2, 0, 1)[None, None] * 2 - 1
     assert (pixels - expected["pixel_values"]).abs().max() < 1e-6
-    latent = encode_image(tiny_model.vae, photo[None], 0.18215)
-    assert (latent - expected["condition_latent"]).abs().max() < 1e-5
-    mask = latent_mask(reference_mask(golden / "input_mask.png", (168, 96)), (21, 12))
-    assert (mask[:, :, None] - expected["mask"]).abs().max() < 1e-6
-    app = latent_mask(load_mask(golden / "input_mask.png"), (21, 12))
-    assert (app[:, :, None] - load_file(golden / "sampler_app.safetensors")["mask"]).abs().max() < 1e-6
+    latent = ImageCodec(tiny_model.vae, 0.18215).encode(photo[None])
+    assert (latent[None] - expected["condition_latent"]).abs().max() < 1e-5
+    mask = mask_cells(reference_mask(golden / "input_mask.png", (168, 96))[None], 12, 21)
+    assert (mask - expected["mask"]).abs().max() < 1e-6
+    app = mask_cells(load_mask(golden / "input_mask.png")[None], 12, 21)
+    assert (app - load_file(golden / "sampler_app.safetensors")["mask"]).abs().max() < 1e-6
 
 
 def test_the_reference_turns_every_grey_white(tmp_path):
@@ -62,8 +63,8 @@ def test_the_reference_turns_every_grey_white(tmp_path):
 def test_binarised_masks_are_black_and_white():
     mask = torch.zeros(32, 32)
     mask[:18] = 1
-    soft, hard = latent_mask(mask, (5, 5)), latent_mask(mask, (5, 5), binarize=True)
-    assert soft.shape == (1, 1, 5, 5) and ((soft > 0) & (soft < 1)).any()
+    soft, hard = mask_cells(mask[None], 5, 5), mask_cells(mask[None], 5, 5, binarize=True)
+    assert soft.shape == (1, 1, 1, 5, 5) and ((soft > 0) & (soft < 1)).any()
     assert torch.equal(hard, (soft >= 0.5).float())
 
 
@@ -73,6 +74,9 @@ def test_masks_that_let_nothing_move_are_said():
     speck = torch.zeros(512, 512)
     speck[0, 0] = 1
     with pytest.raises(IVGError, match="so small"):
-        latent_mask(speck, (8, 8))
+        check_cells(mask_cells(speck[None], 8, 8))
     with pytest.raises(IVGError, match="so small"):
-        latent_mask(torch.full((64, 64), 0.2), (8, 8), binarize=True)
+        check_cells(mask_cells(torch.full((2, 64, 64), 0.2), 8, 8, binarize=True))
+    one = torch.stack([torch.ones(64, 64), torch.zeros(64, 64)])
+    with pytest.raises(IVGError, match="so small"):
+        check_cells(mask_cells(one, 8, 8))

@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampled import sample
 
 from ivg_core.errors import IVGError
 from ivg_core.sampling.crop import Window, motion_window
-from ivg_core.sampling.deep_features import cached_features
-from ivg_core.sampling.generate import generate
 from ivg_core.sampling.inputs import Pictures
+from ivg_core.sampling.noise import gaussian_noise
 
 PHOTO = torch.rand(64, 96, 3, generator=torch.Generator().manual_seed(1))
 LITTLE = {"num_frames": 2, "num_inference_steps": 3, "size": (96, 64), "guidance_scale": 2.0, "seed": 3}
@@ -29,7 +29,7 @@ def pictures(*masks):
 
 
 def run(model, **options):
-    return generate(model, PHOTO, "the person cuts the carrot", **(LITTLE | options))
+    return sample(model, PHOTO, "the person cuts the carrot", **(LITTLE | options))
 
 
 @given(st.data())
@@ -62,6 +62,37 @@ def test_stitched_edges_fade_but_not_at_the_pictures_own():
     assert video[:16].max() == 0 and video[:, 48:].max() == 0
     assert (video[40:, :30] == 1).all()  # left and bottom edges are the picture's
     assert 0 < video[17, 0] < 0.1 and (video[:, 0].diff().abs() < 0.2).all()
+    other = Window([(48, 0)], (48, 48), (48, 48), 16)  # in the upper right corner
+    video = other.stitch(torch.ones(1, 2, 48, 48, 3), photos)[0, 1, ..., 0]
+    assert (video[:30, 66:] == 1).all() and 0 < video[0, 49] < 0.1 and 0 < video[46, 95] < 0.1
+
+
+def test_a_window_begins_a_margin_before_the_mask_and_ends_one_after_it():
+    """With a margin of 16 pixels the last one falls on a cell's first pixel, which belongs to the window."""
+    window = motion_window(pictures(mask_at(24, 40, 40, 49)), 8, "crop", (512, 512))
+    (corner,), (width, _) = window.corners, window.size
+    assert corner[0] == 24 and corner[0] + width == 72
+
+
+def test_a_slim_window_grows_to_both_sides():
+    window = motion_window(pictures(mask_at(232, 240, 24, 616, (640, 480))), 8, "crop", (512, 512))
+    assert window.size == (640, 320) and window.corners == [(0, 80)]  # with its margins it was 248 high, from 112 on
+
+
+def test_previews_show_the_window_in_its_place():
+    window, shown = Window([(16, 8)], (32, 24), (32, 24), 8), []
+    still = torch.full((1, 4, 1, 6, 10), 7.0)
+    window.seen_whole(lambda step, total, x0: shown.append(x0), still, 8)(1, 2, torch.ones(1, 4, 2, 3, 4))
+    expected = still.repeat(1, 1, 2, 1, 1)
+    expected[..., 1:4, 2:6] = 1
+    assert torch.equal(shown[0], expected)
+
+
+def test_a_window_has_its_part_of_the_whole_pictures_noise(tiny_model):
+    mask = mask_at(24, 40, 8, 24)
+    whole = gaussian_noise([3], (4, 2, 8, 12))
+    given = run(tiny_model, mask=mask, region="crop", seed=None, noise=whole)
+    assert torch.equal(run(tiny_model, mask=mask, region="crop").latents, given.latents)
 
 
 @pytest.mark.parametrize("region", ["crop", "zoom"])
@@ -76,7 +107,7 @@ def test_outside_the_window_the_photo_stays(tiny_model, region):
 
 def test_a_batch_has_windows_of_one_size(tiny_model):
     masks = [mask_at(0, 16, 0, 16), mask_at(40, 64, 60, 96)]
-    out = generate(tiny_model, [PHOTO, PHOTO], "the person cuts", mask=masks, region="crop", **LITTLE)
+    out = sample(tiny_model, [PHOTO, PHOTO], "the person cuts", mask=masks, region="crop", **LITTLE)
     assert torch.equal(out.frames[0, 0, 40:], PHOTO[40:]) and torch.equal(out.frames[1, 0, :, :16], PHOTO[:, :16])
     alone = run(tiny_model, mask=masks[1], region="crop", seed=4)
     assert alone.frames.shape == out.frames[1].shape
@@ -113,6 +144,10 @@ def test_deep_layers_run_at_every_second_step_only(tiny_model):
         assert len(calls) == 6
         run(tiny_model, num_inference_steps=4, cache_every=9, guidance_interval=(0.5, 1))
         assert len(calls) == 8  # another batch begins anew
+        run(tiny_model, num_inference_steps=6, cache_every=2)
+        assert len(calls) == 11
+        run(tiny_model, num_inference_steps=6, cache_every=3)
+        assert len(calls) == 13
     finally:
         hook.remove()
     difference = (fast.latents - exact.latents).abs().max() / exact.latents.abs().max()
@@ -127,7 +162,4 @@ def test_the_cache_is_gone_after_a_run_that_broke(tiny_model):
 
     with pytest.raises(KeyboardInterrupt):
         run(tiny_model, cache_every=2, on_step=stop)
-    assert tiny_model.unet.deep_features is None
     assert torch.equal(run(tiny_model).frames, before.frames)
-    with cached_features(tiny_model.unet, 1):
-        assert tiny_model.unet.deep_features is None

@@ -15,8 +15,8 @@ from ivg_core.errors import IVGError
 from ivg_core.media.clips import MemoryClip
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
+from ivg_core.models.codec import ImageCodec
 from ivg_core.models.text import encode_text
-from ivg_core.sampling.condition import encode_image
 from ivg_core.training.batches import ClipDataset, collate
 from ivg_core.training.data.dataset import CachedClips, choose_heldout, load_data, survey
 from ivg_core.training.data.prepare import About
@@ -90,10 +90,9 @@ def test_samples_hold_what_the_files_show(folder, tmp_path, tiny_model):
     assert (sample["frames"].float() / 255 - half).abs().mean() < 0.02
     half = masks[chosen].unfold(1, 2, 2).unfold(2, 2, 2).mean((-1, -2))
     assert (sample["frame_masks"] - half).abs().max() < 0.01
-    scale = tiny_model.vae.config["scaling_factor"]
     with torch.no_grad():
-        latents = encode_image(tiny_model.vae, sample["frames"].float() / 255, scale)[:, :, 0]
-    assert torch.equal(sample["latents"], latents.transpose(0, 1))
+        latents = ImageCodec(tiny_model.vae).encode(sample["frames"].float() / 255)
+    assert torch.equal(sample["latents"], latents)
     assert torch.equal(sample["text"], encode_text(tiny_model, ["move the a"])[0])
     assert torch.equal(sample["empty_text"], encode_text(tiny_model, [""])[0])
     assert collate([data[0], data[1]])["latents"].shape == (2, 4, 4, 4, 6)

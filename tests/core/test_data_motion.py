@@ -92,3 +92,12 @@ def test_homographies_grow_with_the_picture():
     back = [cv2.resize(f, SIZE, interpolation=cv2.INTER_AREA) for f in stabilise(large, enlarge(truth, 3))]
     inner = np.s_[:, 20:-20, 30:-30]
     assert np.abs(np.stack(back)[inner].astype(int) - stabilise(frames, truth)[inner]).mean() < 6
+
+
+def test_enlarging_keeps_the_centres_of_pixels():
+    """Pixel x becomes three pixels around 3 x + 1: what happens to x happens to these."""
+    homography = np.array([[[2.0, 0.1, 5], [0.0, 1.5, -3], [0, 0, 1]]])
+    large = enlarge(homography, 3)[0]
+    for x, y in ((0.0, 0.0), (10.0, 4.0), (-2.0, 7.0)):
+        moved = homography[0] @ [x, y, 1]
+        assert large @ [3 * x + 1, 3 * y + 1, 1] == pytest.approx([3 * moved[0] + 1, 3 * moved[1] + 1, 1])

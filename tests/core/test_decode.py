@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ivg_core.models.codec import ImageCodec
 from ivg_core.sampling.decode import decode_frames
 
 
@@ -11,7 +12,7 @@ from ivg_core.sampling.decode import decode_frames
 def test_decoded_frames_equal_the_golden_ones(golden, tiny_model, chunk):
     expected = load_file(golden / "sampler_eval.safetensors")
     with torch.no_grad():
-        frames = decode_frames(tiny_model.vae, expected["latents"], chunk)
+        frames = decode_frames(ImageCodec(tiny_model.vae), expected["latents"], chunk)
     wanted = (expected["decoded"].permute(0, 2, 3, 4, 1) * 0.5 + 0.5).clamp(0, 1)
     assert frames.shape == (1, 4, 96, 168, 3) and (frames - wanted).abs().max() < 2.5e-5
 
@@ -19,6 +20,6 @@ def test_decoded_frames_equal_the_golden_ones(golden, tiny_model, chunk):
 def test_batches_keep_their_order(tiny_model):
     latents = torch.randn(2, 4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        both = decode_frames(tiny_model.vae, latents, 4)
-        second = decode_frames(tiny_model.vae, latents[1:], 2)
+        both = decode_frames(ImageCodec(tiny_model.vae), latents, 4)
+        second = decode_frames(ImageCodec(tiny_model.vae), latents[1:], 2)
     assert torch.allclose(both[1:], second, atol=1e-5)

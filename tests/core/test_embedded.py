@@ -13,6 +13,8 @@ from ivg_core.evaluate.metrics.motion import mask_iou, motion_outside_ratio
 ASSETS = Path(ivg.__file__).parent / "assets"
 SCENES = 8
 
+STEPS = ivg.Sampling(num_inference_steps=6)
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -27,10 +29,7 @@ def scenes(model):
 
 @pytest.fixture(scope="module")
 def predicted(model, scenes):
-    return [
-        ivg.predict_rom(model, item.photo, item.tasks[0].text, seed=i, num_inference_steps=6)
-        for i, item in enumerate(scenes)
-    ]
+    return [ivg.predict_rom(model, item.photo, item.tasks[0].text, seed=i, how=STEPS) for i, item in enumerate(scenes)]
 
 
 def test_it_is_small_and_has_a_card():
@@ -59,7 +58,7 @@ def test_predicted_masks_beat_every_guess(model, scenes, predicted):
 
 def test_the_video_moves_inside_the_mask(model, scenes, predicted):
     item, mask = scenes[0], ivg.refine_mask(predicted[0].mask, grow=4)
-    video = ivg.generate(model, item.photo, item.tasks[0].text, mask=mask, num_frames=8, num_inference_steps=6, seed=0)
+    video = ivg.generate(model, item.photo, item.tasks[0].text, mask=mask, num_frames=8, how=STEPS, seed=0)
     assert motion_outside_ratio(video.frames, mask) < 0.5
     assert (video.frames - video.frames[:1]).abs().amax(dim=(0, 3))[mask > 0.5].mean() > 0.05
 

@@ -29,6 +29,17 @@ def test_float8_saves_memory_and_costs_little(dtype):
 
 
 @torch.no_grad()
+def test_each_output_channel_has_its_own_scale():
+    unet = small_unet()
+    layer = unet.down_blocks[0].resnets[0].conv1
+    layer.weight[0] *= 1e-6  # among ordinary ones
+    exact = layer.weight.clone()
+    store_in_float8(unet)
+    widened = layer.weight.float() * layer.float8_scale
+    assert ((widened - exact)[0].norm() / exact[0].norm()) < 0.05
+
+
+@torch.no_grad()
 def test_small_weights_do_not_vanish():
     unet, call = small_unet(), inputs()
     for block in unet.down_blocks:

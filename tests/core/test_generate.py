@@ -4,15 +4,19 @@ import dataclasses
 import functools
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from sampled import sample
 
 from ivg_core.errors import IVGError
 from ivg_core.media.images import load_image, resize_image
-from ivg_core.sampling.generate import generate, preview_rgb
+from ivg_core.models.text import encode_text
+from ivg_core.sampling.generate import denoise, preview_rgb
+from ivg_core.sampling.solver import make_solver
 
 ACTION = "the person holds the carrot with the left hand"
 PHOTO = torch.rand(24, 32, 3, generator=torch.Generator().manual_seed(1))
@@ -20,7 +24,7 @@ LITTLE = {"num_frames": 2, "num_inference_steps": 2, "size": (32, 24), "guidance
 
 
 def run(model, image=PHOTO, action=ACTION, **options):
-    return generate(model, image, action, **(LITTLE | {"seed": 3} | options))
+    return sample(model, image, action, **(LITTLE | {"seed": 3} | options))
 
 
 def left_half():
@@ -50,7 +54,7 @@ def test_parity_with_the_released_sampler(golden, tiny_model, name, monkeypatch)
         model = dataclasses.replace(model, scheduler_config=config)
     steps = []
     monkeypatch.setattr("ivg_core.sampling.solver.Solver.step", recording(steps))
-    out = generate(
+    out = sample(
         model, golden / "input.png", ACTION, mask=golden / "input_mask.png", negative_prompt="the hand", num_frames=4,
         num_inference_steps=5, guidance_scale=9.0, motion_strength=5, noise=inputs["noise"], parity=True,
     )  # fmt: skip
@@ -86,7 +90,7 @@ def test_the_base_of_the_area_rule_may_be_given_in_parity(golden, tiny_model):
 @pytest.mark.parametrize("name", ["first", "second"])
 def test_the_web_app_is_a_set_of_options(golden, tiny_model, name):
     expected = load_file(golden / "sampler_app.safetensors")
-    out = generate(
+    out = sample(
         tiny_model, golden / "input.png", ACTION, mask=golden / "input_mask.png", num_frames=4, num_inference_steps=5,
         guidance_scale=9.0, motion_strength=5.0, motion_mode="scaled_by_area", solver="ddim", size=(168, 96),
         t_last=int(expected[f"{name}.t_last"]), noise=expected["noise"],
@@ -189,6 +193,21 @@ def test_the_first_frame_is_the_photo_and_the_rest_knows(tiny_model):
     assert torch.equal(kept.frames[0], PHOTO) and not torch.allclose(kept.frames[1], free.frames[1], atol=1e-4)
 
 
+def test_the_held_frame_has_the_noise_of_each_step():
+    config = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    solver, (clean, noise) = make_solver(config, 4), torch.randn(2, 1, 4, 1, 2, 2)
+    seen = []
+
+    def predict(latents, timestep, progress):
+        seen.append(latents[:, :, :1])
+        return torch.zeros_like(latents)
+
+    out = denoise(predict, solver, torch.zeros(1, 4, 3, 2, 2), held=(clean, noise))
+    for step in (1, 2, 3):
+        assert torch.equal(seen[step], solver.add_noise(clean, noise, step))
+    assert torch.equal(out[:, :, :1], clean)
+
+
 def test_a_first_frame_alone_is_said(tiny_model, caplog):
     with caplog.at_level(logging.WARNING, "ivg"):
         out = run(tiny_model, num_frames=1, keep_first_frame=True)
@@ -202,13 +221,44 @@ def test_the_composite_keeps_the_photo_outside(tiny_model):
     assert torch.equal(composed.latents, free.latents)
 
 
+def asked(model, **options) -> list[tuple[torch.Tensor, dict]]:
+    """What the network is given at each step of a run: noisy latents and text states, and the rest by name."""
+    calls = []
+    hook = model.unet.register_forward_pre_hook(
+        lambda unet, inputs, others: calls.append((inputs, others)), with_kwargs=True
+    )
+    try:
+        run(model, **options)
+    finally:
+        hook.remove()
+    return calls
+
+
 def test_mask_motion_and_text_reach_the_network(tiny_model):
+    text = encode_text(tiny_model, ["cut", "the hand"])
+    for (_, _, states), others in asked(
+        tiny_model, mask=left_half(), action="cut", negative_prompt="the hand", motion_strength=9.0
+    ):
+        torch.testing.assert_close(states, text.flip(0))  # the negative prompt first
+        assert torch.equal(others["mask"][:, 0, 0], torch.tensor([[1.0, 1, 0, 0]] * 3).expand(2, 3, 4))
+        assert others["motion"].tolist() == [9.0, 9.0] and others["condition_latent"].shape == (2, 4, 1, 3, 4)
+    (_, others), *_ = asked(tiny_model, motion_strength=None)
+    assert others["motion"] is None and others["mask"].min() == 1
+
+
+@pytest.mark.parametrize("region", ["whole", "crop"])
+def test_scaled_motion_counts_the_whole_picture(tiny_model, region):
+    mask = torch.zeros(64, 96)
+    mask[24:40, 8:24] = 1
+    (_, others), *_ = asked(
+        tiny_model, mask=mask, size=(96, 64), motion_mode="scaled_by_area", motion_strength=6.0, region=region
+    )
+    assert others["motion"].tolist() == pytest.approx([6.0 * 4 / 96] * 2)  # 2 x 2 of 8 x 12 cells
+
+
+def test_options_change_what_is_made(tiny_model):
     base = run(tiny_model, mask=left_half()).latents
-    for change in (
-        {"mask": None}, {"mask": left_half() * 0.4}, {"motion_strength": 9.0}, {"motion_strength": None},
-        {"action": "cut"}, {"negative_prompt": "the hand"}, {"motion_mode": "scaled_by_area"}, {"guidance_scale": 1.0},
-        {"guidance_interval": (0.0, 0.5)}, {"solver": "ddim"}, {"t_last": 0},
-    ):  # fmt: skip
+    for change in ({"guidance_scale": 1.0}, {"guidance_interval": (0.0, 0.5)}, {"solver": "ddim"}, {"t_last": 0}):
         assert not torch.allclose(run(tiny_model, **({"mask": left_half()} | change)).latents, base, atol=1e-5), change
 
 
@@ -261,8 +311,13 @@ def test_decoding_in_chunks_changes_nothing(tiny_model):
 
 def test_v_prediction_follows_the_file(tiny_model):
     config = tiny_model.scheduler_config | {"prediction_type": "v_prediction"}
-    out = run(dataclasses.replace(tiny_model, scheduler_config=config))
-    assert not torch.allclose(out.latents, run(tiny_model).latents)
+    model, seen = dataclasses.replace(tiny_model, scheduler_config=config), []
+    run(model, num_inference_steps=1, guidance_scale=1.0, on_step=lambda step, total, x0: seen.append(x0))
+    ((noisy, timestep, text), others), *_ = asked(model, num_inference_steps=1, guidance_scale=1.0)
+    with torch.no_grad():
+        v = model.unet(noisy, timestep, text, **others)
+    a = make_solver(config, 1).alphas_cumprod[int(timestep)]
+    torch.testing.assert_close(seen[0], a.sqrt() * noisy - (1 - a).sqrt() * v)
 
 
 # ---- progress and cancelling
@@ -291,10 +346,13 @@ def test_cancelling_leaves_nothing_behind(tiny_model):
     assert torch.equal(run(tiny_model).frames, before)
 
 
-def test_previews_are_small_pictures():
-    x0 = torch.randn(2, 4, 3, 5, 6)
+def test_previews_are_small_pictures_in_stable_diffusions_colours():
+    x0 = torch.zeros(2, 4, 3, 5, 6)
+    assert torch.equal(preview_rgb(x0), torch.full((3, 5, 6, 3), 0.5))
+    x0[0, 3, 1], x0[0, 0, 2] = 1, 9
     picture = preview_rgb(x0)
-    assert picture.shape == (3, 5, 6, 3) and picture.min() >= 0 and picture.max() <= 1
+    assert torch.allclose(picture[1], 0.5 + torch.tensor([-0.184, -0.271, -0.473]) / 2)
+    assert torch.equal(picture[2], torch.ones(5, 6, 3))
 
 
 def test_a_preview_fitted_to_the_photo_has_its_colours():
@@ -380,3 +438,13 @@ def test_every_kind_of_photo_gives_the_same_video(tiny_model, tmp_path):
 def test_mistakes_are_said_in_a_sentence(tiny_model, arguments, says):
     with pytest.raises(IVGError, match=says):
         run(tiny_model, **arguments)
+
+
+def test_two_threads_with_one_model_do_not_meet(tiny_model):
+    """Kept deep features belong to a run: on the network, one run would take the other's."""
+    options = [{"seed": seed, "num_inference_steps": 6, "cache_every": 2, "size": (64, 64)} for seed in range(4)]
+    alone = [run(tiny_model, **each).latents for each in options]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: run(tiny_model, **each).latents, options))
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one, other)

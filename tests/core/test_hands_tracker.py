@@ -10,7 +10,7 @@ from benchmarks.hands import drawn_clip
 from ivg_core.errors import IVGError
 from ivg_core.hands.hand import BONES, FINGERS, Hand
 from ivg_core.hands.regions import Roi
-from ivg_core.hands.tracker import HandTracker, match, without_doubles
+from ivg_core.hands.tracker import MEMORY, HandTracker, match, without_doubles
 from ivg_core.rom.fallback import hand_hull_mask
 from ivg_core.synthetic.clips import Scene
 
@@ -169,3 +169,40 @@ def test_several_finds_of_one_hand_are_one():
 def test_bones_join_every_joint_once():
     assert {joint for bone in BONES for joint in bone} == set(range(21)) and len(BONES) == 21
     assert sorted(joint for finger in FINGERS.values() for joint in finger) == list(range(1, 21))
+
+
+class Scripted(HandTracker):
+    """Finds what it is told, and notes for which frames it looks where a hand was before."""
+
+    def __init__(self, *frames):
+        self.frames, self.reference, self.max_hands, self.followed = frames, None, 10, []
+
+    def detect(self, frames):
+        return [list(hands) for hands in self.frames]
+
+    def _follow(self, frame, lost):
+        self.followed.append(int(frame.sum()))
+        return []
+
+
+def hand_at(x: float) -> Hand:
+    joints = torch.tensor([[x, 0.0]]) + 10 * torch.rand(21, 2, generator=torch.Generator().manual_seed(0))
+    return Hand(joints, torch.zeros(21), 1.0, 1.0, 1.0, Roi(x, 0.0, 20.0, 0.0))
+
+
+def numbered() -> torch.Tensor:
+    """Frames whose one pixel is their number."""
+    return torch.arange(MEMORY + 3.0).reshape(-1, 1, 1, 1).expand(-1, 1, 1, 3) / 3
+
+
+@pytest.mark.parametrize(("away", "same"), [(MEMORY, True), (MEMORY + 1, False)])
+def test_a_lost_hand_is_remembered_for_so_long(away, same):
+    frames = [[hand_at(5)], *[[] for _ in range(away - 1)], [hand_at(5)]]
+    found = Scripted(*frames).track(numbered()[: len(frames)])
+    assert (found[-1][0].track == found[0][0].track) == same
+
+
+def test_a_hand_is_followed_into_the_next_frame_only():
+    tracker = Scripted([hand_at(5)], [], [], [])
+    tracker.track(numbered()[:4])
+    assert tracker.followed == [1]

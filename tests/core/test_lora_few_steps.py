@@ -4,13 +4,13 @@ import pytest
 import torch
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from peft import LoraConfig, get_peft_model
+from sampled import sample
 from torch import nn
 
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.errors import IVGError
 from ivg_core.models.lora import LAYER_TYPES, applied_lora
-from ivg_core.sampling.generate import generate
 from ivg_core.sampling.solver import make_solver
 
 
@@ -89,7 +89,7 @@ def test_lcm_adds_noise_of_its_own_from_the_seed(model):
 
     def run(seed):
         said = {"num_frames": 2, "size": (64, 64), "solver": "lcm", "num_inference_steps": 4, "guidance_scale": 1}
-        return generate(model, photo, "stir", seed=seed, **said).frames
+        return sample(model, photo, "stir", seed=seed, **said).frames
 
     first, second = run(3), run([3, 4])
     torch.testing.assert_close(first, second[0], atol=5e-3, rtol=0)  # whatever is made beside it

@@ -9,6 +9,7 @@ from torch import nn
 
 from ivg_core.checkpoints.lora_files import read_lora, save_lora
 from ivg_core.errors import IVGError
+from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.lora import applied_lora, lora_sites
 from ivg_core.training.config import LoRASettings
 from ivg_core.training.learner import LoRALayers, LowRankLayer
@@ -33,9 +34,9 @@ def predict(call, tiny_model):
     return predict
 
 
-def trained(unet, settings=ALL_ROLES) -> LoRALayers:
+def trained(model, settings=ALL_ROLES) -> LoRALayers:
     torch.manual_seed(0)
-    layers = LoRALayers(unet, settings)
+    layers = LoRALayers(UNetBackbone(model, 2), settings)
     for layer in layers.layers.values():
         nn.init.normal_(layer.up.weight, std=0.02)
     return layers
@@ -43,7 +44,7 @@ def trained(unet, settings=ALL_ROLES) -> LoRALayers:
 
 def test_fresh_layers_change_nothing(tiny_model, predict):
     plain = predict()
-    with LoRALayers(tiny_model.unet, ALL_ROLES).attached(tiny_model.unet):
+    with LoRALayers(UNetBackbone(tiny_model, 2), ALL_ROLES).attached(tiny_model.unet):
         assert torch.equal(predict(), plain)
 
 
@@ -51,7 +52,7 @@ def test_merged_equals_patched(tmp_path, call, tiny_model):
     # in double precision: in single, the order of the sums alone makes a difference of 2e-6
     unet = copy.deepcopy(tiny_model.unet).double()
     call = {key: x.double() if x.is_floating_point() else x for key, x in call.items()}
-    layers = trained(unet)
+    layers = trained(tiny_model)
     with torch.no_grad():
         plain = unet(**call)
         with layers.double().attached(unet):
@@ -65,13 +66,13 @@ def test_merged_equals_patched(tmp_path, call, tiny_model):
 
 def test_strength_zero_is_the_base_bit_for_bit(tiny_model, predict):
     plain = predict()
-    with applied_lora(tiny_model.unet, trained(tiny_model.unet).to_lora(), strength=0):
+    with applied_lora(tiny_model.unet, trained(tiny_model).to_lora(), strength=0):
         assert torch.equal(predict(), plain)
 
 
 def test_roles_have_settings_of_their_own(tiny_model):
     settings = {"spatial": LoRASettings(rank=2), "text": LoRASettings(rank=5, alpha=1.0)}
-    lora = trained(tiny_model.unet, settings).to_lora()
+    lora = trained(tiny_model, settings).to_lora()
     assert set(lora.layers) == set(lora_sites(tiny_model.unet, settings))
     site = "mid_block.attentions.0.transformer_blocks.0.{}.to_q"
     assert lora.layers[site.format("attn1")][1].shape[0] == 2 and site.format("attn1") not in lora.scales
@@ -79,19 +80,19 @@ def test_roles_have_settings_of_their_own(tiny_model):
 
 
 def test_rank_is_clipped_to_the_layer(tiny_model):
-    layers = LoRALayers(tiny_model.unet, {"conv": LoRASettings(rank=500)})
+    layers = LoRALayers(UNetBackbone(tiny_model, 2), {"conv": LoRASettings(rank=500)})
     up, down = layers.to_lora().layers["conv_out"]
     assert up.shape[:2] == (4, 4) and down.shape[0] == 4
 
 
 def test_idle_layers_get_none(tiny_model):
-    layers = LoRALayers(tiny_model.unet, {"conv": LoRASettings()}, idle={"conv_in"})
+    layers = LoRALayers(UNetBackbone(tiny_model, 2), {"conv": LoRASettings()}, idle={"conv_in"})
     assert "conv_in" not in layers.roles and "conv_in2" in layers.roles
 
 
-def test_a_network_without_such_layers_is_refused():
+def test_a_network_without_such_layers_is_refused(tiny_model):
     with pytest.raises(IVGError, match="temporal"):
-        LoRALayers(nn.Sequential(nn.Linear(2, 2)), {"temporal": LoRASettings()})
+        LoRALayers(UNetBackbone(tiny_model, 2, nn.Sequential(nn.Linear(2, 2))), {"temporal": LoRASettings()})
 
 
 def test_half_precision_networks_keep_their_dtype():

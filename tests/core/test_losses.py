@@ -5,14 +5,14 @@ import torch
 from safetensors.torch import load_file
 
 from ivg_core.errors import IVGError
+from ivg_core.models.schedule import predict_x0
 from ivg_core.training.losses import (
-    freeze_outside,
     latent_motion_score,
     motion_loss,
     noise_loss,
-    predict_x0,
     soft_iou_loss,
 )
+from ivg_core.training.objective import freeze_outside
 
 
 def test_motion_score_equals_the_original(golden):

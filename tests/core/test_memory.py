@@ -6,13 +6,14 @@ import sys
 
 import pytest
 import torch
+from sampled import sample
 
 from ivg_core.checkpoints.info import LiveBytes, inspect_checkpoint, plan_memory
 from ivg_core.checkpoints.layout import read_layout
 from ivg_core.checkpoints.load import empty_component
-from ivg_core.sampling.decode import decode_frames, frames_at_once
+from ivg_core.models.codec import ImageCodec, frames_at_once
+from ivg_core.sampling.decode import decode_frames
 from ivg_core.sampling.frugal import OutOfMemory
-from ivg_core.sampling.generate import generate
 
 PHOTO = torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(1))
 
@@ -20,7 +21,7 @@ PHOTO = torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(1))
 def run(model, **options):
     # smaller, and the deepest level is a single cell, whose normalisation is nothing but rounding
     little = {"num_frames": 2, "num_inference_steps": 2, "size": (128, 128), "guidance_scale": 3.0, "seed": 3}
-    return generate(model, PHOTO, "the person cuts the carrot", **(little | options))
+    return sample(model, PHOTO, "the person cuts the carrot", **(little | options))
 
 
 class Full:
@@ -55,7 +56,7 @@ def test_denoising_goes_on_in_smaller_pieces(tiny_model, caplog, error, cache_ev
     assert caplog.text.count("Out of memory while denoising") == 1
     if cache_every == 1:
         assert torch.allclose(out.frames, exact.frames, atol=1e-3)
-    assert chunk_sizes(tiny_model.unet) == {None} and tiny_model.unet.deep_features is None
+    assert chunk_sizes(tiny_model.unet) == {None}
     assert torch.equal(run(tiny_model).frames, exact.frames)
 
 
@@ -83,12 +84,12 @@ def test_another_error_is_not_taken_for_it(tiny_model):
 def test_decoding_goes_on_frame_by_frame(tiny_model, caplog):
     latents = torch.randn(1, 4, 5, 4, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = decode_frames(tiny_model.vae, latents)
+        expected = decode_frames(ImageCodec(tiny_model.vae), latents)
         with Full(tiny_model.vae.decoder, 9, lambda x: len(x) > 1), caplog.at_level(logging.WARNING, "ivg"):
-            frames = decode_frames(tiny_model.vae, latents)
+            frames = decode_frames(ImageCodec(tiny_model.vae), latents)
         assert caplog.text.count("one frame at a time") == 1
         with Full(tiny_model.vae.decoder, 99), pytest.raises(OutOfMemory, match="even one frame"):
-            decode_frames(tiny_model.vae, latents)
+            decode_frames(ImageCodec(tiny_model.vae), latents)
     assert torch.allclose(frames, expected, atol=1e-5)
 
 
@@ -101,16 +102,17 @@ import logging, resource, sys
 import torch
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.info import LiveBytes
+from ivg_core.models.codec import ImageCodec
 from ivg_core.sampling.decode import decode_frames
 logging.basicConfig()
 model = load_model(sys.argv[1])
 latents = torch.randn(1, 4, 8, 96, 96)
 with torch.no_grad():
     with LiveBytes() as one:
-        decode_frames(model.vae, latents[:, :, :1], 1)
+        decode_frames(ImageCodec(model.vae), latents[:, :, :1], 1)
     limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + 4 * one.peak
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    print(decode_frames(model.vae, latents, 8).shape)
+    print(decode_frames(ImageCodec(model.vae), latents, 8).shape)
 """
 
 

@@ -106,6 +106,9 @@ def test_gaps_close_and_enclosed_holes_fill():
     ring = square(side=9) - square(7, 9, 7)
     assert torch.equal(refine.fill_enclosed(ring), square(side=9))
     assert not refine.close_gaps(ring, 1)[10, 12]
+    diamond = torch.zeros(5, 5)
+    diamond[1, 2] = diamond[2, 1] = diamond[2, 3] = diamond[3, 2] = 1  # its corners touch, and that encloses
+    assert refine.fill_enclosed(diamond)[2, 2] == 1
 
 
 def test_hull_and_box_of_all_or_of_each_part():

@@ -9,7 +9,7 @@ import torch
 from ivg_core.errors import IVGError
 from ivg_core.sampling import predict
 from ivg_core.sampling.generate import Generated
-from ivg_core.sampling.predict import predict_rom, rom_from_video
+from ivg_core.sampling.predict import Sampling, predict_rom, rom_from_video
 
 PHOTO = torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(0))
 
@@ -67,19 +67,17 @@ def test_the_model_is_asked_as_it_was_made(tiny_model, monkeypatch):
 
     monkeypatch.setattr(predict, "generate", record)
     predict_rom(tiny_model, PHOTO, "stir")
-    defaults = tiny_model.defaults
     assert asked["stage"] == 1 and asked["seed"] == 0 and asked.get("mask") is None and asked["action"] == "stir"
-    assert asked["num_frames"] == defaults.num_frames and asked["guidance_scale"] == defaults.guidance_scale
-    assert asked["num_inference_steps"] == defaults.num_inference_steps
+    assert asked["num_frames"] is None and asked["how"] == Sampling(), "what the model was made for"
     assert asked["motion_strength"] is None, "as stage 1 is trained"
-    predict_rom(tiny_model, PHOTO, "stir", num_frames=2, guidance_scale=0.0)
-    assert asked["num_frames"] == 2 and asked["guidance_scale"] == 0.0
+    predict_rom(tiny_model, PHOTO, "stir", num_frames=2, how=Sampling(guidance_scale=0.0))
+    assert asked["num_frames"] == 2 and asked["how"].guidance_scale == 0.0
 
 
 def test_end_to_end_on_random_weights(tiny_model):
     model = dataclasses.replace(tiny_model, rom_unet=tiny_model.unet)
     seen = []
-    options = {"num_frames": 2, "num_inference_steps": 2, "size": (32, 24), "threshold": 0.0}
+    options = {"num_frames": 2, "how": Sampling(num_inference_steps=2), "size": (32, 24), "threshold": 0.0}
     rom = predict_rom(model, PHOTO, "stir", on_step=lambda *step: seen.append(step[:2]), **options)
     assert rom.mask.shape == (48, 64) and rom.frame_masks.shape == (2, 48, 64) and seen == [(1, 2), (2, 2)]
     assert torch.equal(predict_rom(model, PHOTO, "stir", **options).soft, rom.soft)

@@ -107,3 +107,12 @@ def test_noise_depends_on_the_seed_alone():
 def test_what_cannot_be_solved_is_said(config, steps, name, says):
     with pytest.raises(IVGError, match=says):
         make_solver(config, steps, name)
+
+
+def test_the_noise_between_steps_is_not_the_start_noise():
+    shape = (4, 2, 3, 5)
+    solver = make_solver(CONFIG, 4, "lcm", seeds=[7])
+    latents = torch.zeros(1, *shape)
+    after = solver.step(torch.zeros_like(latents), latents, 0)  # of nothing but noise: what was added
+    added, start = after.flatten(), gaussian_noise([7], shape).flatten()
+    assert added.std() > 0.1 and abs(torch.corrcoef(torch.stack([added, start]))[0, 1]) < 0.5

@@ -26,9 +26,13 @@ def test_the_result_is_one_file_that_generates(built, tmp_path):
     assert (tmp_path / "tiny.safetensors").stat().st_size < 24 * 2**20
     loaded = ivg.load_model(tmp_path / "tiny.safetensors")
     photo = torch.rand(128, 192, 3)
-    video = ivg.generate(loaded, photo, "pick up the cup", num_frames=2, num_inference_steps=1, seed=0)
+    how = ivg.Sampling(num_inference_steps=1)
+    video = ivg.generate(loaded, photo, "pick up the cup", num_frames=2, how=how, seed=0)
     assert video.frames.shape == (2, 128, 192, 3)
-    assert ivg.predict_rom(loaded, photo, "pick up the cup", num_inference_steps=1).mask.shape == (128, 192)
+    assert ivg.predict_rom(loaded, photo, "pick up the cup", how=how).mask.shape == (
+        128,
+        192,
+    )
 
 
 def test_a_second_run_finds_everything_done(built):

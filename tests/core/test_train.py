@@ -71,7 +71,7 @@ def test_full_training_writes_a_model_that_loads(tiny_model, tmp_path):
     trained = load_model(result.path).unet.state_dict()
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, trained[name])}
     assert changed and all("temp_conv" in name for name in changed)
-    assert all(torch.equal(tensor, result.unet.state_dict()[name]) for name, tensor in trained.items())
+    assert all(torch.equal(tensor, result.network.state_dict()[name]) for name, tensor in trained.items())
     assert all(torch.equal(tensor, tiny_model.unet.state_dict()[name]) for name, tensor in before.items())
 
 

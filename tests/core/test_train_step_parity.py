@@ -5,13 +5,14 @@ import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 from torch.nn.functional import interpolate
+from training_clips import denoising, learner
 
 from ivg_core.checkpoints.load import load_model
+from ivg_core.models.schedule import predict_x0
 from ivg_core.training.batches import Batch
 from ivg_core.training.config import TrainConfig
-from ivg_core.training.learner import Learner
-from ivg_core.training.losses import freeze_outside, latent_motion_score, motion_loss, noise_loss, predict_x0
-from ivg_core.training.objective import Denoising, Draw
+from ivg_core.training.losses import latent_motion_score, motion_loss, noise_loss
+from ivg_core.training.objective import Draw, freeze_outside
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +90,8 @@ def test_the_trainers_own_objective_gives_the_same(golden, model, stored, branch
     dropped = torch.full((count,), branch == "dropped")
     draw = Draw(stored["kept.timesteps"], stored["kept.noise"], dropped, torch.zeros(count, dtype=torch.bool))
 
-    objective = Denoising(TrainConfig(stage=2), model)
-    loss, figures = objective.loss(Learner(unet, None), batch, draw, torch.Generator())
+    objective = denoising(TrainConfig(stage=2), model)
+    loss, figures = objective.loss(learner(model, unet), batch, draw, torch.Generator())
     loss.backward()
 
     assert list(figures) == ["noise", "motion"]

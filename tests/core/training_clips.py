@@ -2,8 +2,12 @@
 
 import torch
 
+from ivg_core.models.backbone import UNetBackbone
+from ivg_core.training.backbone import TrainableUNet
 from ivg_core.training.batches import ListDataset, Sample
 from ivg_core.training.config import LoRASettings, TrainConfig
+from ivg_core.training.learner import Learner
+from ivg_core.training.objective import Denoising
 
 
 def clip(seed: int, frames: int = 2, size: tuple[int, int] = (16, 16), text_width: int = 32) -> Sample:
@@ -33,6 +37,16 @@ def clips(count: int = 5, **kwargs) -> ListDataset:
     return ListDataset([clip(seed, **kwargs) for seed in range(count)])
 
 
+def denoising(config: TrainConfig, model) -> Denoising:
+    """The objective of a training of this model."""
+    return Denoising(config, TrainableUNet(model, config))
+
+
+def learner(model, network=None) -> Learner:
+    """The stage-2 network, or another, as a training asks it."""
+    return Learner(UNetBackbone(model, 2, network), None)
+
+
 def small(out, **values) -> TrainConfig:
     """Settings of a few quick steps."""
     few = {"steps": 4, "warmup": 0, "learning_rate": 1e-3, "save_every": 0, "device": "cpu"}
@@ -42,7 +56,7 @@ def small(out, **values) -> TrainConfig:
 def busy(stage: int) -> dict:
     """Settings with dropout and with losses that are there on some batches only: what processes could get wrong."""
     losses = {
-        1: {"noise": 1, "miou": {"weight": 0.1, "frames": 1, "below": 0.3}},
+        1: {"noise": 1, "miou": {"weight": 0.1, "frames": 1, "min_snr": 1.4}},
         2: {"noise": {"inside": 3}, "motion": 0.001},
     }
     return {

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ...errors import IVGError
+from ...models.codec import ImageCodec
 from ...models.text import encode_text
-from ...sampling.condition import encode_image
+from ..backbone import fingerprint
 from ..batches import Sample, bucketed_batches
-from ..learner import fingerprint
 from .cache import Cache
 from .masks import MaskMaker
 from .prepare import About, Prepared, check_motion, prepare
@@ -201,14 +201,14 @@ class _Encoder:
         self.settings, self.model, self.stage, self.cache, self.pixels = settings, model, stage, cache, pixels
         self.make_masks = MaskMaker(settings, stage, model)
         self.sizes = training_sizes(settings, model)
-        self.scale = model.vae.config["scaling_factor"]
+        self.codec = ImageCodec(model.vae)
         values = asdict(settings)
         self.shaped_by = {key: values[key] for key in SHAPING} | {
             "sizes": self.sizes,
             "stage": stage,
             "pixels": pixels,
             "vae": fingerprint(model.vae),
-            "scale": self.scale,
+            "scale": self.codec.scale,
         }
         self.text_encoder = fingerprint(model.text_encoder)
         self.texts: dict[str, Path] = {}
@@ -245,8 +245,7 @@ class _Encoder:
 
     def latents(self, frames: np.ndarray) -> Tensor:
         """Scaled latents (4, F, h, w) of frames (F, H, W, 3) uint8."""
-        pixels = torch.from_numpy(frames).float() / 255
-        return encode_image(self.model.vae, pixels, self.scale)[:, :, 0].transpose(0, 1)
+        return self.codec.encode(torch.from_numpy(frames).float() / 255)
 
     def text_path(self, caption: str) -> Path:
         if caption not in self.texts:

@@ -17,8 +17,9 @@ from torch import Tensor
 from ...errors import IVGError
 from ...media.clips import file_identity, pictures_in
 from ...media.images import load_mask
-from ...sampling.condition import check_mask, latent_mask
-from ..learner import fingerprint
+from ...models.codec import check_cells, mask_cells
+from ...sampling.inputs import check_mask
+from ..backbone import fingerprint
 from .motion import enlarge, stabilise
 from .settings import DataSettings
 from .sources import MADE_MASKS, TrainingClip
@@ -92,9 +93,8 @@ class MaskMaker:
         """
         masks = self._given(clip.mask, view) if clip.mask is not None else self._made(clip, view)
         cell = self.model.vae_scale_factor
-        cells = (view.cut.size[0] // cell, view.cut.size[1] // cell)
         rom = check_mask(torch.from_numpy(masks.rom).float() / 255)
-        latent_mask(rom, cells, binarize=True)  # says so if nothing of it is left
+        check_cells(mask_cells(rom[None], view.cut.size[1] // cell, view.cut.size[0] // cell, binarize=True))
         if self.stage == 1 and masks.frames is None:
             raise IVGError("stage 1 needs a mask of each frame, and it has one for all: give a folder of them")
         return masks

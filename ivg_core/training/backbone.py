@@ -1,0 +1,165 @@
+"""What training asks of a backbone beyond sampling, and the IVG network as the first one that answers."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoints.lora_files import save_lora
+from ..checkpoints.save import save_folder
+from ..models.backbone import Backbone, UNetBackbone
+from ..models.lora import LoRA
+from ..models.schedule import DiffusionSchedule
+from .engine import put_back_afterwards
+
+if TYPE_CHECKING:
+    from ..models.bundle import IVGModel
+    from .batches import Sample
+    from .config import TrainConfig
+
+
+class TrainableBackbone(Backbone, Protocol):
+    """A network that can be trained, whole or by a LoRA beside it."""
+
+    def training(self, device: torch.device) -> Any:
+        """A context in which its networks are on the device and ready to be trained through; put back at its end."""
+        ...
+
+    def idle(self) -> set[str]:
+        """Names of modules that this training never runs; processes side by side would wait for their gradients."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A text that differs when the network does, to tell whether a checkpoint belongs to it."""
+        ...
+
+    def about(self) -> Mapping[str, Any]:
+        """What a LoRA file says about the network that it fits."""
+        ...
+
+    def save_lora(self, lora: LoRA, path: Path) -> None:
+        """Writes a LoRA as the users of this network read it."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Writes the network with all that goes with it."""
+        ...
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of its videos."""
+        ...
+
+    def sample(self, clip: Sample, seed: int, steps: int) -> Tensor:
+        """Frames (F, H, W, 3), 0..1, made of a clip's photo, sentence and mask by the network as it is now."""
+        ...
+
+
+class TrainableUNet(UNetBackbone):
+    """The IVG network of the stage that is trained.
+
+    Full training works on a copy, so that the model that was given stays as it is; a LoRA never touches its weights.
+    Stage 1 begins from stage 2's weights where the model has none of its own.
+
+    Args:
+        model: the checkpoint.
+        config: stage, method and what changes the noise.
+    """
+
+    def __init__(self, model: IVGModel, config: TrainConfig):
+        stage = config.stage
+        unet = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
+        network = copy.deepcopy(unet) if config.method == "full" else unet
+        schedule = DiffusionSchedule(model.scheduler_config, config.zero_terminal_snr, config.prediction)
+        super().__init__(model, stage, network, schedule)
+        self.config = config
+
+    @property
+    def fps(self) -> float:
+        """See `TrainableBackbone`."""
+        return self.model.defaults.fps
+
+    @contextmanager
+    def training(self, device: torch.device) -> Iterator[None]:
+        """See `TrainableBackbone`."""
+        model, network = self.model, self.network
+        with ExitStack() as stack:
+            put_back_afterwards(network, stack)
+            if self.config.precision == "fp32":
+                network.float()
+            if self.config.checkpointing:
+                network.enable_gradient_checkpointing()
+            else:
+                network.disable_gradient_checkpointing()
+            for part in (model.vae, model.text_encoder):
+                put_back_afterwards(part, stack)
+                part.requires_grad_(False).to(device)
+            yield
+
+    def idle(self) -> set[str]:
+        """See `TrainableBackbone`."""
+        config = self.network.config
+        idle = {"motion_embedding", "conv_in" if config["motion_mask"] else "conv_in2"}
+        if self.stage == 1 or not config["motion_strength"]:
+            idle.add("time_embedding.cond_proj")
+        return idle
+
+    def fingerprint(self) -> str:
+        """See `TrainableBackbone`; of all weights."""
+        return fingerprint(self.network)
+
+    def about(self) -> dict[str, Any]:
+        """See `TrainableBackbone`."""
+        keys = ("block_out_channels", "layers_per_block", "attention_head_dim", "cross_attention_dim", "in_channels")
+        return {
+            "base_geometry": {key: self.network.config[key] for key in keys},
+            "prediction_type": self.schedule.prediction_type,
+            "zero_terminal_snr": self.schedule.zero_terminal_snr,
+        }
+
+    def save_lora(self, lora: LoRA, path: Path) -> None:
+        """See `TrainableBackbone`."""
+        save_lora(lora, path)
+
+    def save(self, path: Path) -> None:
+        """See `TrainableBackbone`; a folder in the published layout."""
+        save_folder(self._current(**{"unet" if self.stage == 2 else "rom_unet": self.network}), path)
+
+    def sample(self, clip: Sample, seed: int, steps: int) -> Tensor:
+        """See `TrainableBackbone`."""
+        from ..sampling.generate import Sampling, generate
+
+        with torch.no_grad():
+            photo = self.codec.decode(clip.get("photo", clip["latents"][:, :1])[None])[0, 0].cpu()  # (H, W, 3)
+        return generate(
+            self._current(unet=self.network, rom_unet=self.network),
+            photo,
+            clip["caption"],
+            stage=self.stage,
+            mask=clip.get("rom_mask") if self.stage == 2 else None,
+            num_frames=clip["latents"].shape[1],
+            how=Sampling(num_inference_steps=steps),
+            motion_strength=5.0 if self.stage == 2 else None,
+            size=(photo.shape[1], photo.shape[0]),
+            seed=seed,
+        ).frames
+
+    def _current(self, **networks: Any) -> IVGModel:
+        return replace(self.model, scheduler_config=self.schedule.scheduler_config, **networks)
+
+
+def fingerprint(network: nn.Module) -> str:
+    """A hash of a network's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

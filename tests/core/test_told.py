@@ -1,0 +1,60 @@
+"""The one list of what a network is told: sliced, joined and moved field by field."""
+
+import dataclasses
+
+import torch
+
+from ivg_core.models.codec import LatentGrid
+from ivg_core.models.told import Told
+
+
+def told(batch=2, frames=1) -> Told:
+    return Told(
+        torch.rand(batch, 77, 8),
+        torch.rand(batch, 4, 1, 2, 3),
+        torch.rand(batch, 1, frames, 2, 3),
+        torch.rand(batch),
+    )
+
+
+def equal(one: Told, other: Told) -> bool:
+    names = [field.name for field in dataclasses.fields(Told)]
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def test_rows_and_cat_are_each_others_way_back():
+    whole = told(3)
+    assert equal(Told.cat([whole.rows(slice(i, i + 1)) for i in range(3)]), whole)
+
+
+def test_what_holds_for_all_clips_is_repeated_when_joined_and_kept_when_sliced():
+    shared = dataclasses.replace(told(2), mask=torch.rand(1, 1, 1, 2, 3))
+    assert shared.rows(slice(1, 2)).mask is shared.mask
+    both = Told.cat([shared, told(2)])
+    assert both.mask.shape[0] == 4 and torch.equal(both.mask[0], both.mask[1])
+
+
+def test_a_window_of_frames_takes_its_part_of_what_changes_in_time():
+    whole = told(2, frames=6)
+    part = whole.frames(slice(2, 5))
+    assert torch.equal(part.mask, whole.mask[:, :, 2:5])
+    assert part.photo.shape == whole.photo.shape and torch.equal(part.text, whole.text)
+
+
+def test_the_motion_strength_stays_in_single_precision():
+    half = told().to(dtype=torch.bfloat16)
+    assert {half.text.dtype, half.photo.dtype, half.mask.dtype} == {torch.bfloat16}
+    assert half.motion.dtype == torch.float32
+
+
+def test_what_is_not_told_stays_untold():
+    bare = Told(torch.rand(1, 77, 8), torch.rand(1, 4, 1, 2, 3))
+    for one in (bare.to(dtype=torch.float64), bare.rows(slice(0, 1)), Told.cat([bare, bare]), bare.frames(slice(0, 1))):
+        assert one.mask is None and one.motion is None
+
+
+def test_a_latent_frame_shows_the_brightest_of_its_frames():
+    frames = torch.zeros(9, 1, 2)
+    frames[0, 0, 0], frames[3, 0, 1] = 0.5, 1
+    assert LatentGrid(3, 1, 2, 8, 4).brightest(frames).tolist() == [[[0.5, 0]], [[0, 1]], [[0, 0]]]
+    assert LatentGrid(9, 1, 2, 8, 1).brightest(frames) is frames
