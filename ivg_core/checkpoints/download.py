@@ -237,8 +237,14 @@ def _write_record(path: Path, source: Source, parts: list[Part], found: dict[str
         part.path: {"url": part.url, "sha256": found[part.path], "published_sha256": part.sha256 or None}
         for part in parts
     }
-    record = {"name": source.name, "page": source.page, "licence": source.licence, "date": time.strftime("%Y-%m-%d")}
-    record |= {"revision": parts[0].revision or None, "files": files}
+    record = {
+        "name": source.name,
+        "page": source.page,
+        "licence": source.licence,
+        "date": time.strftime("%Y-%m-%d"),
+        "revision": parts[0].revision or None,
+        "files": files,
+    }
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
 

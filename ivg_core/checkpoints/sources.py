@@ -7,8 +7,12 @@ import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import IVGError
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 # A text-to-video model in diffusers' layout; everything else in such a repository is the same in other formats.
 FOLDERS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
@@ -118,7 +122,7 @@ def _archive_part(source: Source, by_hand: str, timeout: float) -> Part:
 
 
 def _hub_parts(source: Source, by_hand: str, timeout: float) -> list[Part]:
-    from huggingface_hub import HfApi, hf_hub_url
+    from huggingface_hub import HfApi
 
     try:
         info = HfApi(endpoint=source.hub, token=False).model_info(
@@ -131,18 +135,21 @@ def _hub_parts(source: Source, by_hand: str, timeout: float) -> list[Part]:
     wanted = [path for path in listed if path.startswith(FOLDERS) and not _is_double(path, listed.keys())]
     if not any(path.startswith("unet/") for path in wanted):
         raise _unreachable(source, "it lists no unet/", by_hand)
-    return [
-        Part(
-            url=hf_hub_url(source.repo, path, revision=commit, endpoint=source.hub),
-            path=path,
-            size=listed[path].size or 0,
-            by_hand=by_hand,
-            sha256=listed[path].lfs.sha256 if listed[path].lfs else "",
-            blob="" if listed[path].lfs else listed[path].blob_id or "",
-            revision=commit,
-        )
-        for path in wanted
-    ]
+    return [_hub_part(source, listed[path], commit, by_hand) for path in wanted]
+
+
+def _hub_part(source: Source, file: RepoSibling, commit: str, by_hand: str) -> Part:
+    from huggingface_hub import hf_hub_url
+
+    return Part(
+        url=hf_hub_url(source.repo, file.rfilename, revision=commit, endpoint=source.hub),
+        path=file.rfilename,
+        size=file.size or 0,
+        by_hand=by_hand,
+        sha256=file.lfs.sha256 if file.lfs else "",
+        blob="" if file.lfs else file.blob_id or "",
+        revision=commit,
+    )
 
 
 def _unreachable(source: Source, reason: object, by_hand: str) -> IVGError:

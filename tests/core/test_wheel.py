@@ -1,4 +1,4 @@
-"""The library as `pip install` gives it: built, put into an environment of its own, and run where there is no checkout."""
+"""The library as `pip install` gives it: built, put into an environment of its own, run where there is no checkout."""
 
 import ast
 import importlib.metadata
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory):
-    """The folder of commands of an environment with the wheel in it; what it requires comes from the one that is here."""
+    """The folder of commands of an environment with the wheel in it; what that requires comes from the one here."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=os.name != "nt")
     commands = folder / ("Scripts" if os.name == "nt" else "bin")
