@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, pad
 
@@ -96,7 +97,7 @@ def doubled(x: Tensor) -> Tensor:
 
 def rows(x: Tensor, values: int) -> Tensor:
     """(N, A * values, h, w) → (N, h * w * A, values): one row an anchor, place by place."""
-    return x.permute(0, 2, 3, 1).reshape(len(x), -1, values)
+    return rearrange(x, "n (k v) h w -> n (h w k) v", v=values)
 
 
 def load_palm_net(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> PalmNet:

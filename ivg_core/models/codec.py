@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -113,7 +114,7 @@ class ImageCodec:
 
         Frames are encoded one at a time: a frame's latent must not depend on the batch around it.
         """
-        pixels = frames.permute(0, 3, 1, 2) * 2 - 1  # (F, 3, H, W)
+        pixels = rearrange(frames, "f h w c -> f c h w") * 2 - 1
         device, dtype = self.vae.device, self.vae.dtype
         modes = [self.vae.encode(one[None].to(device, dtype), return_dict=False)[0].mode().float() for one in pixels]
         return (torch.cat(modes) * self.scale).transpose(0, 1)
@@ -121,10 +122,10 @@ class ImageCodec:
     def decode(self, latents: Tensor, frames: Sequence[int] | None = None) -> Tensor:
         """See `Codec`; float32, on the VAE's device."""
         chosen = latents if frames is None else latents[:, :, list(frames)]
-        flat = chosen.transpose(1, 2).flatten(0, 1) / self.scale  # (B * L, 4, h, w)
+        flat = rearrange(chosen, "b c l h w -> (b l) c h w") / self.scale
         pixels = self.vae.decode(flat.to(self.vae.device, self.vae.dtype), return_dict=False)[0]  # -1..1
-        shown = (pixels.float() * 0.5 + 0.5).clamp(0, 1)  # (B * L, 3, H, W)
-        return shown.unflatten(0, (len(chosen), chosen.shape[2])).movedim(2, -1)
+        shown = (pixels.float() * 0.5 + 0.5).clamp(0, 1)
+        return rearrange(shown, "(b l) c h w -> b l h w c", b=len(chosen))
 
 
 def frames_at_once(height: int, width: int) -> int:

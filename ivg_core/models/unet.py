@@ -16,6 +16,7 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention_processor import AttnProcessor2_0
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, silu
 from torch.utils.checkpoint import checkpoint
@@ -45,7 +46,7 @@ class SharedTextAttention(AttnProcessor2_0):
     def __call__(self, attn, hidden_states, encoder_hidden_states: Any = None, attention_mask=None, temb=None):
         frames_tokens = hidden_states.shape  # (B * F, H * W, C)
         batch = encoder_hidden_states.shape[0]
-        hidden_states = hidden_states.reshape(batch, -1, frames_tokens[-1])  # (B, F * H * W, C)
+        hidden_states = rearrange(hidden_states, "(b f) n c -> b (f n) c", b=batch)
         hidden_states = super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         return hidden_states.reshape(frames_tokens)
 
@@ -219,9 +220,10 @@ class IVGUNet(UNet3DConditionModel):
                 fits = skips[-1].shape[2] == 2 * x.shape[2] and skips[-1].shape[3] == 2 * x.shape[3]
                 x = block.upsamplers[0](x, None if fits else skips[-1].shape[2:])
 
-        x = x.unflatten(0, (batch, frames))[:, 1:].flatten(0, 1)  # (B * F, C0, H, W): the photo's frame is dropped
+        x = rearrange(x, "(b f) c h w -> b f c h w", b=batch)[:, 1:]  # the photo's frame is dropped
+        x = rearrange(x, "b f c h w -> (b f) c h w")
         x = self.conv_out(silu(self.conv_norm_out(x)))
-        return x.unflatten(0, (batch, frames - 1)).transpose(1, 2)  # (B, 4, F, H, W)
+        return rearrange(x, "(b f) c h w -> b c f h w", b=batch)
 
     def _time_embedding(self, timestep: Tensor | float, motion: Tensor | None, batch: int, x: Tensor) -> Tensor:
         steps = torch.as_tensor(timestep, device=x.device).reshape(-1).expand(batch)
@@ -235,12 +237,12 @@ class IVGUNet(UNet3DConditionModel):
         reads_mask = self.config["motion_mask"]
         if mask is None or not reads_mask:
             if self.config["in_channels"] == 4:
-                return self.conv_in(x.transpose(1, 2).flatten(0, 1))
+                return self.conv_in(rearrange(x, "b c f h w -> (b f) c h w"))
             mask = x.new_ones(1, 1, 1, height, width)
         convolution = self.conv_in2 if reads_mask else self.conv_in
         mask = mask.to(x).repeat(batch // mask.shape[0], 1, 1, 1, 1)
         x = torch.cat([mask.expand(batch, 1, frames, height, width), x], dim=1)  # (B, 5, F', H, W)
-        return convolution(x.transpose(1, 2).flatten(0, 1))
+        return convolution(rearrange(x, "b c f h w -> (b f) c h w"))
 
     def _convolve(self, block: Any, i: int, x: Tensor, emb: Tensor, frames: int) -> Tensor:
         x = self._run(block.resnets[i], x, emb)

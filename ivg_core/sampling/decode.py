@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from ..models.codec import frames_at_once
@@ -36,7 +37,7 @@ def decode_frames(codec: Codec, latents: Tensor, chunk: int | None = None) -> Te
         OutOfMemory: not even one frame fits.
     """
     batch, frames = latents.shape[0], latents.shape[2]
-    row = latents.transpose(0, 1).flatten(1, 2)[None]  # (1, 4, B * F, h, w): one after the other
+    row = rearrange(latents, "b c f h w -> 1 c (b f) h w")  # one clip after the other
     decoded: list[Tensor] = []
     done = 0
     chunk = chunk or frames_at_once(latents.shape[3], latents.shape[4])
@@ -56,7 +57,7 @@ def decode_frames(codec: Codec, latents: Tensor, chunk: int | None = None) -> Te
         log.warning("Out of memory while decoding: going on one frame at a time.")
         chunk = 1
         release()
-    return torch.cat(decoded).unflatten(0, (batch, frames)).contiguous()
+    return rearrange(torch.cat(decoded), "(b f) h w c -> b f h w c", b=batch).contiguous()
 
 
 def preview_rgb(x0: Tensor, photo: Tensor | None = None) -> Tensor:
@@ -70,14 +71,14 @@ def preview_rgb(x0: Tensor, photo: Tensor | None = None) -> Tensor:
     Returns:
         (F, h, w, 3) float32, 0..1, on the device of x0.
     """
-    cells = x0[0].float().permute(1, 2, 3, 0)  # (F, h, w, 4)
+    cells = rearrange(x0[0].float(), "c f h w -> f h w c")
     if photo is None:
         return (cells @ cells.new_tensor(SD_COLOURS) * 0.5 + 0.5).clamp(0, 1)
     size = (int(cells.shape[1]), int(cells.shape[2]))
-    small = torch.nn.functional.interpolate(photo.float().permute(2, 0, 1)[None], size=size, mode="area")
-    colours = small[0].permute(1, 2, 0).reshape(-1, 3).to(cells.device)  # (h * w, 3)
+    small = torch.nn.functional.interpolate(rearrange(photo.float(), "h w c -> 1 c h w"), size=size, mode="area")
+    colours = rearrange(small, "1 c h w -> (h w) c").to(cells.device)
     known = torch.cat([cells, torch.ones_like(cells[..., :1])], dim=-1)  # (F, h, w, 5)
-    first = known[0].reshape(-1, 5)
+    first = rearrange(known[0], "h w c -> (h w) c")
     ridge = 1e-3 * len(first) * torch.eye(5, device=first.device)
     fitted = torch.linalg.solve(first.T @ first + ridge, first.T @ colours)  # (5, 3)
     return (known @ fitted).clamp(0, 1)

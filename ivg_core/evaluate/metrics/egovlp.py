@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from ...errors import IVGError
@@ -155,7 +156,7 @@ class Attention(nn.Module):
         seen = F.scaled_dot_product_attention(q[:, :, :1], k, v)
 
         def grouped(tokens: Tensor) -> Tensor:  # -> (B, heads, groups, members, 64)
-            tokens = tokens[:, :, 1:].unflatten(2, (frames, -1))
+            tokens = rearrange(tokens[:, :, 1:], "b heads (f n) c -> b heads f n c", f=frames)
             return tokens.transpose(2, 3) if over_time else tokens
 
         def with_class(tokens: Tensor) -> Tensor:
@@ -213,10 +214,14 @@ class SpaceTimeTransformer(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         batch, frames = video.shape[:2]
-        x = self.patch_embed["proj"](video.flatten(0, 1)).flatten(2).transpose(1, 2)  # (B F, N, C)
-        x = x.unflatten(0, (batch, frames)) + self.pos_embed[:, None, 1:] + self.temporal_embed[:, :frames, None]
+        x = self.patch_embed["proj"](rearrange(video, "b f c h w -> (b f) c h w"))
+        x = (
+            rearrange(x, "(b f) c h w -> b f (h w) c", b=batch)
+            + self.pos_embed[:, None, 1:]
+            + self.temporal_embed[:, :frames, None]
+        )
         first = (self.cls_token + self.pos_embed[:, :1]).expand(batch, -1, -1)
-        x = torch.cat([first, x.flatten(1, 2)], 1)  # (B, 1 + F N, C)
+        x = torch.cat([first, rearrange(x, "b f n c -> b (f n) c")], 1)  # (B, 1 + F N, C)
         for block in self.blocks:
             x = block(x, frames)
         return self.norm(x)[:, 0]
