@@ -62,10 +62,10 @@ def _bench_rom(options: argparse.Namespace) -> None:
 
 
 def _bench_ablation(options: argparse.Namespace) -> None:
-    from benchmarks.ablation import Settings, bench_ablation
+    from benchmarks.ablation import AblationSettings, bench_ablation
 
     flush_denormals()
-    settings = Settings(steps=options.steps)
+    settings = AblationSettings(steps=options.steps)
     settings = replace(settings, hands={**settings.hands, **options.hands})
     report(options, "ablation", bench_ablation(load(options), options.work, options.scenes, options.seeds, settings))
 

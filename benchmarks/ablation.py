@@ -43,7 +43,7 @@ GROW = 4
 
 
 @dataclass(frozen=True)
-class Settings:
+class AblationSettings:
     """What the two trainings of a seed share.
 
     Attributes:
@@ -98,7 +98,7 @@ def bench_ablation(
     work: Path,
     scenes: int = 24,
     seeds: int = 3,
-    settings: Settings | None = None,
+    settings: AblationSettings | None = None,
     log: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Train stage 2 a little further, once with and once without the hand loss, and measure it under every mask.
@@ -121,7 +121,7 @@ def bench_ablation(
     """
     if seeds < 1 or scenes < 1:
         raise IVGError(f"The ablation was asked for {seeds} seeds and {scenes} scenes: give at least one of each.")
-    settings = settings or Settings()
+    settings = settings or AblationSettings()
     size = model.defaults
     items = held_out_scenes(scenes, size.width, size.height, size.num_frames)
     grown = partial(refine_mask, grow=GROW)
@@ -168,7 +168,7 @@ def _training_clips(model: IVGModel, work: Path, count: int) -> DrawnClips:
 
 
 def _train(
-    model: IVGModel, clips: DrawnClips, work: Path, seed: int, settings: Settings, hands: bool, known
+    model: IVGModel, clips: DrawnClips, work: Path, seed: int, settings: AblationSettings, hands: bool, known
 ) -> IVGModel:
     losses: dict[str, Any] = {"noise": 1.0, "motion": 0.001}
     if hands:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.record import record
-from ivg_core.batch.run import Settings, run_batch
+from ivg_core.batch.run import BatchSettings, run_batch
 from ivg_core.batch.table import Item, read_table
 from ivg_core.checkpoints.load import load_model
 from ivg_core.evaluate.clips import pair_clips
@@ -26,7 +26,7 @@ from ivg_core.synthetic.dataset import HELD_OUT_SEED
 from ivg_core.synthetic.export import export_scenes
 
 STILL = "still photo"
-SETTINGS = {"predicted mask": Settings(), "white mask": Settings(fallback="white")}
+SETTINGS = {"predicted mask": BatchSettings(), "white mask": BatchSettings(fallback="white")}
 
 
 def make_clips(model: IVGModel, items: list[Item], folder: Path) -> None:

@@ -34,7 +34,7 @@ OnItem = Callable[[int, int, Item], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class BatchSettings:
     """What holds for every item of a batch. None takes what the model was made for."""
 
     model: str = "embedded"
@@ -71,7 +71,7 @@ def run_batch(
     model: IVGModel,
     items: Sequence[Item],
     folder: str | Path,
-    settings: Settings,
+    settings: BatchSettings,
     *,
     process: int = 0,
     processes: int = 1,
@@ -201,7 +201,7 @@ def processes(device: str = "cpu") -> tuple[int, int, str]:
     return process, count, f"cuda:{gpu}" if device == "cuda" and count > 1 else device
 
 
-def _make(model: IVGModel, item: Item, folder: Path, settings: Settings, on_step: OnStep | None) -> dict[str, str]:
+def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on_step: OnStep | None) -> dict[str, str]:
     from ..sampling.generate import generate
 
     photo, fps = load_image(item.image), settings.fps or model.defaults.fps
@@ -222,7 +222,9 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: Settings, on_step
     return save_result(folder, item, video.frames, video.mask, fps, settings.format, about)
 
 
-def _mask_for(model: IVGModel, item: Item, photo: Tensor, settings: Settings, on_step: OnStep | None) -> Tensor | None:
+def _mask_for(
+    model: IVGModel, item: Item, photo: Tensor, settings: BatchSettings, on_step: OnStep | None
+) -> Tensor | None:
     from ..rom.refine import refine_mask
     from ..sampling.predict import predict_rom
 
@@ -254,10 +256,10 @@ def sweep(folder: Path, items: Sequence[Item]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _keep_settings(folder: Path, settings: Settings) -> None:
+def _keep_settings(folder: Path, settings: BatchSettings) -> None:
     path, now = folder / "batch.json", json.loads(json.dumps(settings.to_dict()))
     try:
-        before = json.loads(json.dumps(Settings().to_dict())) | json.loads(path.read_text(encoding="utf-8"))
+        before = json.loads(json.dumps(BatchSettings().to_dict())) | json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")

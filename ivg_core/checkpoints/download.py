@@ -213,7 +213,7 @@ def _digest(path: Path, digest) -> str:
 
 def _version_in(note: Path) -> str | None:
     try:
-        version = json.loads(note.read_text())["version"]
+        version = json.loads(note.read_text(encoding="utf-8"))["version"]
     except (OSError, ValueError, KeyError):
         return None
     # a weak tag says "much the same", which is not enough to join two halves

@@ -47,7 +47,7 @@ def add(commands) -> None:
 
 def _batch(options: argparse.Namespace) -> None:
     from ..batch.journal import has_journal
-    from ..batch.run import Settings, processes, run_batch
+    from ..batch.run import BatchSettings, processes, run_batch
     from ..batch.table import read_seeds, read_table
 
     table = options.table or options.image_folder
@@ -63,7 +63,7 @@ def _batch(options: argparse.Namespace) -> None:
         seeds=read_seeds(options.seeds),
     )
     process, count, options.device = processes(options.device)
-    settings = Settings(
+    settings = BatchSettings(
         model=options.model,
         rom_model=options.rom_model,
         lora=str(options.lora) if options.lora else None,

@@ -151,6 +151,7 @@ class MaskIoU:
         frames: frames decoded a step, drawn anew each time; 0 = all of them, the paper's, at the cost of memory.
         min_snr: only at timesteps with at least this signal-to-noise ratio; in more noise there is no mask to compare.
             0.09 is timestep 699 of Stable Diffusion's schedule; 0 = all, the paper's.
+        below: as settings of older versions have it, in place of `min_snr`: only below this share of the schedule.
         target: "frames", each frame's own mask, or "union", the Region of Motion for all.
         paper_norm: divide by L + 1 as printed.
     """
@@ -158,11 +159,16 @@ class MaskIoU:
     weight: float = 0.1
     frames: int = 0
     min_snr: float = 0.09
+    below: float | None = None
     target: Literal["frames", "union"] = "frames"
     paper_norm: bool = False
 
     def __call__(self, p: Prediction) -> Tensor | None:
-        rows = seen_through(p.signal, self.min_snr).nonzero()[:, 0]
+        if self.below is None:
+            seen = seen_through(p.signal, self.min_snr)
+        else:
+            seen = p.levels < p.backbone.schedule.at(self.below)
+        rows = seen.nonzero()[:, 0]
         if not len(rows):
             return None
         chosen = p.choose_frames(self.frames)

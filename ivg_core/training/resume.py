@@ -37,7 +37,7 @@ def checkpoints(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def find_checkpoint(folder: Path, resume: str | Path | None) -> Path | None:
+def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> Path | None:
     """The checkpoint to go on from.
 
     Args:

@@ -28,8 +28,8 @@ from .objective import Denoising
 from .optimizer import make_optimizer, rate_factor
 from .order import Order, own_randomness, seeded
 from .resume import (
+    checkpoint_to_resume,
     compare,
-    find_checkpoint,
     keep_only_what_is_learned,
     load_checkpoint,
     read_progress,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ivg")
 
 #: Called on the main process as `on_step(step, total, figures)` after each of the steps 1..total.
-OnStep = Callable[[int, int, dict[str, float]], None]
+OnTrainingStep = Callable[[int, int, dict[str, float]], None]
 
 
 def train(
@@ -55,7 +55,7 @@ def train(
     heldout: ClipDataset | None = None,
     *,
     resume: str | Path | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnTrainingStep | None = None,
     should_stop: Callable[[], bool] | None = None,
     objective: Callable[[TrainConfig, Backbone], Any] = Denoising,
 ) -> Trained:
@@ -124,7 +124,7 @@ class _Trainer:
         rates = {role: settings.learning_rate or rate for role, settings in self.config.lora.items()}
         return {role: (found, rates[role]) for role, found in roles.items() if found}
 
-    def run(self, resume, on_step: OnStep | None, should_stop: Callable[[], bool]) -> Trained:
+    def run(self, resume, on_step: OnTrainingStep | None, should_stop: Callable[[], bool]) -> Trained:
         """The loop. Every line that can fail in one process alone is agreed upon before the others go on."""
         config, accelerator = self.config, self.accelerator
         start = self._start(resume)
@@ -157,7 +157,7 @@ class _Trainer:
     def _start(self, resume) -> int:
         accelerator, folder, config = self.accelerator, self.folder, self.config
         accelerator.wait_for_everyone()
-        found = find_checkpoint(folder, resume)
+        found = checkpoint_to_resume(folder, resume)
         if accelerator.is_main_process:
             remove_leftovers(folder)
         start = 0
@@ -220,7 +220,7 @@ class _Trainer:
     def _history_file(self) -> Path:
         return self.folder / "losses.jsonl"
 
-    def _tell(self, done: int, figures: dict[str, float], on_step: OnStep | None) -> None:
+    def _tell(self, done: int, figures: dict[str, float], on_step: OnTrainingStep | None) -> None:
         append_figures(self._history_file, figures)
         if self.board is not None:
             for name, value in figures.items():

@@ -4,11 +4,11 @@ from math import isfinite
 
 import pytest
 
-from benchmarks.ablation import ROWS, Settings, bench_ablation
+from benchmarks.ablation import ROWS, AblationSettings, bench_ablation
 from ivg_core.checkpoints.load import load_model
 from ivg_core.errors import IVGError
 
-TINY = Settings(steps=1, batch=1, clips=1, hands={"weight": 1.0, "frames": 1, "min_snr": 0.0})
+TINY = AblationSettings(steps=1, batch=1, clips=1, hands={"weight": 1.0, "frames": 1, "min_snr": 0.0})
 
 
 def test_every_row_is_measured(tmp_path):

@@ -73,7 +73,7 @@ def test_prior_needs_masks(tmp_path, capsys):
         (["--frames", "0"], "num_frames"),
         (["--fps", "0"], "frames a second"),
         (["--model", "nowhere"], "nowhere"),
-        (["--out", "/proc/ivg/v.mp4"], "/proc"),
+        (["--out", str(GOLDEN / "input.png" / "v.mp4")], "input.png"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, capsys, words, hint):

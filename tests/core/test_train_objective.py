@@ -6,7 +6,7 @@ from training_clips import clip, clips, denoising, learner
 
 from ivg_core.errors import IVGError
 from ivg_core.models.codec import mask_cells
-from ivg_core.models.schedule import DiffusionSchedule, min_snr_weight
+from ivg_core.models.schedule import DiffusionSchedule, min_snr_weight, seen_through
 from ivg_core.training.batches import collate
 from ivg_core.training.config import TrainConfig
 
@@ -146,6 +146,15 @@ def test_miou_reaches_the_network_through_the_decoder(ask, tiny_model):
 def test_miou_says_nothing_where_there_is_only_noise(ask):
     loss, figures = ask(stage=1, losses={"miou": {"min_snr": 1e9}})
     assert figures == {"miou": None} and loss == 0 and loss.requires_grad
+
+
+def test_miou_looks_at_the_same_steps_as_in_older_settings(ask):
+    """0.09 is between the signal-to-noise ratios of timesteps 699 and 700, where `below: 0.7` ended."""
+    counted = [ask(seed, stage=1, losses={"miou": options}) for seed in range(4) for options in ({}, {"below": 0.7})]
+    for now, before in zip(counted[::2], counted[1::2], strict=True):
+        assert now[1] == before[1] or torch.equal(now[0], before[0])
+    schedule = DiffusionSchedule(SCHEDULE)
+    assert seen_through(schedule.signal(torch.tensor([699, 700])), 0.09).tolist() == [True, False]
 
 
 def test_what_a_loss_needs_is_asked_for(ask):

@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -152,7 +151,7 @@ def test_a_killed_run_leaves_only_whole_checkpoints(golden, tiny_model, tmp_path
     while child.stdout.readline().strip() != "3":
         assert child.poll() is None
     time.sleep(0.05)
-    child.send_signal(signal.SIGKILL)
+    child.kill()
     child.wait()
     last = resume_module.checkpoints(tmp_path)[-1]
     done = json.loads((last / "progress.json").read_text())["step"]
