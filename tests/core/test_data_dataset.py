@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_data_motion import panned
 
 from ivg_core.errors import IVGError
 from ivg_core.media.clips import MemoryClip
@@ -174,9 +175,15 @@ def test_filters_name_the_clip_and_the_number(folder, tmp_path, tiny_model):
         )  # clips it knows already
     report = survey(given_settings(folder, max_motion=1), tiny_model, 2)
     assert not report.clips and "moves too much" in str(report)
-    report = survey(given_settings(folder, camera="reject", max_camera_motion=0), tiny_model, 2)
-    assert not report.clips
-    assert all("camera" in rejected.why for rejected in report.rejected)
+
+
+def test_a_camera_that_moves_is_rejected_and_one_that_stands_is_not(tmp_path, tiny_model):
+    for name, pan in (("stands", 0), ("pans", 4)):
+        write_video(torch.from_numpy(panned(pan, 0, False)[0]).float() / 255, tmp_path / f"{name}.mp4", 8)
+    settings = {"caption": "look", "masks": "white", "camera": "reject", "max_camera_motion": 0.02}
+    report = survey(DataSettings(source=str(tmp_path), **settings, **SMALL), tiny_model, 2)
+    assert [about.name for about in report.clips] == ["stands"]
+    assert [rejected.name for rejected in report.rejected] == ["pans"] and "the camera moves" in report.rejected[0].why
 
 
 def test_one_mask_a_clip_does_for_stage_2_and_not_for_stage_1(folder, tmp_path, tiny_model, caplog):

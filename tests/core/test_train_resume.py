@@ -74,7 +74,7 @@ def test_full_training_resumes_too(tiny_model, tmp_path):
     with pytest.raises(Cancelled):
         train(small(tmp_path / "b", **values), tiny_model, clips(), on_step=cancel_at(1))
     resumed = train(small(tmp_path / "b", **values), tiny_model, clips(), resume="auto")
-    for a, b in zip(unbroken.unet.parameters(), resumed.unet.parameters(), strict=True):
+    for a, b in zip(unbroken.network.parameters(), resumed.network.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
