@@ -48,6 +48,7 @@ def gradients(model, lora, *paths, checkpointing=False):
             loss.backward()
     finally:
         model.unet.gradient_checkpointing = False
+        model.unet.requires_grad_(True)  # the other tests share it
     found = {role: [p.grad for p in lora.parameters_of(role)] for role in BOTH}
     return {
         role: None if grads[0] is None else torch.cat([g.flatten() for g in grads]) for role, grads in found.items()
