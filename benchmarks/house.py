@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.record import record
+from benchmarks.record import record_options, report
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = "ivg_core/"
@@ -61,9 +61,10 @@ CHANGES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[record_options()]
+    )
     parser.add_argument("--before", required=True, help="revision to compare with")
-    parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -75,10 +76,7 @@ def main() -> None:
     for figure in ("circles", "back_imports"):
         figures[figure] = figures[f"{figure}_after"]
     figures |= {"survivors": len(CHANGES), "survivors_killed": sum(is_noticed(*change) for change in CHANGES)}
-    for figure, value in figures.items():
-        print(f"{figure:32} {value:.4g}")
-    if options.record:
-        print(record(options.record, "house", figures))
+    report(options, "house", figures)
 
 
 def counted(library: Path) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from training_clips import clip, small
+from training_clips import clip, clips, small
 
 from ivg_core.errors import IVGError
 from ivg_core.models.backbone import UNetBackbone
@@ -98,8 +98,6 @@ def test_a_path_of_all_roles_is_the_plain_training(tiny_model, lora):
 def test_a_path_is_taken_in_its_share_of_the_steps(tiny_model, tmp_path):
     rare = TrainingPath({"noise": 1.0}, learns=["spatial"], chance=0.5, name="rare")
     config = small(tmp_path, steps=12, lora=BOTH, paths=[MOVES, rare])
-    from training_clips import clips
-
     history = train(config, tiny_model, clips()).history
     taken = sum("rare_noise" in figures for figures in history)
     assert 2 <= taken <= 10 and all("moves_noise" in figures for figures in history)
