@@ -52,6 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
     text = "measure pseudo masks against exact ones of drawn clips"
     annotate = command(commands, "annotate", _annotate, text, record_options())
     annotate.add_argument("--clips", type=int, default=100, help="how many drawn clips")
+
+    text = "measure regions found in real photos, by hands and by drafts, on the folder of the paper's public page"
+    real = command(commands, "rom_real", _rom_real, text, record_options())
+    real.add_argument("--page", type=Path, required=True, help="folder with index.html, input, mask, pia, ours …")
+    real.add_argument("--drawn", type=int, default=70, help="how many drawn clips")
     return parser
 
 
@@ -86,6 +91,12 @@ def _annotate(options: argparse.Namespace) -> None:
     from benchmarks.annotate import bench_annotate
 
     report(options, "annotate", bench_annotate(options.clips))
+
+
+def _rom_real(options: argparse.Namespace) -> None:
+    from benchmarks.rom_real import bench_rom_real
+
+    report(options, "rom_real", bench_rom_real(options.page, options.drawn))
 
 
 if __name__ == "__main__":

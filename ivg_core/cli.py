@@ -14,6 +14,7 @@ from .errors import IVGError
 SUBJECTS = (
     "scenes",
     "generate",
+    "find",
     "refine",
     "annotate",
     "hands",
@@ -36,6 +37,8 @@ examples:
       predict where it happens, then make the video
   python -m ivg_core predict-mask --image kitchen.png --prompt "julienne the carrot" --out mask.png
       only the mask, to be edited by hand; then: generate … --mask mask.png
+  python -m ivg_core find-rom --image kitchen.png --out mask.png
+      the same for a real photo, without a model: from its hands, and from things and a draft video if you give them
   python -m ivg_core info models/IVG.1.0
       what this checkpoint is, what is missing, its licence, the memory it takes
 """

@@ -28,6 +28,7 @@ MODULES = {
     "loras": ["IVGLoadLoRA"],
     "hands": ["HandKeypoints", "IVGAnnotateRoM", "IVGHandScore", "IVGPickBest"],
     "evaluate": ["IVGEvaluate"],
+    "find": ["IVGNameThings", "IVGRoMFromThings", "IVGRoMFromVideo"],
 }
 
 #: Nodes that were renamed, as keywords of core's `io.NodeReplace`: workflows that hold the old name open with the new

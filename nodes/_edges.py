@@ -31,6 +31,18 @@ def mask_of_each(mask: Tensor | None, photos: int) -> list[Tensor | None]:
     return [masks.amax(0)] * photos
 
 
+def hands_of(frame: dict, width: int, height: int) -> list[torch.Tensor]:
+    """The hands of one POSE_KEYPOINT frame, each (21, 2) in pixels of a width x height picture."""
+    scale = torch.tensor([width / frame["canvas_width"], height / frame["canvas_height"]])
+    hands = []
+    for person in frame["people"]:
+        for side in ("hand_left_keypoints_2d", "hand_right_keypoints_2d"):
+            points = torch.tensor(person.get(side) or []).reshape(-1, 3)  # x, y, score
+            if len(points) and (points[:, 2] > 0).all():
+                hands.append(points[:, :2] * scale)
+    return hands
+
+
 def to_comfy(tensor: Tensor) -> Tensor:
     """A result where ComfyUI keeps results (normally the CPU), in float32."""
     return tensor.to(mm.intermediate_device(), torch.float32)

@@ -14,6 +14,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ._edges import masks_of, photos_of, to_comfy
+from ._notes import noted
 
 log = logging.getLogger("ivg")
 
@@ -60,6 +61,7 @@ class IVGApplyRoM(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, image, mask, vae, latent, grow) -> io.NodeOutput:
         from ..ivg_core.rom.latent import latent_mask
 
@@ -101,6 +103,7 @@ class IVGApplyRoMModel(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, model, rom) -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
 
@@ -157,6 +160,7 @@ class IVGApplyRoMVACE(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, image, mask, width, height, length, box) -> io.NodeOutput:
         from ..ivg_core.rom.latent import vace_control
 

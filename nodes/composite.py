@@ -7,6 +7,7 @@ import logging
 from comfy_api.latest import io, ui
 
 from ._edges import masks_of, photos_of, to_comfy
+from ._notes import noted
 
 log = logging.getLogger("ivg")
 
@@ -54,6 +55,7 @@ class IVGCompositeRoM(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, frames, image, mask, feather, correct_colour) -> io.NodeOutput:
         from ..ivg_core.rom.overlay import overlay_clip
 

@@ -13,6 +13,7 @@ from comfy_api.latest import io
 
 from ._edges import photos_of
 from ._model import IVGNetwork, Patcher
+from ._notes import noted
 from .loaders import choose_dtype
 
 log = logging.getLogger("ivg")
@@ -112,6 +113,7 @@ class IVGEnrichAction(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(
         cls, action, how, local_model, server_url, server_model, timeout, edited, edited_for, image=None
     ) -> io.NodeOutput:

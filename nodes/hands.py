@@ -11,6 +11,7 @@ from comfy_api.latest import io, ui
 
 from ._compat import supported
 from ._edges import tint, to_comfy
+from ._notes import noted, say
 
 log = logging.getLogger("ivg")
 
@@ -64,6 +65,7 @@ class HandKeypoints(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, image, palm_threshold, presence_threshold, max_hands, video, dilate) -> io.NodeOutput:
         from ..ivg_core.hands.draw import draw_hands
         from ..ivg_core.rom.annotate import mask_of_hands
@@ -115,6 +117,20 @@ class IVGAnnotateRoM(io.ComfyNode):
                     **supported(io.Boolean.Input, advanced=True),
                 ),
                 *threshold_inputs(),
+                io.Combo.Input(
+                    "source",
+                    options=["hands", "motion", "both"],
+                    default="hands",
+                    optional=True,
+                    tooltip="hands: the outlines of the hands. motion: whatever changes from the first frame on. both: "
+                    "the hands, and what moves near them.",
+                ),
+                io.Boolean.Input(
+                    "follow_camera",
+                    default=True,
+                    optional=True,
+                    tooltip="Where the camera moves, each frame's mask is laid over the first frame.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="The union over the frames; black if no hands were found."),
@@ -126,9 +142,11 @@ class IVGAnnotateRoM(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(
-        cls, frames, dilate, arms, min_hand_frames, released, palm_threshold, presence_threshold
-    ) -> io.NodeOutput:
+        cls, frames, dilate, arms, min_hand_frames, released, palm_threshold, presence_threshold, source="hands",
+        follow_camera=True,
+    ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.hands.draw import draw_hands
         from ..ivg_core.rom.annotate import RELEASED_TRACKER, annotate_clip
 
@@ -139,12 +157,14 @@ class IVGAnnotateRoM(io.ComfyNode):
             dilate=dilate,
             arms=arms,
             min_hand_frames=min_hand_frames,
+            evidence="hands" if released else source,
+            follow_camera=follow_camera,
             parity=released,
         )
         report = f"Hands in {found.frames_with_hands} of {len(frames)} frames; the mask covers {found.coverage:.0%}."
         if not found.mask.any():
             report += " It is black, so nothing would move: lower the thresholds, or take another mask."
-            log.warning("IVGAnnotateRoM: %s", report)
+        say(report)
         tinted = torch.stack([tint(*pair) for pair in zip(frames[..., :3], found.frame_masks.to(frames), strict=True)])
         overlay = to_comfy(draw_hands(tinted, found.hands))
         return io.NodeOutput(
@@ -178,6 +198,7 @@ class IVGHandScore(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, frames, palm_threshold, presence_threshold) -> io.NodeOutput:
         from ..ivg_core.hands.score import as_text, score_hands
 
@@ -214,6 +235,7 @@ class IVGPickBest(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, frames, frames_2=(), frames_3=(), frames_4=()) -> io.NodeOutput:
         from ..ivg_core.hands.score import as_text, score_hands
 
@@ -227,7 +249,7 @@ class IVGPickBest(io.ComfyNode):
             bar.update_absolute(index + 1, len(videos))
         best = max(range(len(videos)), key=lambda index: (scores[index].found, scores[index].total))
         if not scores[best].found:
-            log.warning("IVGPickBest: there is no hand in any of the videos, so the first one is taken.")
+            log.warning("There is no hand in any of the videos, so the first one is taken.")
         table = as_text({f"video {index}": score for index, score in enumerate(scores, 1)})
         return io.NodeOutput(videos[best], f"{table}\nbest: video {best + 1}", best + 1, scores[best].total)
 

@@ -12,6 +12,7 @@ from comfy_api.latest import io
 
 from ._compat import supported
 from ._model import IVGModelSocket, manage
+from ._notes import noted
 
 log = logging.getLogger("ivg")
 
@@ -43,6 +44,13 @@ def find_models() -> dict[str, str]:
             for path in paths:
                 found.setdefault(os.path.relpath(path, root).replace(os.sep, "/"), path)
     return dict(sorted(found.items()))
+
+
+def find_rom_models() -> list[str]:
+    """The names of those that hold stage-1 weights."""
+    from ..ivg_core.checkpoints.layout import has_stage1
+
+    return [name for name, path in find_models().items() if has_stage1(path)]
 
 
 def path_of(name: str) -> str:
@@ -101,10 +109,10 @@ class LoadIVGModel(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "rom_model",
-                    options=[SAME_MODEL, *names],
+                    options=[SAME_MODEL, *find_rom_models()],
                     default=SAME_MODEL,
-                    tooltip="Where the stage-1 weights come from, which Predict RoM Mask needs. Choose a second "
-                    "checkpoint when the model has none of its own.",
+                    tooltip="Where the stage-1 weights come from, which Predict RoM Mask needs. Checkpoints that hold "
+                    "some are listed here; none were ever published, so they come from a training of yours.",
                 ),
                 io.Combo.Input(
                     "dtype",
@@ -123,11 +131,17 @@ class LoadIVGModel(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, rom_model):
+        """Older workflows may name a checkpoint that is not in the list: loading it says what it lacks."""
+        return True
+
+    @classmethod
     def fingerprint_inputs(cls, model_name, rom_model, dtype):
         names = [name for name in (model_name, rom_model) if name not in (EMBEDDED, SAME_MODEL)]
         return [state_of(path_of(name)) for name in names]
 
     @classmethod
+    @noted
     def execute(cls, model_name, rom_model, dtype) -> io.NodeOutput:
         from ..ivg_core.checkpoints.load import load_model
 

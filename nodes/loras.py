@@ -11,6 +11,7 @@ from comfy.weight_adapter import LoRAAdapter
 from comfy_api.latest import io
 
 from ._model import IVGModelSocket, ManagedModel
+from ._notes import noted
 
 if TYPE_CHECKING:
     from ..ivg_core.models.lora import LoRA
@@ -94,6 +95,7 @@ class IVGLoadLoRA(io.ComfyNode):
         return path, os.stat(path).st_mtime_ns
 
     @classmethod
+    @noted
     def execute(cls, model, lora_name, strength, lora_path=None) -> io.NodeOutput:
         import torch
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ._compat import supported
 from ._edges import masks_of, photos_of, to_comfy
+from ._notes import noted
 
 log = logging.getLogger("ivg")
 
@@ -105,6 +106,7 @@ class RefineMask(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(
         cls, mask, threshold, min_area, close, fill_holes, shape, grow, combine, feather, smooth, other=None
     ) -> io.NodeOutput:
@@ -160,6 +162,7 @@ class IVGEditMask(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, photo, image, mask=None) -> io.NodeOutput:
         from ..ivg_core.media.images import resize_mask
 

@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ._edges import masks_of, photos_of, to_comfy
+from ._notes import noted
 
 LAYOUTS = ["one picture", "side by side"]
 
@@ -56,6 +57,7 @@ class IVGPreviewRoM(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, image, mask, opacity, contour, layout, after=None) -> io.NodeOutput:
         from ..ivg_core.media.images import resize_mask
         from ..ivg_core.rom.latent import crop_to, fit

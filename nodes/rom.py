@@ -6,9 +6,10 @@ import torch
 from comfy_api.latest import io, ui
 
 from ._compat import supported
-from ._edges import Progress, masks_of, photos_of, tint, to_comfy
+from ._edges import Progress, hands_of, masks_of, photos_of, tint, to_comfy
 from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
+from ._notes import noted, say
 
 FALLBACKS = ["white", "prior", "hands"]
 
@@ -94,6 +95,7 @@ class PredictRoMMask(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, model, image, action, seed, steps, guidance, threshold, min_area, close, frames) -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
         from ..ivg_core.sampling.predict import Sampling, predict_rom
@@ -123,6 +125,8 @@ class PredictRoMMask(io.ComfyNode):
             )
             for index, photo in enumerate(photos)
         ]
+        covered = ", ".join(f"{rom.coverage:.0%}" for rom in roms)
+        say(f"The region covers {covered} of the photo, from a mask video of {len(roms[0].frame_masks)} frames.")
         masks = to_comfy(torch.stack([rom.mask for rom in roms]))
         frame_masks = to_comfy(torch.cat([rom.frame_masks for rom in roms]))
         preview = torch.stack([tint(to_comfy(photo), mask) for photo, mask in zip(photos, masks, strict=True)])
@@ -137,7 +141,7 @@ class IVGFallbackRoM(io.ComfyNode):
             display_name="IVG Fallback RoM",
             category="IVG",
             description="A region of motion without stage-1 weights: everything (white), the mean of other masks "
-            "(prior), or the hands of the photo and what is near them (hands).",
+            "(prior), or the hands of the photo in one outline, grown by a margin (hands).",
             inputs=[
                 io.Image.Input("image", tooltip="The photo that the mask is for; it gives the size."),
                 io.Combo.Input(
@@ -145,14 +149,15 @@ class IVGFallbackRoM(io.ComfyNode):
                     options=FALLBACKS,
                     default=FALLBACKS[0],
                     tooltip="white: everything may move. prior: the mean of the connected masks. "
-                    "hands: the outline of each hand of the connected keypoints, grown by the margin.",
+                    "hands: the connected keypoints' hands, grown by the margin.",
                 ),
                 io.Int.Input(
                     "margin",
-                    default=32,
-                    min=0,
+                    default=-1,
+                    min=-1,
                     max=1024,
-                    tooltip="hands: how many pixels around the hands may move too.",
+                    tooltip="hands: so many pixels around each hand, as older workflows have it. -1: one outline "
+                    "around all hands, grown by the share below, which fits photos of any size.",
                 ),
                 io.Mask.Input(
                     "masks", optional=True, tooltip="prior: a batch of masks of similar scenes, such as your own ones."
@@ -162,14 +167,25 @@ class IVGFallbackRoM(io.ComfyNode):
                     optional=True,
                     tooltip="hands: hand keypoints of the photo, from any node that gives POSE_KEYPOINT.",
                 ),
+                io.Float.Input(
+                    "share",
+                    default=0.1,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    optional=True,
+                    tooltip="hands, with a margin of -1: by which share of the photo's width the outline grows.",
+                ),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="The region of motion, in the photo's size.")],
         )
 
     @classmethod
-    def execute(cls, image, method, margin, masks=None, keypoints=None) -> io.NodeOutput:
+    @noted
+    def execute(cls, image, method, margin, masks=None, keypoints=None, share=0.1) -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
         from ..ivg_core.rom import fallback
+        from ..ivg_core.rom.find import find_rom
 
         photo = photos_of(image)[0]
         height, width = photo.shape[:2]
@@ -183,17 +199,13 @@ class IVGFallbackRoM(io.ComfyNode):
             if not keypoints:
                 raise IVGError("IVG Fallback RoM cannot see the hands itself: connect Hand Keypoints to `keypoints`.")
             hands = hands_of(keypoints[0], width, height)
-            mask = fallback.hand_hull_mask(photo, lambda image: hands, margin)
+            if not hands:
+                raise IVGError(
+                    "No hand was found in the photo: lower the thresholds of Hand Keypoints, choose another method, or "
+                    "paint the region in IVG Edit Mask."
+                )
+            if margin >= 0:
+                mask = fallback.hand_hull_mask(photo, lambda image: hands, margin)
+            else:
+                mask = find_rom(photo, fallback.draw_hulls(hands, (width, height)), grow=share).mask
         return io.NodeOutput(to_comfy(mask)[None])
-
-
-def hands_of(frame: dict, width: int, height: int) -> list[torch.Tensor]:
-    """The hands of one POSE_KEYPOINT frame, each (21, 2) in pixels of a width x height picture."""
-    scale = torch.tensor([width / frame["canvas_width"], height / frame["canvas_height"]])
-    hands = []
-    for person in frame["people"]:
-        for side in ("hand_left_keypoints_2d", "hand_right_keypoints_2d"):
-            points = torch.tensor(person.get(side) or []).reshape(-1, 3)  # x, y, score
-            if len(points) and (points[:, 2] > 0).all():
-                hands.append(points[:, :2] * scale)
-    return hands

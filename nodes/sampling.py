@@ -13,6 +13,7 @@ from ._compat import supported
 from ._edges import Progress, mask_of_each, photos_of, to_comfy
 from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
+from ._notes import noted, say
 
 OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
 
@@ -138,6 +139,7 @@ class IVGSampler(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(
         cls, model, image, action, negative, seed, frames, steps, guidance, motion_strength, fps, width, height,
         keep_first_frame, composite, feather, mask=None, options=None,
@@ -173,6 +175,7 @@ class IVGSampler(io.ComfyNode):
                 on_step=progress,
             )
             batches.append(to_comfy(generated.frames))  # (F, H, W, 3)
+        say(settings_used(batches[0], fps, steps or defaults.num_inference_steps, guidance or defaults.guidance_scale))
         return io.NodeOutput(batches, [as_video(batch, fps) for batch in batches])
 
 
@@ -267,6 +270,12 @@ class IVGSamplerOptions(io.ComfyNode):
                 cache_every=cache_every,
             )
         )
+
+
+def settings_used(frames: Tensor, fps: float, steps: int, guidance: float) -> str:
+    """What the widgets that stood at 0 became."""
+    count, height, width = frames.shape[:3]
+    return f"{width} x {height}, {count} frames at {fps:g} a second, {steps} steps, guidance {guidance:g}."
 
 
 def video_size(width: int, height: int, photo: Tensor) -> tuple[int, int] | None:

@@ -9,6 +9,8 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
+from ._notes import noted
+
 log = logging.getLogger("ivg")
 
 FORMATS = ["webm", "gif", "png frames", "mp4"]
@@ -46,6 +48,7 @@ class IVGSaveVideo(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, video, filename_prefix, format) -> io.NodeOutput:
         from ..ivg_core.media.metadata import write_with_workflow
         from ..ivg_core.media.video import write_video

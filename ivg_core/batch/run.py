@@ -48,7 +48,7 @@ class BatchSettings:
     motion_strength: float = 5.0
     threshold: float = 0.5  # of predicted masks
     grow: int = 4  # pixels by which a predicted mask is grown
-    fallback: Literal["white"] | None = None  # in place of a predicted mask
+    fallback: Literal["white", "find"] | None = None  # in place of a predicted mask; find: around the photo's hands
     fps: float | None = None
     format: str = ".mp4"
 
@@ -225,6 +225,7 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
 def _mask_for(
     model: IVGModel, item: Item, photo: Tensor, settings: BatchSettings, on_step: OnStep | None
 ) -> Tensor | None:
+    from ..rom.find import find_rom, hands_in
     from ..rom.refine import refine_mask
     from ..sampling.predict import predict_rom
 
@@ -232,6 +233,8 @@ def _mask_for(
         return load_mask(item.mask)
     if settings.fallback == "white":
         return None
+    if settings.fallback == "find":
+        return find_rom(photo, hands_in(photo, device=model.work_device or model.vae.device)).mask
     rom = predict_rom(
         model,
         photo,

@@ -87,6 +87,17 @@ def find_checkpoint(source: str | Path) -> Path:
     return path
 
 
+def has_stage1(path: str | Path) -> bool:
+    """Whether a checkpoint folder or file holds weights that predict masks; False where it cannot be read."""
+    path = Path(path)
+    if path.is_dir():
+        return find_weights(path / "rom_unet") is not None
+    try:
+        return any(key.startswith("rom_unet.") for key in list_tensors(path))
+    except (IVGError, OSError, ValueError):
+        return False
+
+
 def read_layout(path: Path) -> Layout:
     """Looks into a checkpoint without reading its weights.
 

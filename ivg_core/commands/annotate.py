@@ -1,4 +1,4 @@
-"""`annotate`: pseudo masks from the hands of videos."""
+"""`annotate`: pseudo masks from the hands of videos, or from what moves in them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,23 @@ def add(commands) -> None:
         commands,
         "annotate",
         _annotate,
-        "videos -> masks of where their hands go, to train on; resumes where it stopped",
+        "videos -> masks of where their hands go or what moves, to train on; resumes where it stopped",
     )
     annotate.add_argument("--video-dir", type=Path, required=True, help="folder of the videos")
     annotate.add_argument("--save-dir", type=Path, required=True, help="folder to write to: NAME.png, NAME/0001.png …")
     annotate.add_argument("--dilate", type=float, default=0.15, help="how far each hull grows, in palms of its hand")
     annotate.add_argument("--arms", action="store_true", help="mark the forearms too, straight back to the border")
     annotate.add_argument("--min-hand-frames", type=int, default=2, help="no mask where fewer frames show hands")
+    annotate.add_argument(
+        "--from",
+        dest="evidence",
+        choices=("hands", "motion", "both"),
+        default="hands",
+        help="what masks are made from; both: hands, and what moves near them",
+    )
+    annotate.add_argument(
+        "--still-camera", action="store_true", help="do not take a moving camera out; each frame is taken as it lies"
+    )
     annotate.add_argument("--palm-threshold", type=float, default=0.5, help="how sure the palm detector must be, 0..1")
     annotate.add_argument("--presence-threshold", type=float, default=0.5, help="how sure it must be a hand, 0..1")
     annotate.add_argument("--parity", action="store_true", help="as the released script, whatever is set above")
@@ -49,6 +59,8 @@ def _annotate(options: argparse.Namespace) -> None:
         dilate=options.dilate,
         arms=options.arms,
         min_hand_frames=options.min_hand_frames,
+        evidence=options.evidence,
+        follow_camera=not options.still_camera,
         parity=options.parity,
     )
     counts = {outcome: sum(report.outcome == outcome for report in reports) for outcome in ("mask", "no hands")}

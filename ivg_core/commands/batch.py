@@ -42,7 +42,11 @@ def add(commands) -> None:
     how.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20 (default: 5)")
     how.add_argument("--threshold", type=float, default=0.5, help="of predicted masks, 0..1 (default: 0.5)")
     how.add_argument("--grow", type=int, default=4, help="pixels by which predicted masks are grown (default: 4)")
-    how.add_argument("--fallback", choices=("white",), help="mask to use in place of a predicted one")
+    how.add_argument(
+        "--fallback",
+        choices=("white", "find"),
+        help="mask to use in place of a predicted one: everything, or around the hands of each photo (see find-rom)",
+    )
 
 
 def _batch(options: argparse.Namespace) -> None:

@@ -42,7 +42,10 @@ def add(commands) -> None:
     )
     generate.add_argument("--mask", type=Path, help="image, white where things may move; not given: it is predicted")
     generate.add_argument(
-        "--fallback", choices=("white", "prior", "hands"), help="mask to use in place of a predicted one"
+        "--fallback",
+        choices=("white", "prior", "hands", "find"),
+        help="mask to use in place of a predicted one: everything, the mean of others, --margin around each hand, or "
+        "what find-rom finds",
     )
     generate.add_argument("--prior-masks", type=Path, help="folder of masks whose mean is the prior")
     generate.add_argument("--margin", type=float, default=32.0, help="pixels around the hands that may move too")
@@ -90,6 +93,7 @@ def _generate(options: argparse.Namespace) -> None:
 def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Tensor:
     from ..media.images import load_mask
     from ..rom.fallback import hand_hull_mask, prior_mask, white_mask
+    from ..rom.find import find_rom, hands_in
     from ..rom.refine import refine_mask
 
     size = (photo.shape[1], photo.shape[0])
@@ -101,6 +105,8 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
         from ..hands.tracker import HandTracker
 
         return hand_hull_mask(photo, HandTracker(device=options.device), options.margin)
+    if options.fallback == "find":
+        return find_rom(photo, hands_in(photo, device=options.device)).mask
     if options.fallback == "prior":
         if not options.prior_masks:
             raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")

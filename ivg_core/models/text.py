@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,6 +42,15 @@ def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
     ).input_ids
     with torch.no_grad():
         return model.text_encoder(ids.to(model.text_encoder.device))[0]
+
+
+def unreadable_words(prompt: str) -> str:
+    """The words of a prompt in another script than Latin, of which text encoders trained on English make no sense."""
+    return " ".join(word for word in prompt.split() if any(_is_foreign(letter) for letter in word))
+
+
+def _is_foreign(letter: str) -> bool:
+    return letter.isalpha() and not unicodedata.name(letter, "").startswith(("LATIN", "FULLWIDTH LATIN"))
 
 
 def cut_words(tokenizer: CLIPTokenizer, prompt: str) -> str:

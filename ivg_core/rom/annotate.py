@@ -1,17 +1,22 @@
-"""Pseudo masks: where the hands of a clip go, as the Region of Motion to train on."""
+"""Pseudo masks: where the hands of a clip go, or what moves in it, as the Region of Motion to train on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from ..media.images import resize_mask
+from .camera import masks_laid_over, reduced, stood_still
+from .draft import STAYS, Watcher, moving_parts
 from .fallback import draw_hulls
-from .refine import grow_by
+from .refine import apply_threshold, grow_by
+from .region import REACH, region_around
 
 if TYPE_CHECKING:
     from ..hands.hand import Hand
@@ -19,17 +24,19 @@ if TYPE_CHECKING:
 
 #: Half the width of a forearm, in palms (wrist to middle knuckle).
 ARM = 0.35
+Evidence = Literal["hands", "motion", "both"]
+EVIDENCE = get_args(Evidence)
 #: What the released script sets: every confidence at 0.1, two hands, the whole frame only.
 RELEASED_TRACKER: dict[str, Any] = {"tiled": False, "palm_threshold": 0.1, "presence_threshold": 0.1, "max_hands": 2}
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """A Region of Motion made from hands. All is 0 where hands were seen in too few frames."""
+    """A Region of Motion made from a clip. From hands it is all 0 where hands were seen in too few frames."""
 
     mask: Tensor  # (H, W) of 0 and 1: the union over the frames
-    frame_masks: Tensor  # (F, H, W) of 0 and 1
-    hands: list[list[Hand]]  # of each frame
+    frame_masks: Tensor  # (F, H, W) of 0 and 1; where the camera moves, as it saw the scene in the first frame
+    hands: list[list[Hand]]  # of each frame, in its own pixels
 
     @property
     def frames_with_hands(self) -> int:
@@ -49,9 +56,14 @@ def annotate_clip(
     dilate: float = 0.15,
     arms: bool = False,
     min_hand_frames: int = 2,
+    evidence: Evidence = "hands",
+    follow_camera: bool = True,
     parity: bool = False,
+    watcher: Watcher | None = None,
 ) -> Annotation:
     """Mark where the hands of a clip are: the convex hull of each in every frame, and the union of all.
+
+    Where the camera moves, as one on a head does, every frame is laid over the first: the union would drift otherwise.
 
     Args:
         frames: (F, H, W, 3), 0..1.
@@ -61,8 +73,12 @@ def annotate_clip(
         arms: also mark the forearm, from the wrist straight back to the border of the picture.
         min_hand_frames: with hands in fewer frames than this the mask stays empty, as a hand that is seen for a moment
             is more often a mistake. A clip of fewer frames needs one in all of them.
-        parity: as the released script: every frame for itself, one hull around all hands, nothing grown, no minimum.
-            Give a tracker made with `RELEASED_TRACKER` to look for hands as it does.
+        evidence: "hands"; "motion": what changes from the first frame on, hands or not; "both": hands, and what moves
+            within 15 % of the width of them. Motion is not bound to `min_hand_frames`.
+        follow_camera: False takes every frame as if the camera stood still.
+        parity: as the released script: every frame for itself, one hull around all hands, nothing grown, no minimum, a
+            camera that stands still. Give a tracker made with `RELEASED_TRACKER` to look for hands as it does.
+        watcher: of the clip's first frame, where `frames` are a later piece of it.
 
     Returns:
         See `Annotation`.
@@ -75,6 +91,10 @@ def annotate_clip(
     for name, value in (("dilate", dilate), ("min_hand_frames", min_hand_frames)):
         if not value >= 0:
             raise IVGError(f"{name} is {value}: it cannot be below 0.")
+    if evidence not in EVIDENCE:
+        raise IVGError(f'Masks cannot be made from "{evidence}": choose {", ".join(EVIDENCE)}.')
+    if parity and evidence != "hands":
+        raise IVGError("The released script makes masks from hands only: leave out parity, or take hands.")
     hands = tracker.detect(frames) if parity else tracker.track(frames)
     size = (frames.shape[2], frames.shape[1])
     if parity:
@@ -84,7 +104,30 @@ def annotate_clip(
     else:
         masks = [mask_of_hands(found, size, dilate, arms) for found in hands]
     frame_masks = torch.stack(masks)
+    if not parity and (follow_camera or evidence != "hands"):
+        frame_masks = _seen_from_first(frames, frame_masks, evidence, follow_camera, watcher)
     return Annotation(frame_masks.amax(0), frame_masks, hands)
+
+
+def _seen_from_first(
+    frames: Tensor, hands: Tensor, evidence: Evidence, follow_camera: bool, watcher: Watcher | None
+) -> Tensor:
+    """Masks of hands (F, H, W) laid over the first frame, with what moves, or in its place."""
+    pictures = reduced(frames)
+    watcher = watcher or Watcher(pictures[0])
+    sights = [watcher.look(picture) for picture in pictures]
+    if follow_camera:
+        # where too little of the picture stays in place, that is no camera's motion
+        cameras = [sight.to_frame if sight.agreement >= STAYS else np.eye(3) for sight in sights]
+        if not all(stood_still(camera, pictures[0].shape) for camera in cameras):
+            hands = masks_laid_over(hands, cameras)
+    if evidence == "hands":
+        return hands
+    moving = moving_parts(np.stack([sight.change for sight in sights]))[:-1]
+    moving = apply_threshold(resize_mask(moving, (hands.shape[2], hands.shape[1])), 0.5)
+    if evidence == "both" and hands.any():
+        moving = torch.maximum(hands, moving * grow_by(hands, REACH * hands.shape[2]))
+    return torch.stack([region_around(mask, grow=0.0, shape="none") for mask in moving])
 
 
 def mask_of_hands(hands: Sequence[Hand], size: tuple[int, int], dilate: float, arms: bool = False) -> Tensor:
@@ -100,16 +143,24 @@ def mask_of_hands(hands: Sequence[Hand], size: tuple[int, int], dilate: float, a
     """
     mask = torch.zeros(size[1], size[0])
     for hand in hands:
-        shape = draw_hulls([hand.joints] + ([forearm(hand, size)] if arms else []), size)
+        shape = draw_hulls([hand.joints] + ([forearm(hand.joints, size)] if arms else []), size)
         mask = torch.maximum(mask, grow_by(shape, dilate * hand.palm) if dilate else shape)
     return mask
 
 
-def forearm(hand: Hand, size: tuple[int, int]) -> Tensor:
-    """Corners (4, 2) of a strip from the wrist away from the fingers, long enough to leave a picture of this size."""
-    wrist = hand.joints[0]
-    back = wrist - hand.joints[[5, 9, 13, 17]].mean(0)
+def forearm(joints: Tensor, size: tuple[int, int]) -> Tensor:
+    """A strip from the wrist away from the fingers.
+
+    Args:
+        joints: of the hand, (21, 2) in pixels.
+        size: (width, height) of the picture, which the strip is long enough to leave.
+
+    Returns:
+        Its corners (4, 2).
+    """
+    wrist = joints[0]
+    back = wrist - joints[[5, 9, 13, 17]].mean(0)
     back = back / back.norm().clamp(min=1e-6)
-    side = torch.stack([-back[1], back[0]]) * ARM * hand.palm
+    side = torch.stack([-back[1], back[0]]) * ARM * (joints[9] - wrist).norm()
     far = wrist + back * (size[0] + size[1])
     return torch.stack([wrist + side, far + side, far - side, wrist - side])

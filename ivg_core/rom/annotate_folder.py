@@ -19,6 +19,8 @@ from ..media.clips import in_pieces, open_media
 from ..media.files import VIDEOS, atomic_write
 from ..media.images import save_png
 from .annotate import annotate_clip
+from .camera import reduced
+from .draft import Watcher
 
 if TYPE_CHECKING:
     from ..hands.tracker import HandTracker
@@ -119,6 +121,7 @@ def _annotate(video: Path, target: Path, tracker: HandTracker, keep_frames: bool
     shutil.rmtree(partial, ignore_errors=True)
     _forget(place)
     pieces, union, count, with_hands = _pieces(video), torch.zeros(()), 0, 0
+    watcher: Watcher | None = None
     while True:
         try:
             frames = next(pieces, None)
@@ -128,13 +131,16 @@ def _annotate(video: Path, target: Path, tracker: HandTracker, keep_frames: bool
         if frames is None:
             break
         # the minimum is one for the whole video, not for a piece of it
-        found = annotate_clip(frames, tracker, **{**options, "min_hand_frames": 0})
+        watcher = watcher or Watcher(reduced(frames[:1])[0])
+        found = annotate_clip(frames, tracker, **{**options, "min_hand_frames": 0}, watcher=watcher)
         union = torch.maximum(union, found.mask)
         if keep_frames:
             for index, mask in enumerate(found.frame_masks, count + 1):
                 save_png(mask, partial / f"{index:04d}.png")
         count, with_hands = count + len(frames), with_hands + found.frames_with_hands
     enough = with_hands >= max(1, min(options.get("min_hand_frames", 2), count))
+    if options.get("evidence", "hands") != "hands":
+        enough = bool(union.any())
     if enough or options.get("parity"):
         if keep_frames:
             place.mkdir(exist_ok=True)

@@ -21,7 +21,7 @@ from .crop import OnStep, Window, motion_window
 from .decode import decode_frames, preview_rgb
 from .frugal import Frugal
 from .guidance import Guided
-from .inputs import Items, Pictures, collect, prepare_pictures
+from .inputs import Items, Pictures, collect, prepare_pictures, warn_of_actions
 from .noise import gaussian_noise, initial_latents
 from .settings import Sampling, check_count
 from .solver import Solver, make_solver
@@ -109,6 +109,7 @@ def generate(
         log.warning("With one frame and keep_first_frame the video is the photo itself: ask for more frames.")
 
     items = collect(image, action, negative_prompt, mask, motion_strength, seed)
+    warn_of_actions(items.actions)
     pictures = prepare_pictures(items, size, base, codec, how)
     window = motion_window(pictures, codec.cell, how.region, base)
     if any(source is not None for source in items.masks) and not unet.config["motion_mask"]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import IVGError
 from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask, to_pil
 from ..models.codec import Codec, check_cells, check_size, fit_size, mask_cells
+from ..models.text import unreadable_words
 from .noise import MAX_SEED
 from .settings import Sampling
 
@@ -86,6 +87,15 @@ def collect(
     if not all(isinstance(text, str) for text in actions + negatives):
         raise IVGError("The action and the negative prompt must be text.")
     return Items(every("image", image), actions, negatives, masks, strengths, seeds, bool(lengths))
+
+
+def warn_of_actions(actions: Sequence[str]) -> None:
+    """Log what is wrong with sentences that a model would take without a word."""
+    for action in dict.fromkeys(actions):
+        if not action.strip():
+            log.warning("The action is empty, so nothing says what is done: write it in a sentence.")
+        elif words := unreadable_words(action):
+            log.warning("The text encoder reads English, and nothing of this: %s. Write the action in English.", words)
 
 
 @dataclass(frozen=True)

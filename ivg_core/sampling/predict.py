@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ivg")
 
+#: Mask videos of the embedded model had an IoU of .4 in place of .7 with so few frames.
+FEW_FRAMES = 2
+
 
 @dataclass(frozen=True)
 class RoM:
@@ -75,6 +78,15 @@ def predict_rom(
     photo = to_image(image)
     if not 0 <= threshold <= 1:
         raise IVGError(f"The threshold is {threshold}: it must lie in 0..1.")
+    usual = model.defaults.num_frames
+    if (frames := num_frames or usual) <= FEW_FRAMES < usual:
+        log.warning(
+            "A mask video of %d frame%s sees little of the motion, so its mask is poor: ask for the %d frames that the "
+            "model is made for.",
+            frames,
+            "s" if frames > 1 else "",
+            usual,
+        )
     generated = generate(
         model,
         photo,

@@ -1,0 +1,122 @@
+"""Find the Region of Motion of a real photo, without stage-1 weights: hands, then things, then what a draft moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import IVGError
+from ..media.images import resize_mask
+from .annotate import forearm
+from .draft import GROW_DRAFT, rom_from_draft
+from .fallback import draw_hulls
+from .refine import apply_threshold
+from .region import BIG, GROW, GROW_HANDS, REACH, Shape, needed, region_around
+
+
+@dataclass(frozen=True)
+class FoundRegion:
+    """A region, and what it was made of."""
+
+    mask: Tensor  # (H, W) of 0 and 1, in the photo's size
+    near: Tensor  # (H, W) of 0 and 1: hands and things, not outlined and not grown
+    report: str  # what was used and what was refused, one sentence each
+    frame_masks: Tensor | None = None  # see `DraftRegion`
+
+
+def find_rom(
+    photo: Tensor,
+    hands: Tensor | None = None,
+    things: Sequence[Tensor] | Tensor = (),
+    draft: Tensor | None = None,
+    *,
+    big: float = BIG,
+    reach: float = REACH,
+    shape: Shape = "one",
+    grow: float | None = None,
+) -> FoundRegion:
+    """Find the region from what is there; each of the three works alone, and each adds to the ones before it.
+
+    Args:
+        photo: (H, W, 3), 0..1.
+        hands: (H', W'), 0..1, where the hands of the photo are; None or all 0: no hand is known.
+        things: masks (H', W'), 0..1, one for each thing that the sentence names; or a batch of them, which may be
+            empty (0, H', W'), as a segmenter gives it that finds nothing.
+        draft: (F, h, w, 3), 0..1, a small quick video of the photo; see `rom_from_draft`.
+        big: see `needed`.
+        reach: see `rom_from_draft`.
+        shape: see `region_around`.
+        grow: by which share of the width the region grows, 0..1; None takes 0.02 with a draft, 0.05 with things, 0.10
+            with hands alone.
+
+    Returns:
+        See `FoundRegion`.
+
+    Raises:
+        IVGError: there is nothing to find a region from, or an argument cannot work.
+    """
+    size = (photo.shape[1], photo.shape[0])
+    hand_mask = torch.zeros(size[1], size[0]) if hands is None else _hard(hands, size)
+    masks = [mask for mask in (_hard(thing, size) for thing in things) if mask.any()]
+    near = needed(hand_mask, masks, big)
+    if not near.any() and draft is None:
+        raise IVGError(
+            "No hand was found in the photo, and no things and no draft are given: take a photo that shows the hands, "
+            "or give masks of the things or a draft video."
+        )
+    made_of = made_from(bool(hand_mask.any()), masks, len(things) - len(masks), size)
+    alone = GROW if masks else GROW_HANDS
+    if draft is not None:
+        found = rom_from_draft(
+            draft,
+            photo,
+            near,
+            reach=reach,
+            shape=shape,
+            grow=GROW_DRAFT if grow is None else grow,
+            grow_alone=alone if grow is None else grow,
+        )
+        return FoundRegion(found.mask, near, f"{made_of} {found.report}".strip(), found.frame_masks)
+    mask = region_around(near, grow=alone if grow is None else grow, shape=shape)
+    return FoundRegion(mask, near, f"{made_of} The region covers {mask.mean():.0%} of the photo.")
+
+
+def hands_in(photo: Tensor, arms: bool = False, device: torch.device | str = "cpu") -> Tensor:
+    """Look for the hands of a photo.
+
+    Args:
+        photo: (H, W, 3), 0..1.
+        arms: take the forearms too, from the wrist straight back to the border.
+        device: where the networks run.
+
+    Returns:
+        (H, W) of 0 and 1, the hull of each hand's joints; all 0 where no hand is seen.
+    """
+    from ..hands.tracker import HandTracker
+
+    return hands_drawn(HandTracker(device=device)(photo), (photo.shape[1], photo.shape[0]), arms)
+
+
+def hands_drawn(joints: Sequence[Tensor], size: tuple[int, int], arms: bool = False) -> Tensor:
+    """The hulls of hands, each (21, 2) in pixels, with or without forearms; (height, width) of 0 and 1."""
+    strips = [forearm(hand, size) for hand in joints] if arms else []
+    return draw_hulls([*joints, *strips], size)
+
+
+def made_from(hands: bool, things: Sequence[Tensor], empty: int, size: tuple[int, int]) -> str:
+    """What a region is made of, in sentences; "" if neither hands nor things are known."""
+    parts = (["the hands"] if hands else []) + ([f"{len(things)} thing{'s' * (len(things) > 1)}"] if things else [])
+    said = [f"Made from {' and '.join(parts)} of the photo."] if parts else []
+    if empty:
+        said.append(f"{empty} mask{'s are' if empty > 1 else ' is'} black and left out.")
+    if hands and any(thing.mean() > BIG for thing in things):
+        said.append("What covers more than a fifth of the photo counts only near the hands.")
+    return " ".join(said)
+
+
+def _hard(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    resized = mask.float() if mask.shape == (size[1], size[0]) else resize_mask(mask.float(), size)
+    return apply_threshold(resized.cpu(), 0.5)

@@ -1,0 +1,69 @@
+"""What the user should know about a result, shown on the node itself and not only in the server's console.
+
+The library logs warnings as any library does. A node whose `execute` stands under `noted` shows those that were logged
+while it ran, and what it says itself by `say`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import logging
+import threading
+from collections.abc import Callable
+
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
+
+_lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("ivg_notes", default=None)
+#: Nodes that show something: an old note must go when there is none any more, and no text would leave it there.
+_shown: set[str] = set()
+NOTHING = "No notes on this run."
+
+
+class _Listener(logging.Handler):
+    """Collects the warnings of one thread."""
+
+    def __init__(self, lines: list[str]):
+        super().__init__(logging.WARNING)
+        self.lines, self.thread_id = lines, threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self.thread_id:
+            self.lines.append(record.getMessage())
+
+
+def noted(execute: Callable) -> Callable:
+    """For a node's `execute`, below `@classmethod`: its warnings are shown on the node."""
+
+    @functools.wraps(execute)
+    def run(cls, *args, **kwargs):
+        lines: list[str] = []
+        listener, token = _Listener(lines), _lines.set(lines)
+        log = logging.getLogger("ivg")
+        log.addHandler(listener)
+        try:
+            return execute(cls, *args, **kwargs)
+        finally:
+            log.removeHandler(listener)
+            _lines.reset(token)
+            _show(list(dict.fromkeys(lines)))  # a batch of photos would say the same for each
+
+    return run
+
+
+def say(text: str) -> None:
+    """Show a sentence on the node that is running under `noted`."""
+    lines = _lines.get()
+    if lines is not None:
+        lines.append(text)
+
+
+def _show(lines: list[str]) -> None:
+    context = get_executing_context()
+    server = getattr(PromptServer, "instance", None)
+    if context is None or server is None:
+        return
+    if lines or context.node_id in _shown:
+        server.send_progress_text("\n".join(lines) or NOTHING, context.node_id, server.client_id)
+        _shown.add(context.node_id)
