@@ -29,6 +29,7 @@ class RunResult:
         cached: node ids whose earlier result was used.
         progress: node id -> list of (value, max).
         previews: node id -> number of preview images received while it ran.
+        notes: node id -> the text that stands on it.
         messages: every JSON message, in order.
     """
 
@@ -40,6 +41,7 @@ class RunResult:
     cached: list = dataclasses.field(default_factory=list)
     progress: dict = dataclasses.field(default_factory=dict)
     previews: dict = dataclasses.field(default_factory=dict)
+    notes: dict = dataclasses.field(default_factory=dict)
     messages: list = dataclasses.field(default_factory=list)
     seconds: float = 0.0
 
@@ -158,6 +160,10 @@ class ComfyClient:
             try:
                 raw = socket.recv()
             except websocket.WebSocketTimeoutException:
+                continue
+            if isinstance(raw, bytes) and struct.unpack(">I", raw[:4])[0] == _TEXT:
+                end = 8 + struct.unpack(">I", raw[4:8])[0]
+                result.notes[raw[8:end].decode()] = raw[end:].decode()
                 continue
             if isinstance(raw, bytes):
                 node = _preview_node(raw) or running
