@@ -23,6 +23,13 @@ class Scene:
     sizes: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
+def spaced_two_stage() -> Graph:
+    """Both stages, with room for a wider sampler, whose note then fits on one line."""
+    graph = two_stage()
+    save = dataclasses.replace(graph.boxes["save"], at=(1880, 0))
+    return dataclasses.replace(graph, boxes={**graph.boxes, "save": save})
+
+
 def side_nodes() -> Graph:
     """The nodes that only set something up."""
     boxes = {
@@ -153,7 +160,7 @@ def hands() -> Graph:
 
 SCENES = {
     "two_stage": Scene(
-        two_stage(),
+        spaced_two_stage(),
         {
             "LoadIVGModel": ["model"],
             "IVGExampleScene": ["scene", "sentence"],
@@ -161,7 +168,7 @@ SCENES = {
             "RefineMask": ["refine"],
             "IVGSampler": ["sample", "save"],
         },
-        sizes={"scene": (320, 320), "predict": (320, 560), "refine": (300, 470), "sample": (340, 720)},
+        sizes={"scene": (320, 320), "predict": (320, 560), "refine": (300, 470), "sample": (400, 720)},
     ),
     "by_hand": Scene(mask_by_hand(), {"IVGEditMask": ["edit"]}),
     "enriched": Scene(enriched_action(), {"IVGEnrichAction": ["enrich"]}, sizes={"enrich": (360, 560)}),
