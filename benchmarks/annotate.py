@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.spoil import spoilt
 from ivg_core.evaluate.metrics.motion import mask_iou
 from ivg_core.hands.hand import Hand
 from ivg_core.hands.tracker import HandTracker
@@ -34,7 +35,8 @@ def bench_annotate(
 
     Returns:
         Flat figures, means over the clips: IoU with the exact Region of Motion (hands, forearms, tools and the thing
-        that is moved), also without growing the hulls, with forearms, and made as the released script does; IoU with
+        that is moved), also without growing the hulls, with forearms, from motion, from both, where the camera moves
+        (followed and not), and made as the released script does; IoU with
         the hands and forearms alone, and with the hands alone; the share of frames with a visible hand in which one is
         found, and of clips without a mask.
     """
@@ -52,6 +54,13 @@ def bench_annotate(
             "exact_rom": (annotation.mask, truth),
             "exact_rom_hull_only": (_union(annotation.hands, dilate=0.0), truth),
             "exact_rom_with_arms": (_union(annotation.hands, dilate=0.15, arms=True), truth),
+            "exact_rom_motion": (annotate_clip(frames, tracker, evidence="motion").mask, truth),
+            "exact_rom_both": (annotate_clip(frames, tracker, evidence="both").mask, truth),
+            "exact_rom_panned": (annotate_clip(_panned(frames, seed), tracker).mask, truth),
+            "exact_rom_panned_not_followed": (
+                annotate_clip(_panned(frames, seed), tracker, follow_camera=False).mask,
+                truth,
+            ),
             "exact_rom_released": (annotate_clip(frames, released, parity=True).mask, truth),
             "hands_and_forearms": (annotation.mask, torch.from_numpy((clip.hands > 127).any(0)).float()),
             "hands": (annotation.mask, _hands_alone(scene, task)),
@@ -67,6 +76,11 @@ def bench_annotate(
             log(f"{number}/{clips}: " + ", ".join(f"{name} {fmean(values):.3f}" for name, values in ious.items()))
     figures = {name: fmean(values) for name, values in ious.items()}
     return {**figures, "frames_found": found / max(seen, 1), "clips_without_mask": without / clips, "clips": clips}
+
+
+def _panned(frames: Tensor, seed: int) -> Tensor:
+    """The clip before a camera that pans, zooms, rolls and jitters."""
+    return spoilt(frames, "camera", seed)
 
 
 def _union(hands: Sequence[Sequence[Hand]], dilate: float, arms: bool = False) -> Tensor:

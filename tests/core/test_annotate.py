@@ -201,3 +201,59 @@ def test_folders_that_cannot_work(tmp_path, tracker, names, sentence):
             (folder / name).touch()
     with pytest.raises(IVGError, match=sentence):
         annotate_folder(folder, tmp_path / "masks", tracker)
+
+
+def panned(frames, step=6):
+    """The frames as a camera sees them that moves to the left by `step` pixels a frame."""
+    return torch.stack([frame.roll(step * index, 1) for index, frame in enumerate(frames)])
+
+
+def test_a_moving_camera_is_taken_out(tracker, frames):
+    still = annotate_clip(frames, tracker)
+    followed = annotate_clip(panned(frames), tracker)
+    drifting = annotate_clip(panned(frames), tracker, follow_camera=False)
+    assert still.mask.any()
+    assert mask_iou(followed.mask, still.mask) > 0.8 > mask_iou(drifting.mask, still.mask)
+
+
+def test_a_still_camera_changes_nothing(tracker, frames):
+    assert torch.equal(annotate_clip(frames, tracker).mask, annotate_clip(frames, tracker, follow_camera=False).mask)
+
+
+def test_masks_from_motion_and_from_both(tracker, clip, frames):
+    truth = torch.from_numpy(clip.rom_mask).float()
+    by_hands, by_motion, by_both = (
+        annotate_clip(frames, tracker, evidence=evidence) for evidence in ("hands", "motion", "both")
+    )
+    assert mask_iou(by_motion.mask, truth) > 0.5
+    assert by_motion.frame_masks[0].sum() == 0  # nothing has moved yet
+    assert (by_both.mask >= by_hands.mask).all() and by_both.mask.sum() > by_hands.mask.sum()
+
+
+def test_motion_needs_no_hands(frames):
+    nobody = Known([[]] * len(frames))
+    assert annotate_clip(frames, nobody, evidence="motion").mask.any()
+    assert annotate_clip(frames, nobody, evidence="both").mask.any()
+    assert not annotate_clip(frames, nobody).mask.any()
+
+
+def test_unknown_evidence_and_parity_with_motion_are_told(frames):
+    for options, why in (({"evidence": "sound"}, '"sound"'), ({"evidence": "motion", "parity": True}, "hands only")):
+        with pytest.raises(IVGError, match=why):
+            annotate_clip(frames, Known([[]] * len(frames)), **options)
+
+
+def test_the_camera_is_followed_across_the_pieces_of_a_long_video(tmp_path, monkeypatch, tracker, frames):
+    monkeypatch.setattr("ivg_core.rom.annotate_folder.PIECE", 2)
+    (tmp_path / "videos").mkdir()
+    write_video(panned(frames), tmp_path / "videos" / "walk.mp4", 8)
+    annotate_folder(tmp_path / "videos", tmp_path / "masks", tracker)
+    assert mask_iou(load_mask(tmp_path / "masks" / "walk.png"), annotate_clip(frames, tracker).mask) > 0.7
+
+
+def test_a_folder_from_motion_alone(tmp_path, frames, capsys):
+    (tmp_path / "videos").mkdir()
+    write_video(frames, tmp_path / "videos" / "stir.mp4", 8)
+    options = ["--video-dir", tmp_path / "videos", "--save-dir", tmp_path / "masks", "--from", "motion"]
+    assert main(["annotate", *map(str, options), "--palm-threshold", "1", "--still-camera"]) == 0
+    assert "1 masks" in capsys.readouterr().out and load_mask(tmp_path / "masks" / "stir.png").any()

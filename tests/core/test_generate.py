@@ -377,6 +377,21 @@ def test_a_photo_of_another_shape_is_stretched_and_said(tiny_model, caplog):
     assert "90 x 30" in caplog.text and "stretched" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("  ", "The action is empty"),
+        ("切 the carrot", "The text encoder reads English, and nothing of this: 切."),
+        ("Нарежьте морковь", "nothing of this: Нарежьте морковь."),
+        ("Émincer l'échalote à 45°", ""),
+    ],
+)
+def test_sentences_that_say_nothing_to_the_model_are_told(tiny_model, caplog, action, said):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        run(tiny_model, action=action)
+    assert said in caplog.text if said else not caplog.text
+
+
 def test_words_beyond_the_limit_are_said(tiny_model, caplog):
     with caplog.at_level(logging.WARNING, "ivg"):
         run(tiny_model, action="the hand " * 60 + "finally sleeps")

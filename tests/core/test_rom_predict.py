@@ -92,3 +92,16 @@ def test_missing_weights_and_bad_numbers_are_said(tiny_model):
         predict_rom(model, PHOTO, "stir", threshold=1.5)
     with pytest.raises(IVGError, match="num_frames is 0"):
         predict_rom(model, PHOTO, "stir", num_frames=0)
+
+
+def test_a_mask_video_of_few_frames_is_told(tiny_model, caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        for frames in (2, 3):
+            predict_rom(
+                dataclasses.replace(tiny_model, rom_unet=tiny_model.unet),
+                PHOTO,
+                "stir",
+                num_frames=frames,
+                how=Sampling(num_inference_steps=1, guidance_scale=1.0),
+            )
+    assert caplog.text.count("sees little of the motion") == 1 and "video of 2 frames" in caplog.text

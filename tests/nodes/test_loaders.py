@@ -6,9 +6,12 @@ import comfy.model_management as mm
 import folder_paths
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.nodes import loaders
+
+EMPTY_FILE = {"unet.conv_in.weight": torch.zeros(1)}
 
 
 @pytest.fixture
@@ -34,6 +37,21 @@ def test_models_are_folders_and_single_files(models):
     options = {item.id: item.options["options"] for item in loaders.LoadIVGModel.GET_SCHEMA().inputs}
     assert options["model_name"] == [loaders.EMBEDDED, "IVG.1.0", "small.safetensors", "theirs/half"]
     assert options["rom_model"][0] == loaders.SAME_MODEL
+
+
+def test_only_what_holds_stage_1_weights_is_offered_for_the_mask(models):
+    stage1 = EMPTY_FILE | {"rom_unet.conv_in.weight": torch.zeros(1)}
+    models.mkdir(parents=True)
+    save_file(stage1, models / "trained.safetensors")
+    save_file(EMPTY_FILE, models / "video.safetensors")
+    touch(models / "damaged.safetensors", "no header")
+    touch(models / "IVG.1.0" / "unet" / "diffusion_pytorch_model.safetensors")
+    for part in ("unet", "rom_unet"):
+        touch(models / "mine" / part / "diffusion_pytorch_model.safetensors")
+    assert loaders.find_rom_models() == ["mine", "trained.safetensors"]
+    options = {item.id: item.options["options"] for item in loaders.LoadIVGModel.GET_SCHEMA().inputs}
+    assert options["rom_model"] == [loaders.SAME_MODEL, "mine", "trained.safetensors"]
+    assert loaders.LoadIVGModel.validate_inputs("video.safetensors") is True  # a saved workflow may name it
 
 
 def test_a_changed_file_is_loaded_anew(models):

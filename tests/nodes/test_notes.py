@@ -1,0 +1,93 @@
+"""What the library warns of is shown on the node that ran."""
+
+import logging
+import threading
+
+import pytest
+from comfy_execution.utils import CurrentNodeContext
+from server import PromptServer
+
+from ivg_pack.nodes import _notes
+from ivg_pack.nodes._notes import NOTHING, noted, say
+
+log = logging.getLogger("ivg")
+
+
+class Node:
+    @classmethod
+    @noted
+    def execute(cls, *warnings, fail=False):
+        say("It ran.") if not warnings else None
+        for warning in warnings:
+            log.warning("The %s is stretched.", warning)
+        if fail:
+            raise ValueError("stop")
+        return warnings
+
+
+class Quiet:
+    @classmethod
+    @noted
+    def execute(cls, warning=""):
+        if warning:
+            log.warning(warning)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What is shown on nodes, as (node id, text)."""
+    server = PromptServer()
+    monkeypatch.setattr(PromptServer, "instance", server)
+    _notes._shown.clear()
+    return server.shown
+
+
+def test_warnings_of_the_run_are_shown_each_once(shown):
+    with CurrentNodeContext("prompt", "7"):
+        assert Node.execute("mask", "photo", "mask") == ("mask", "photo", "mask")
+    assert shown == [("7", "The mask is stretched.\nThe photo is stretched.")]
+
+
+def test_what_a_node_says_is_shown(shown):
+    with CurrentNodeContext("prompt", "7:2"):
+        Node.execute()
+    assert shown == [("7:2", "It ran.")]
+
+
+def test_warnings_are_shown_when_the_node_fails(shown):
+    with CurrentNodeContext("prompt", "7"), pytest.raises(ValueError):
+        Node.execute("mask", fail=True)
+    assert shown == [("7", "The mask is stretched.")]
+    assert not [handler for handler in log.handlers if isinstance(handler, _notes._Listener)]
+
+
+def test_an_old_note_goes_when_there_is_none_any_more(shown):
+    with CurrentNodeContext("prompt", "7"):
+        Quiet.execute()
+        Quiet.execute("The text is cut.")
+        Quiet.execute()
+    assert shown == [("7", "The text is cut."), ("7", NOTHING)]
+
+
+def test_another_thread_s_warnings_are_its_own(shown):
+    def warn():
+        log.warning("Elsewhere.")
+
+    class Both:
+        @classmethod
+        @noted
+        def execute(cls):
+            thread = threading.Thread(target=warn)
+            thread.start()
+            thread.join()
+            log.warning("Here.")
+
+    with CurrentNodeContext("prompt", "7"):
+        Both.execute()
+    assert shown == [("7", "Here.")]
+
+
+def test_outside_of_a_run_nothing_is_shown(shown):
+    Node.execute("mask")
+    say("to nobody")
+    assert shown == []
