@@ -23,6 +23,13 @@ class Scene:
     sizes: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
+def spaced_two_stage() -> Graph:
+    """Both stages, with room for a wider sampler, whose note then fits on one line."""
+    graph = two_stage()
+    save = dataclasses.replace(graph.boxes["save"], at=(1880, 0))
+    return dataclasses.replace(graph, boxes={**graph.boxes, "save": save})
+
+
 def side_nodes() -> Graph:
     """The nodes that only set something up."""
     boxes = {
@@ -32,6 +39,48 @@ def side_nodes() -> Graph:
         "download": Box("IVGDownloadModel", (0, 600), (420, 180)),
     }
     return Graph(boxes, ["model.model > lora.model"], picture="model")
+
+
+def found() -> Graph:
+    """A drawn clip as photo and as its own draft, and everything that finds the region of a photo."""
+    boxes = {
+        "load": Box("LoadVideo", (-400, 0), (300, 100), {"file": CLIP}),
+        "parts": Box("GetVideoComponents", (-60, 0), (200, 80)),
+        "photo": Box("ImageFromBatch", (340, -60), (300, 80), {"batch_index": 1, "length": 1}),
+        "black": Box("SolidMask", (-60, 200), (300, 110), {"value": 0.0, "width": 256, "height": 192}),
+        "white": Box("SolidMask", (-60, 370), (300, 110), {"value": 1.0, "width": 64, "height": 34}),
+        "paste": Box("MaskComposite", (340, 80), (300, 130), {"x": 80, "y": 76, "operation": "add"}),
+        "named": Box("MaskPreview", (700, 0), (240, 230), title="Mask of the cucumber"),
+        "keypoints": Box("HandKeypoints", (340, 280), (300, 500)),
+        "things": Box("IVGRoMFromThings", (980, 0), (340, 500)),
+        "again": Box("ImageFromBatch", (-60, 1060), (300, 80), {"batch_index": 1, "length": 1}),
+        "later": Box("ImageFromBatch", (-60, 900), (300, 80), {"batch_index": 1, "length": 7}),
+        "draft": Box("PreviewImage", (340, 900), (300, 420), title="The draft"),
+        "video": Box("IVGRoMFromVideo", (680, 900), (360, 540)),
+        "names": Box("IVGNameThings", (0, 1600), (360, 240), {"action": "The person cuts the carrot with a knife"}),
+        "prompt": Box("PreviewAny", (400, 1600), (280, 100), title="prompt"),
+        "names_alone": Box("PreviewAny", (400, 1760), (280, 100), title="names"),
+    }
+    links = [
+        "load.VIDEO > parts.video",
+        "parts.images > photo.image",
+        "black.MASK > paste.destination",
+        "white.MASK > paste.source",
+        "paste.MASK > named.mask",
+        "photo.IMAGE > keypoints.image",
+        "photo.IMAGE > things.image",
+        "paste.MASK > things.things",
+        "keypoints.keypoints > things.keypoints",
+        "parts.images > again.image",
+        "parts.images > later.image",
+        "later.IMAGE > draft.images",
+        "later.IMAGE > video.frames",
+        "again.IMAGE > video.image",
+        "things.near > video.near",
+        "names.prompt > prompt.source",
+        "names.names > names_alone.source",
+    ]
+    return Graph(boxes, links, picture="things")
 
 
 def vace() -> Graph:
@@ -71,7 +120,7 @@ def hands() -> Graph:
         "later": Box("ImageFromBatch", (340, 280), (200, 80), {"batch_index": 5, "length": 1}),
         "model": Box("LoadIVGModel", (0, 200), (300, 110)),
         "keypoints": Box("HandKeypoints", (700, 0), (320, 500)),
-        "fallback": Box("IVGFallbackRoM", (1300, 0), (300, 170), {"method": "hands", "margin": 8}),
+        "fallback": Box("IVGFallbackRoM", (1300, 0), (300, 190), {"method": "hands"}),
         "region": Box("MaskPreview", (1640, 0), (280, 260), title="The mask"),
         "annotate": Box("IVGAnnotateRoM", (700, 620), (480, 520), {"arms": True}),
         "sample": Box("IVGSampler", (300, 700), (320, 690), dict(FIXED)),
@@ -111,7 +160,7 @@ def hands() -> Graph:
 
 SCENES = {
     "two_stage": Scene(
-        two_stage(),
+        spaced_two_stage(),
         {
             "LoadIVGModel": ["model"],
             "IVGExampleScene": ["scene", "sentence"],
@@ -119,7 +168,7 @@ SCENES = {
             "RefineMask": ["refine"],
             "IVGSampler": ["sample", "save"],
         },
-        sizes={"scene": (320, 320), "predict": (320, 560), "refine": (300, 470), "sample": (340, 720)},
+        sizes={"scene": (320, 320), "predict": (320, 560), "refine": (300, 470), "sample": (400, 720)},
     ),
     "by_hand": Scene(mask_by_hand(), {"IVGEditMask": ["edit"]}),
     "enriched": Scene(enriched_action(), {"IVGEnrichAction": ["enrich"]}, sizes={"enrich": (360, 560)}),
@@ -138,6 +187,14 @@ SCENES = {
             "IVGHandScore": ["score", "scores"],
             "IVGPickBest": ["pick", "table"],
             "IVGEvaluate": ["evaluate", "report", "flow"],
+        },
+    ),
+    "found": Scene(
+        found(),
+        {
+            "IVGNameThings": ["names", "prompt", "names_alone"],
+            "IVGRoMFromThings": ["named", "things"],
+            "IVGRoMFromVideo": ["draft", "video"],
         },
     ),
     "vace": Scene(vace(), {"IVGApplyRoMVACE": ["apply", "video", "masks"]}),
