@@ -75,6 +75,8 @@ class IVGNameThings(io.ComfyNode):
 
         names = [name.strip() for name in edited.split(",") if name.strip()] or named_things(action)
         if not names and not hands:
+            if not action.strip():
+                raise IVGError("The action is empty: write what is done, or your own names into `edited`.")
             raise IVGError(
                 f'No thing is named in "{action.strip()}": write an English sentence with articles, such as "cut the '
                 'carrot with a knife", or your own names into `edited`.'
@@ -101,8 +103,8 @@ class IVGRoMFromThings(io.ComfyNode):
                     min=-1.0,
                     max=0.5,
                     step=0.01,
-                    tooltip="By which share of the photo's width the region grows. -1 takes 0.05, or 0.10 where only "
-                    "hands are known.",
+                    tooltip="By which share of the photo's width the region grows. A negative number takes 0.05, or "
+                    "0.10 where only hands are known.",
                 ),
                 io.Float.Input(
                     "big",
@@ -270,11 +272,11 @@ class IVGRoMFromVideo(io.ComfyNode):
 
 
 NOTHING_FOUND = (
-    "There is no hand in this photo: choose yours in Load Image (a photo that shows the hands), lower the thresholds "
-    "of Hand Keypoints, connect masks of the things, or paint the region in IVG Edit Mask."
+    "There is no hand in this photo: choose your own photo in Load Image (it should show the hands), lower the "
+    "thresholds of Hand Keypoints, connect masks of the things, or paint the region in IVG Edit Mask."
 )
 NOTHING_FOUND_BY_NAME = (
-    "Neither a hand nor a thing was found in this photo: choose yours in Load Image, look at the prompt of IVG Name "
+    "Neither a hand nor a thing was found in this photo: choose your own in Load Image, look at the prompt of IVG Name "
     "Things (its `edited` takes your own names), or paint the region in IVG Edit Mask."
 )
 

@@ -87,8 +87,8 @@ class IVGAnnotateRoM(io.ComfyNode):
             node_id="IVGAnnotateRoM",
             display_name="IVG Annotate RoM",
             category="IVG",
-            description="The region of motion of a video that exists, made from its hands: the outline of each hand in "
-            "every frame, and the union of all. For training data, and to see what a mask could be like.",
+            description="The region of motion of a video that exists, made from its hands or from what moves in it: a "
+            "mask of each frame, and the union of all. For training data, and to see what a mask could be like.",
             inputs=[
                 io.Image.Input("frames", tooltip="The frames of one video, in order."),
                 io.Float.Input(
@@ -107,7 +107,7 @@ class IVGAnnotateRoM(io.ComfyNode):
                     default=2,
                     min=1,
                     max=1 << 16,
-                    tooltip="With hands in fewer frames than this the mask stays black.",
+                    tooltip="With hands in fewer frames than this no hand is marked.",
                 ),
                 io.Boolean.Input(
                     "released",
@@ -133,8 +133,11 @@ class IVGAnnotateRoM(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Mask.Output(display_name="mask", tooltip="The union over the frames; black if no hands were found."),
-                io.Mask.Output(display_name="frame_masks", tooltip="One mask a frame."),
+                io.Mask.Output(display_name="mask", tooltip="The union over the frames; black if nothing was found."),
+                io.Mask.Output(
+                    display_name="frame_masks",
+                    tooltip="One mask a frame; with follow_camera as the first frame sees the scene.",
+                ),
                 io.Image.Output(display_name="overlay", tooltip="The frames with the mask in orange, and the joints."),
                 io.String.Output(display_name="report", tooltip="How many frames show hands, and how much moves."),
             ],
@@ -149,6 +152,7 @@ class IVGAnnotateRoM(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.hands.draw import draw_hands
         from ..ivg_core.rom.annotate import RELEASED_TRACKER, annotate_clip
+        from ..ivg_core.rom.camera import laid_over
 
         thresholds = {"palm_threshold": palm_threshold, "presence_threshold": presence_threshold}
         found = annotate_clip(
@@ -165,8 +169,10 @@ class IVGAnnotateRoM(io.ComfyNode):
         if not found.mask.any():
             report += " It is black, so nothing would move: lower the thresholds, or take another mask."
         say(report)
-        tinted = torch.stack([tint(*pair) for pair in zip(frames[..., :3], found.frame_masks.to(frames), strict=True)])
-        overlay = to_comfy(draw_hands(tinted, found.hands))
+        drawn = draw_hands(frames[..., :3], found.hands)
+        drawn = laid_over(drawn, found.cameras) if found.cameras else drawn
+        overlay = torch.stack([tint(*pair) for pair in zip(drawn, found.frame_masks.to(drawn), strict=True)])
+        overlay = to_comfy(overlay)
         return io.NodeOutput(
             to_comfy(found.mask)[None],
             to_comfy(found.frame_masks),

@@ -23,7 +23,8 @@ class PredictRoMMask(io.ComfyNode):
             display_name="Predict RoM Mask",
             category="IVG",
             description="Stage 1: predicts the region of motion (RoM), that is where the photo will move when the "
-            "action is done. Needs a model with stage-1 weights; without them use IVG Fallback RoM.",
+            "action is done. Needs a model with stage-1 weights; without them, and for a real photo, use IVG RoM from "
+            "Things.",
             inputs=[
                 IVGModelSocket.Input("model", tooltip="A model with stage-1 weights."),
                 io.Image.Input(
@@ -103,8 +104,8 @@ class PredictRoMMask(io.ComfyNode):
         if model.model.rom_unet is None:
             raise IVGError(
                 f'The model "{model.model.name}" has no stage-1 weights, so it cannot predict the region of motion: '
-                "choose some as rom_model in Load IVG Model, or put IVG Fallback RoM (white, prior, hands) in place of "
-                "this node."
+                "choose some as rom_model in Load IVG Model, or put IVG RoM from Things or IVG Fallback RoM (white, "
+                "prior, hands) in place of this node."
             )
         photos = photos_of(image)
         ready = on_device(model, 1, photos[0], frames or model.model.defaults.num_frames)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import resize_mask
-from .camera import masks_laid_over, reduced, stood_still
+from .camera import laid_over, reduced, stood_still
 from .draft import STAYS, Watcher, moving_parts
 from .fallback import draw_hulls
 from .refine import apply_threshold, grow_by
@@ -37,6 +37,7 @@ class Annotation:
     mask: Tensor  # (H, W) of 0 and 1: the union over the frames
     frame_masks: Tensor  # (F, H, W) of 0 and 1; where the camera moves, as it saw the scene in the first frame
     hands: list[list[Hand]]  # of each frame, in its own pixels
+    cameras: Sequence[np.ndarray] = ()  # see `laid_over`, one a frame; none where the camera stands still
 
     @property
     def frames_with_hands(self) -> int:
@@ -104,30 +105,31 @@ def annotate_clip(
     else:
         masks = [mask_of_hands(found, size, dilate, arms) for found in hands]
     frame_masks = torch.stack(masks)
+    cameras: list[np.ndarray] = []
     if not parity and (follow_camera or evidence != "hands"):
-        frame_masks = _seen_from_first(frames, frame_masks, evidence, follow_camera, watcher)
-    return Annotation(frame_masks.amax(0), frame_masks, hands)
+        frame_masks, cameras = _seen_from_first(frames, frame_masks, evidence, follow_camera, watcher)
+    return Annotation(frame_masks.amax(0), frame_masks, hands, cameras)
 
 
 def _seen_from_first(
     frames: Tensor, hands: Tensor, evidence: Evidence, follow_camera: bool, watcher: Watcher | None
-) -> Tensor:
-    """Masks of hands (F, H, W) laid over the first frame, with what moves, or in its place."""
+) -> tuple[Tensor, list[np.ndarray]]:
+    """Masks of hands (F, H, W) laid over the first frame, with what moves, or in its place; and the cameras."""
     pictures = reduced(frames)
     watcher = watcher or Watcher(pictures[0])
     sights = [watcher.look(picture) for picture in pictures]
-    if follow_camera:
+    cameras: list[np.ndarray] = []
+    if follow_camera and not all(stood_still(sight.to_frame, pictures[0].shape) for sight in sights):
         # where too little of the picture stays in place, that is no camera's motion
         cameras = [sight.to_frame if sight.agreement >= STAYS else np.eye(3) for sight in sights]
-        if not all(stood_still(camera, pictures[0].shape) for camera in cameras):
-            hands = masks_laid_over(hands, cameras)
+        hands = apply_threshold(laid_over(hands, cameras), 0.5)
     if evidence == "hands":
-        return hands
+        return hands, cameras
     moving = moving_parts(np.stack([sight.change for sight in sights]))[:-1]
     moving = apply_threshold(resize_mask(moving, (hands.shape[2], hands.shape[1])), 0.5)
     if evidence == "both" and hands.any():
         moving = torch.maximum(hands, moving * grow_by(hands, REACH * hands.shape[2]))
-    return torch.stack([region_around(mask, grow=0.0, shape="none") for mask in moving])
+    return torch.stack([region_around(mask, grow=0.0, shape="none") for mask in moving]), cameras
 
 
 def mask_of_hands(hands: Sequence[Hand], size: tuple[int, int], dilate: float, arms: bool = False) -> Tensor:

@@ -6,6 +6,7 @@ take points of the first frame to points of another one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -85,24 +86,24 @@ def stood_still(to_frame: np.ndarray, shape: tuple[int, ...]) -> bool:
     return bool(np.abs(corners @ (to_frame - np.eye(3))[:2].T).max() <= STILL * width)
 
 
-def masks_laid_over(masks: Tensor, cameras: list[np.ndarray]) -> Tensor:
-    """Masks of frames as the first frame's camera would have seen them.
+def laid_over(pictures: Tensor, cameras: Sequence[np.ndarray]) -> Tensor:
+    """Frames or their masks as the first frame's camera would have seen them.
 
     Args:
-        masks: (F, H, W) of 0 and 1, in pixels of the clip.
+        pictures: (F, H, W) or (F, H, W, C), in pixels of the clip.
         cameras: F matrices of `Camera`.
 
     Returns:
-        (F, H, W) of 0 and 1; what the first frame does not show is cut off.
+        The same shape; what the first frame does not show is cut off, what a frame does not show is 0.
     """
-    height, width = masks.shape[1:]
+    height, width = pictures.shape[1:3]
     scale = np.diag([width / WIDTH, height / reduced_height(width, height), 1.0])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = [
-        cv2.warpAffine(mask, (scale @ camera @ np.linalg.inv(scale))[:2], (width, height), flags=flags) >= 0.5
-        for mask, camera in zip(masks.float().cpu().numpy(), cameras, strict=True)
+        cv2.warpAffine(picture, (scale @ camera @ np.linalg.inv(scale))[:2], (width, height), flags=flags)
+        for picture, camera in zip(pictures.float().cpu().numpy(), cameras, strict=True)
     ]
-    return torch.from_numpy(np.stack(laid)).float()
+    return torch.from_numpy(np.stack(laid))
 
 
 def same_colours(picture: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -233,7 +233,7 @@ def _without_draft(
 ) -> DraftRegion:
     region = region_around(near, grow=grow, shape=shape)
     mask = apply_threshold(resize_mask(region, size), 0.5)
-    report = f"{why} The region is that of the hands and things alone; it covers {mask.mean():.0%}."
+    report = f"{why} The region is made from the hands and things that are known; it covers {mask.mean():.0%}."
     return DraftRegion(mask, region.expand(frames, -1, -1), False, 0.0, 0.0, report)
 
 
@@ -245,11 +245,10 @@ def _small(picture: Tensor) -> np.ndarray:
 
 
 def _check(frames: Tensor, sensitivity: float, reach: float, when_useless: str) -> None:
-    if frames.ndim != 4 or frames.shape[-1] < 3 or len(frames) < 2:
-        raise IVGError(
-            f"The draft has shape {tuple(frames.shape)}: give the frames of a video, (frames, height, width, 3), at "
-            "least two."
-        )
+    if frames.ndim != 4 or frames.shape[-1] < 3:
+        raise IVGError(f"The draft has shape {tuple(frames.shape)}: give frames, (frames, height, width, 3).")
+    if len(frames) < 2:
+        raise IVGError(f"The draft has {len(frames)} frame: give all frames of a video, at least two.")
     if not 0.25 <= sensitivity <= 4:
         raise IVGError(f"The sensitivity is {sensitivity}: it must lie in 0.25..4.")
     if not 0 <= reach <= 1:

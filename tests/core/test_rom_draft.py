@@ -8,7 +8,7 @@ from benchmarks.spoil import spoilt
 from ivg_core.errors import IVGError
 from ivg_core.evaluate.metrics.motion import mask_iou
 from ivg_core.media.images import resize_image
-from ivg_core.rom.camera import WIDTH, Camera, masks_laid_over, reduced, stood_still
+from ivg_core.rom.camera import WIDTH, Camera, laid_over, reduced, stood_still
 from ivg_core.rom.draft import begins_with, changes, moving_parts, rom_from_draft, uncrop
 from ivg_core.rom.latent import crop_to
 from ivg_core.synthetic.clips import Scene
@@ -68,7 +68,7 @@ def test_masks_are_laid_over_the_first_frame():
     mask = torch.zeros(2, 100, 448)
     mask[:, 40:60, 200:240] = 1
     pan = np.array([[1, 0, 10.0], [0, 1, 5.0], [0, 0, 1]])  # at 224 pixels: 20 and 10 of the clip's
-    laid = masks_laid_over(mask, [np.eye(3), pan])
+    laid = laid_over(mask, [np.eye(3), pan])
     assert torch.equal(laid[0], mask[0])
     assert torch.equal(laid[1, 30:50, 180:220], torch.ones(20, 40)) and laid[1].sum() == mask[1].sum()
 

@@ -86,7 +86,7 @@ def test_a_segmenter_that_finds_nothing_is_no_error_while_hands_are_there(clip, 
 def test_without_anything_the_user_is_told_where_to_put_a_photo(clip):
     nobody = [{"canvas_width": 320, "canvas_height": 212, "people": []}]
     for inputs in ({}, {"keypoints": nobody}):
-        with pytest.raises(IVGError, match="There is no hand in this photo: choose yours in Load Image"):
+        with pytest.raises(IVGError, match="There is no hand in this photo: choose your own photo in Load Image"):
             from_things(clip, **inputs)
 
 
