@@ -2,21 +2,27 @@
 
 import { say } from "./words.js";
 
-/** Add a read-only field to a node that shows its `text` output; gives the field. */
-export function addTextBox(node, placeholder) {
+/** Add a read-only field to a node, at least so many pixels high; gives the field. */
+export function addField(node, name, height) {
   const box = document.createElement("textarea");
   box.readOnly = true;
-  box.placeholder = say(placeholder);
   box.className = "comfy-multiline-input";
-  const widget = node.addDOMWidget("shown", "ivg-text", box, {
+  const widget = node.addDOMWidget(name, "ivg-text", box, {
     serialize: false,
     getValue: () => box.value,
     setValue: (value) => {
       box.value = value ?? "";
     },
-    getMinHeight: () => 80,
+    getMinHeight: () => height,
   });
   widget.serialize = false;
+  return box;
+}
+
+/** Add a read-only field to a node that shows its `text` output; gives the field. */
+export function addTextBox(node, placeholder) {
+  const box = addField(node, "shown", 80);
+  box.placeholder = say(placeholder);
   onResult(node, (output) => {
     box.value = output?.text?.[0] ?? "";
   });
