@@ -52,6 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
     text = "measure pseudo masks against exact ones of drawn clips"
     annotate = command(commands, "annotate", _annotate, text, record_options())
     annotate.add_argument("--clips", type=int, default=100, help="how many drawn clips")
+    text = "measure whether the model tells drawn scenes from other pictures"
+    domain = command(commands, "domain", _bench_domain, text, model_options(), record_options())
+    domain.add_argument("--pictures", type=Path, required=True, help="folder of real pictures")
+    domain.add_argument("--chosen", type=Path, help="folder of those that the measure was chosen on")
+    domain.add_argument("--drawings", type=Path, help="folder of other drawings, diagrams and screenshots")
+    domain.add_argument("--scenes", type=int, default=200, help="how many held-out scenes")
     return parser
 
 
@@ -86,6 +92,13 @@ def _annotate(options: argparse.Namespace) -> None:
     from benchmarks.annotate import bench_annotate
 
     report(options, "annotate", bench_annotate(options.clips))
+
+
+def _bench_domain(options: argparse.Namespace) -> None:
+    from benchmarks.domain import bench_domain
+
+    figures = bench_domain(load(options), options.pictures, options.chosen, options.drawings, options.scenes)
+    report(options, "domain", figures)
 
 
 if __name__ == "__main__":
