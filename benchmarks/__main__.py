@@ -57,6 +57,13 @@ def build_parser() -> argparse.ArgumentParser:
     real = command(commands, "rom_real", _rom_real, text, record_options())
     real.add_argument("--page", type=Path, required=True, help="folder with index.html, input, mask, pia, ours …")
     real.add_argument("--drawn", type=int, default=70, help="how many drawn clips")
+
+    text = "measure whether the model tells drawn scenes from other pictures"
+    domain = command(commands, "domain", _bench_domain, text, model_options(), record_options())
+    domain.add_argument("--pictures", type=Path, required=True, help="folder of real pictures")
+    domain.add_argument("--chosen", type=Path, help="folder of those that the measure was chosen on")
+    domain.add_argument("--drawings", type=Path, help="folder of other drawings, diagrams and screenshots")
+    domain.add_argument("--scenes", type=int, default=200, help="how many held-out scenes")
     return parser
 
 
@@ -97,6 +104,13 @@ def _rom_real(options: argparse.Namespace) -> None:
     from benchmarks.rom_real import bench_rom_real
 
     report(options, "rom_real", bench_rom_real(options.page, options.drawn))
+
+
+def _bench_domain(options: argparse.Namespace) -> None:
+    from benchmarks.domain import bench_domain
+
+    figures = bench_domain(load(options), options.pictures, options.chosen, options.drawings, options.scenes)
+    report(options, "domain", figures)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ _lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("ivg_n
 #: Nodes that show something: an old note must go when there is none any more, and no text would leave it there.
 _shown: set[str] = set()
 NOTHING = "No notes on this run."
+REAL_PHOTO = (
+    "For your own photo open the workflow ivg_rom_real: Hand Keypoints and IVG RoM from Things find its region, and a "
+    "video model of yours (Wan, LTX, HunyuanVideo) makes the video."
+)
 
 
 class _Listener(logging.Handler):
@@ -31,6 +35,8 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self.thread_id:
             self.lines.append(record.getMessage())
+            if getattr(record, "unfamiliar", False):
+                self.lines.append(REAL_PHOTO)
 
 
 def noted(execute: Callable) -> Callable:

@@ -182,6 +182,8 @@ def _kind(layout: Layout) -> str:
 def _notes(layout: Layout) -> list[str]:
     scheduler: dict[str, Any] = layout.scheduler_config or {}
     notes = [f"trained with {scheduler.get('prediction_type', 'epsilon')} prediction"]
+    if layout.domain:
+        notes.append(f"knows only {layout.domain.kind}: what it makes of other pictures means nothing")
     if scheduler and "timestep_spacing" not in scheduler:
         notes.append("its scheduler names no timestep_spacing: the solver's default is used, as in the released code")
     if "rom_unet" not in layout.networks():

@@ -12,6 +12,7 @@ import yaml
 
 from ..errors import IVGError
 from ..models.bundle import ModelDefaults
+from ..models.domain import Domain
 from .tokenizer import FILE_NAMES
 from .weights import TensorInfo, find_weights, list_tensors, read_metadata
 
@@ -35,6 +36,7 @@ class Layout:
         scheduler_config: scheduler_config.json as it is, None if there is none.
         defaults: from config.yaml's validation_data or the one-file metadata.
         licence: as the checkpoint states it, "" if it does not.
+        domain: the pictures it knows, None if it does not say.
         metadata: further text of a one-file checkpoint (card, training record).
     """
 
@@ -45,6 +47,7 @@ class Layout:
     scheduler_config: dict[str, Any] | None = None
     defaults: ModelDefaults = field(default_factory=ModelDefaults)
     licence: str = ""
+    domain: Domain | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
     def tensors(self, component: str) -> dict[str, TensorInfo]:
@@ -136,7 +139,8 @@ def _read_run_config(path: Path, layout: Layout) -> None:
         settings = run.get("validation_data") or (run.get("kwargs") or {}).get("validation_data") or {}
         layout.defaults = ModelDefaults.from_dict(settings)
         layout.licence = str(run.get("licence") or "")
-    except (yaml.YAMLError, AttributeError, ValueError, TypeError) as error:
+        layout.domain = _domain(run.get("domain"))
+    except (yaml.YAMLError, AttributeError, KeyError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         log.warning("%s cannot be read (%s): using 512x512, 16 frames, 25 steps, guidance 9.", path, reason)
 
@@ -154,16 +158,21 @@ def _file_layout(path: Path) -> Layout:
             scheduler_config=json.loads(metadata.pop("scheduler_config")),
             defaults=ModelDefaults.from_dict(json.loads(metadata.pop("defaults"))),
             licence=metadata.pop("licence", ""),
+            domain=_domain(metadata.pop("domain", None)),
         )
         for name in COMPONENTS:
             config = metadata.pop(f"{name}_config", None)
             if config is not None:
                 layout.configs[name] = json.loads(config)
                 layout.weights[name] = (path, f"{name}.")
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise IVGError(f"{path} is an IVG file whose description is damaged ({error!r}): download it again.") from error
     layout.metadata = metadata
     return layout
+
+
+def _domain(text: str | None) -> Domain | None:
+    return Domain.from_json(text) if text else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -98,4 +98,5 @@ def assemble(layout: Layout, networks: dict[str, Any], name: str = "") -> IVGMod
         name=name or layout.path.resolve().name.removesuffix(".safetensors"),
         source=str(layout.path),
         licence=layout.licence,
+        domain=layout.domain,
     )

@@ -99,6 +99,8 @@ def save_file(
     texts["scheduler_config"] = json.dumps(model.scheduler_config)
     texts["defaults"] = json.dumps(asdict(model.defaults))
     texts["licence"] = model.licence
+    if model.domain:
+        texts["domain"] = model.domain.to_json()
     path = Path(path).expanduser()
     with atomic_write(path) as temporary:
         save_tensors(tensors, temporary, metadata={**texts, **(metadata or {})})
@@ -160,7 +162,8 @@ def _run_config(model: IVGModel, folder: Path) -> dict[str, Any]:
         "seed": None,
         "validation_data": asdict(model.defaults),
     }
-    return run | ({"licence": model.licence} if model.licence else {})
+    run |= {"licence": model.licence} if model.licence else {}
+    return run | ({"domain": model.domain.to_json()} if model.domain else {})
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

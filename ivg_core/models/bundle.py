@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import IVGError
+from .domain import Domain
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -50,6 +51,7 @@ class IVGModel:
         name: short name for people.
         source: where it came from.
         licence: what its weights may be used for, if the checkpoint says so.
+        domain: the pictures it knows, see `models.domain`; None: any.
         work_device: where the networks work. Networks move here one at a time, so only one occupies this device; None:
             they work where they are.
     """
@@ -64,6 +66,7 @@ class IVGModel:
     name: str = ""
     source: str = ""
     licence: str = ""
+    domain: Domain | None = None
     work_device: torch.device | None = None
 
     @contextmanager

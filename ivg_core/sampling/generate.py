@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.images import ImageLike
+from ..media.images import ImageLike, to_image
 from ..models.backbone import UNetBackbone
 from ..models.codec import ImageCodec
+from ..models.domain import UNFAMILIAR, unfamiliar
 from ..models.text import encode_text
 from ..models.told import Told
 from ..rom.composite import composite_over, keep_first
@@ -119,6 +120,7 @@ def generate(
     device = model.work_device or unet.device
     seeds = items.seeds if noise is None else None
     with model.at_work(model.vae):
+        _warn_of_unfamiliar(model, items.images)
         start = _start(items, pictures, window, codec, how, num_frames, noise, device)
         if window and on_step:
             on_step = window.seen_whole(on_step, _still(codec, pictures.photos).to(device), codec.cell)
@@ -190,6 +192,16 @@ class _Start:
     cells: Tensor  # (B, 1, 1, h, w), the mask
     still: Tensor  # (B, 4, 1, h, w) float32, the photo's latent
     noise: Tensor  # (B, 4, F, h, w) float32
+
+
+def _warn_of_unfamiliar(model: IVGModel, images: list[ImageLike]) -> None:
+    """One warning, if one of the photos is of a kind that the model does not know."""
+    if model.domain is None:
+        return
+    for image in {id(image): image for image in images}.values():
+        if said := unfamiliar(model, to_image(image)):
+            log.warning(said, extra={UNFAMILIAR: True})
+            return
 
 
 def _start(

@@ -14,6 +14,7 @@ from ivg_core.checkpoints.save import save_file
 from ivg_core.models.bundle import IVGModel, ModelDefaults
 from ivg_core.synthetic.dataset import render_dataset, worker_pool
 from recipes.embedded.clips import Scenes
+from recipes.embedded.domain import with_domain
 from recipes.embedded.latents import encode_shard
 from recipes.embedded.parts import (
     FRAMES,
@@ -45,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)  # vanishing gradients would otherwise slow a CPU down tenfold
-    model = build(args)
+    model = with_domain(build(args))
     save_file(model, args.out)
     print(f"wrote {args.out}: {args.out.stat().st_size / 2**20:.1f} MiB")
 

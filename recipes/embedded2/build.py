@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from ivg_core.checkpoints.save import save_file
 from ivg_core.models.bundle import IVGModel, ModelDefaults
+from recipes.embedded.domain import with_domain
 from recipes.embedded.parts import SCHEDULER_CONFIG
 from recipes.embedded2.draw import Size, draw_scenes
 from recipes.embedded2.loop import EAGER
@@ -48,7 +49,7 @@ def main() -> None:
     if not args.assemble:
         run(args)
     path = args.out / "ivg-tiny.safetensors"
-    save_file(assemble(args.work, args.out, Size(*args.size), args.steps), path)
+    save_file(with_domain(assemble(args.work, args.out, Size(*args.size), args.steps)), path)
     print(f"wrote {path}: {path.stat().st_size / 2**20:.1f} MiB")
 
 

@@ -19,6 +19,11 @@ NOTES = {
     "few frames": ({"predict__frames": 2}, "predict", "sees little of the motion"),
     "a mask of another shape": ({"mask__width": 32}, "sample", "the mask is stretched to fit"),
     "a photo that is stretched": ({"sample__width": 64, "sample__height": 64}, "sample", "the photo is stretched"),
+    "a picture it does not know": (
+        {"load__model_name": "embedded (tiny, offline)", "load__rom_model": "same as model"},
+        "predict",
+        "this picture is none of them",
+    ),
     "the size": ({}, "sample", "144 x 112, 2 frames at 8 a second, 2 steps, guidance 2."),
     "how much moves": ({}, "predict", "of the photo, from a mask video of 2 frames."),
     "a device that is no good at it": ({"load__dtype": "fp16"}, "load", "no good at fp16"),

@@ -7,6 +7,7 @@ import pytest
 from comfy_execution.utils import CurrentNodeContext
 from server import PromptServer
 
+from ivg_pack.ivg_core.models.domain import UNFAMILIAR
 from ivg_pack.nodes import _notes
 from ivg_pack.nodes._notes import NOTHING, noted, say
 
@@ -91,3 +92,16 @@ def test_outside_of_a_run_nothing_is_shown(shown):
     Node.execute("mask")
     say("to nobody")
     assert shown == []
+
+
+def test_a_picture_that_the_model_does_not_know_comes_with_advice(shown, caplog):
+    class Sampler:
+        @classmethod
+        @noted
+        def execute(cls):
+            log.warning("The model knows drawings only.", extra={UNFAMILIAR: True})
+
+    with CurrentNodeContext("prompt", "7"):
+        Sampler.execute()
+    assert shown == [("7", f"The model knows drawings only.\n{_notes.REAL_PHOTO}")]
+    assert "ivg_rom_real" in _notes.REAL_PHOTO and "ivg_rom_real" not in caplog.text
