@@ -7,6 +7,8 @@ import subprocess
 import pytest
 import torch
 from make_workflows import ROOT
+from real_graphs import GRAPHS as REAL
+from real_graphs import NEWER
 from rom_graphs import GRAPHS
 from rom_parts import MODELS
 from tour import set_widgets
@@ -95,7 +97,7 @@ def test_vace(core):
 def test_the_workflows_name_their_models():
     named = [
         model
-        for name in GRAPHS
+        for name in [*GRAPHS, *REAL, *NEWER]
         for node in json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"]
         for model in node["properties"].get("models", [])
     ]
@@ -107,6 +109,7 @@ def set_up(page, **widgets) -> None:
     """Open the workflow that needs no download, with few steps."""
     assert page.load(ROOT / "workflows" / "ivg_rom_any_video.json").ok
     set_widgets(page, steps=2, frames=3, **widgets)
+    set_widgets(page, "LoadImage", image="hands.png")
 
 
 def test_composite_and_preview_run(interface):
