@@ -159,10 +159,11 @@ def needed(names: list[str]) -> str:
         f"- [{name}]({MODELS[name][1]}/{name}), {MODELS[name][2]:g} GB → `models/{MODELS[name][0]}`" for name in names
     )
     sizes = [MODELS[name][2] for name in names]
-    memory = "It" if len(names) == 1 else f"One at a time (the largest has {max(sizes):g} GB)"
+    one, more = f"one at a time (the largest has {max(sizes):g} GB)", "; the video's size and length add to it"
+    memory, more = ("it", "") if len(names) == 1 else (one, more)
     return (
         f"**Models**, {sum(sizes):.1f} GB of disk:\n{listed}\n\n**Memory:** {memory} must fit into the GPU, or with "
-        "ComfyUI's offloading into RAM, which is slower; the video's size and length add to it."
+        f"ComfyUI's offloading into RAM, which is slower{more}."
     )
 
 

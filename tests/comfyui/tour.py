@@ -11,7 +11,7 @@ from rom_parts import NEWER_NODES, empty_models
 from comfy_harness import ComfyClient, ComfyServer
 from comfy_harness.browser import ComfyBrowser
 from comfy_harness.standin import installed_frontend
-from ivg_core.synthetic.clips import Scene
+from ivg_core.synthetic.clips import DrawnClip, Scene
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -34,11 +34,16 @@ def all_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return models
 
 
-def hand_photo(folder: pathlib.Path) -> pathlib.Path:
-    """A picture with a hand in it, drawn: the project ships no photo of one."""
+def hand_clip() -> DrawnClip:
+    """Two frames of a drawn hand, which *Hand Keypoints* finds: the project ships no photo of one."""
     scene = Scene(13, 768, 512)
+    return scene.clip(scene.tasks[1], num_frames=2)
+
+
+def hand_photo(folder: pathlib.Path) -> pathlib.Path:
+    """The first of them, as a file."""
     path = folder / "hands.png"
-    Image.fromarray(scene.clip(scene.tasks[1], num_frames=2).frames[0]).save(path)
+    Image.fromarray(hand_clip().frames[0]).save(path)
     return path
 
 
