@@ -73,15 +73,14 @@ def test_a_prompt_is_valid_but_for_files_that_are_not_there(comfy, name):
     ]
     for node, widget in files:
         absent[node]["inputs"][widget] = "absent.safetensors"
-    status, answer = comfy.client.post("/prompt", {"prompt": absent})
-    if files:
-        faults = [(node, fault) for node, one in answer["node_errors"].items() for fault in one["errors"]]
-        assert status == 400 and {node for node, _ in faults} == {node for node, _ in files}
-        assert all("absent.safetensors" in fault["details"] for _, fault in faults)
-        status, answer = comfy.client.post("/prompt", {"prompt": prompt})
-    assert status == 200 and not answer["node_errors"], answer
-    comfy.client.interrupt()
+    _, answer = comfy.client.post("/prompt", {"prompt": absent})
+    faults = [(node, fault) for node, one in answer["node_errors"].items() for fault in one["errors"]]
+    assert {node for node, _ in faults} == {node for node, _ in files}
+    assert all("absent.safetensors" in fault["details"] for _, fault in faults)
+    status, answer = comfy.client.post("/prompt", {"prompt": prompt})
     comfy.client.post("/queue", {"clear": True})
+    comfy.client.interrupt()
+    assert status == 200 and not answer["node_errors"], answer
 
 
 @pytest.mark.parametrize("name", ["ivg_rom_real", "ivg_rom_any_video"])
@@ -153,8 +152,10 @@ def test_a_draft_gives_the_region_of_what_moves(comfy, name):
     part["later"] = {"class_type": "LoadImage", "inputs": {"image": "hands_later.png"}}
     part["draft"] = {"class_type": "ImageBatch", "inputs": {"image1": [photo, 0], "image2": ["later", 0]}}
     part[find]["inputs"]["frames"] = ["draft", 0]
+    part["said"] = {"class_type": "PreviewAny", "inputs": {"source": [find, 3]}}
     result = comfy.client.run(part, timeout=SECONDS)
     assert result.ok, result.errors
+    assert "of the draft moves" in "".join(result.outputs["said"]["text"])
     (file,) = result.outputs[of["IVGEditMask"]]["images"]
     region = np.asarray(Image.open(io.BytesIO(comfy.client.view(file))).convert("RGBA"))[..., 3] == 0
-    assert (region & comfy.moved).sum() > 0.9 * comfy.moved.sum() and region.mean() < 0.6
+    assert (region & comfy.moved).sum() > 0.5 * region.sum() and region.mean() < 0.25
