@@ -85,6 +85,12 @@ def test_ltx(core):
     assert core["ltx_guide_kept"] == 0
 
 
+def test_ltx_2(core):
+    if "ltx_2" not in core:
+        pytest.skip("this ComfyUI is older than LTX-2")
+    assert holds(core["ltx_2"]) and core["ltx_2"]["sound"] > 0.1, "the sound is made anew"
+
+
 def test_vace(core):
     assert core["vace_made_is_grey"] == 0 and core["vace_kept_is_video"] == 0
     assert core["vace_mask_later_frames"] == 0, "1 is made anew"
