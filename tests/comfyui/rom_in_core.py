@@ -35,6 +35,7 @@ import comfy.ops  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
+import utils.extra_config  # noqa: E402, F401  as main.py does: later comfy/utils.py would be found by that name
 from comfy_extras.nodes_lt import LTXVImgToVideo  # noqa: E402
 from comfy_extras.nodes_wan import WanImageToVideo, WanVaceToVideo  # noqa: E402
 
