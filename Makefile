@@ -6,7 +6,7 @@ BIN    := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY     := $(BIN)/python
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test setup lint format types core-test bench embedded-model workflows blueprints banner help-pictures clean
+.PHONY: demo test setup lint format types core-test bench embedded-model workflows workflows-newer blueprints banner help-pictures clean
 
 demo: setup
 	$(PY) -m ivg_core demo --out out/demo
@@ -61,6 +61,10 @@ workflows: setup
 	PYTHONPATH=.:tests $(PY) tests/comfyui/make_rom_workflows.py --shots out/shots
 	PYTHONPATH=.:tests $(PY) tests/comfyui/batch_graphs.py --shots out/shots
 	PYTHONPATH=.:tests $(PY) tests/comfyui/training_graphs.py --shots out/shots
+
+# Builds those that need a newer ComfyUI's nodes (SAM3: 0.33), in that one: COMFYUI_PATH names it.
+workflows-newer: setup
+	PYTHONPATH=.:tests $(PY) tests/comfyui/make_rom_workflows.py --newer --shots out/shots
 
 # Builds subgraphs/*.json in the same ComfyUI, with the newer interface.
 blueprints: setup

@@ -196,7 +196,8 @@ class ComfyServer:
             self._place(pack, self.base_dir / "custom_nodes" / pack.name)
         for name, path in self.models.items():
             self._place(path, self.base_dir / "models" / name)
-        for path in self.inputs:
+        example = self.comfyui / "input" / "example.png"  # what a fresh Load Image names
+        for path in [*([example] if example.is_file() else []), *self.inputs]:
             shutil.copy2(path, self.base_dir / "input" / path.name)
         settings_path = self.base_dir / "user" / "default" / "comfy.settings.json"
         settings_path.write_text(json.dumps(self.settings, indent=1))

@@ -5,7 +5,7 @@
 writes them and their thumbnails, as make_workflows.py does for the others.
 """
 
-from graphs import FIXED, Box, Graph
+from graphs import DRAWN_ONLY, FIXED, Box, Graph
 
 
 def batch_two_stage() -> Graph:
@@ -16,7 +16,7 @@ def batch_two_stage() -> Graph:
         "3. Look at `output/ivg/<batch>/index.html`.\n\n"
         "Each video is saved when it is ready. Cancel, close, crash: the next run goes on, and what is done is never "
         "made twice.\n\n"
-        "`ivg_example` draws four scenes, so that it runs at once.\n\n"
+        f"`ivg_example` draws four scenes, so that it runs at once.\n\n{DRAWN_ONLY}\n\n"
         "**Another video model:** put it between loader and saver; the saver takes any frames."
     )
     return Graph(
@@ -54,7 +54,8 @@ def enriched_action() -> Graph:
         "**IVG Enrich Action** says what each hand does. Run, look at the sentence, press **Edit** to change it.\n\n"
         "*template* works offline. For sentences about *your* photo choose *local model* (a vision-language model in "
         "`models/LLM`) or *server* (Ollama, LM Studio, llama.cpp on your machine).\n\n"
-        "The embedded model knows short sentences best; published checkpoints want the long ones."
+        "The embedded model knows short sentences best; published checkpoints want the long ones.\n\n"
+        f"{DRAWN_ONLY}"
     )
     return Graph(
         boxes={

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from tour import LOOKS, all_models, interface_of, page_faults
+from tour import LOOKS, all_models, hand_photo, interface_of, page_faults
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser, find_chromium
@@ -23,7 +23,7 @@ class Interface:
 def interface(request, tmp_path_factory):
     """Not for the session: the browser keeps an event loop, which no other test could have.
 
-    With the models that the workflows name (empty files) and a tiny checkpoint of random weights.
+    With the models that the workflows name (empty files), a tiny checkpoint of random weights, and a hand to load.
     """
     found = installed_comfyui()
     if found is None or not find_chromium():
@@ -32,8 +32,9 @@ def interface(request, tmp_path_factory):
         pytest.importorskip(
             "comfyui_frontend_package", reason="no newer interface: pip install comfyui-frontend-package"
         )
+    inputs = (hand_photo(tmp_path_factory.mktemp("input")),)
     with (
-        interface_of(request.param, found, all_models(tmp_path_factory.mktemp("models"))) as server,
+        interface_of(request.param, found, all_models(tmp_path_factory.mktemp("models")), inputs) as server,
         ComfyBrowser(server.url, expect_extensions=["ivg"]) as page,
     ):
         page.foreign_requests.clear()  # of the graph that the interface itself begins with

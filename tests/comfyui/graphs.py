@@ -17,6 +17,7 @@ class Box:
     size: tuple[int, int]  # width, height; a node is never lower than its widgets need
     widgets: dict = dataclasses.field(default_factory=dict)
     title: str | None = None
+    muted: bool = False  # it stays out of a run until someone unmutes it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Graph:
     picture: str  # the box whose preview is the upper half of the thumbnail
 
 
+DRAWN_ONLY = (
+    "**A real photo:** the embedded model knows drawn scenes only. Open *ivg_rom_real*, or choose a published "
+    "checkpoint in *Load IVG Model*."
+)
 FIXED = {"control_after_generate": "fixed"}
 
 
@@ -47,7 +52,7 @@ def two_stage() -> Graph:
         "1. **Predict RoM Mask** finds where the photo will move.\n"
         "2. **Refine Mask** cleans the region and grows it a little.\n"
         "3. **IVG Sampler** makes the video inside it.\n\n"
-        "Runs offline with the embedded model.\n\n"
+        f"Runs offline with the embedded model.\n\n{DRAWN_ONLY}\n\n"
         "**Your own photo:** put *Load Image* in place of *IVG Example Scene*, and write your sentence into both "
         "*action* boxes. **Another model:** put it in `models/ivg` and choose it in *Load IVG Model*.\n\n"
         "A model without stage-1 weights? Take *IVG Fallback RoM* in place of *Predict RoM Mask*."
@@ -161,6 +166,7 @@ BUILD = """async ([boxes, links]) => {
     nodes[name] = node;
     node.pos = box.at;
     if (box.title) node.title = box.title;
+    if (box.muted) node.mode = 2;
     for (const [key, value] of Object.entries(box.widgets)) {
       const widget = node.widgets.find((w) => w.name === key) ?? (key ? null : node.widgets[0]);
       if (!widget) throw new Error(`${box.kind} has no widget ${key}`);

@@ -158,6 +158,13 @@ def hands() -> Graph:
     return Graph(boxes, links, picture="keypoints")
 
 
+def drawn(graph: Graph) -> Graph:
+    """The graph with the drawn scene in place of *Load Image*."""
+    scene = Box("IVGExampleScene", graph.boxes["photo"].at, (300, 320), {"seed": 13, **FIXED})
+    links = [link.replace("photo.IMAGE", "photo.image") for link in graph.links]
+    return dataclasses.replace(graph, boxes={**graph.boxes, "photo": scene}, links=links)
+
+
 SCENES = {
     "two_stage": Scene(
         spaced_two_stage(),
@@ -174,7 +181,7 @@ SCENES = {
     "enriched": Scene(enriched_action(), {"IVGEnrichAction": ["enrich"]}, sizes={"enrich": (360, 560)}),
     "batch": Scene(batch_two_stage(), {"IVGBatchLoader": ["loader"], "IVGBatchSave": ["save"]}),
     "any_video": Scene(
-        any_video(),
+        drawn(any_video()),
         {"IVGCompositeRoM": ["composite", "report"], "IVGPreviewRoM": ["preview"], "IVGSaveVideo": ["save"]},
         sizes={"preview": (520, 320)},
     ),

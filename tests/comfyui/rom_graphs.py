@@ -1,21 +1,24 @@
-"""The workflows that lend the region of motion to other video models; see graphs.py for what describes a graph."""
+"""The workflows that lend a photo's region of motion to video models; see graphs.py for what describes a graph."""
 
 from __future__ import annotations
 
 from graphs import FIXED, Box, Graph
-from rom_parts import ending, joined, region, texts
+from rom_parts import SENTENCE, Part, ending, joined, region, texts
 
 
-def ltx() -> Graph:
-    how = (
-        "## Region of motion → LTX-Video\n\n*Apply RoM* stands in the latent wire: outside the region LTX gets the "
-        "photo as finished, and makes only the rest. Soft mask edges work."
+def ltx_loaders(x: int) -> Part:
+    """Model, text encoder and both prompts."""
+    boxes, links = texts(x, "t5xxl_fp16.safetensors", "ltxv")
+    boxes["checkpoint"] = Box(
+        "CheckpointLoaderSimple", (x, 0), (320, 110), {"ckpt_name": "ltx-video-2b-v0.9.safetensors"}
     )
-    model = (
+    return boxes, links
+
+
+def ltx_video() -> Part:
+    """The video that moves only in the region."""
+    return (
         {
-            "checkpoint": Box(
-                "CheckpointLoaderSimple", (1360, 0), (320, 110), {"ckpt_name": "ltx-video-2b-v0.9.safetensors"}
-            ),
             "to_video": Box("LTXVImgToVideo", (1720, 0), (300, 230), {"width": 768, "height": 512, "length": 97}),
             "apply": Box("IVGApplyRoM", (1720, 300), (300, 130)),
             "rate": Box("LTXVConditioning", (1720, 500), (300, 80), {"frame_rate": 24.0}),
@@ -28,8 +31,8 @@ def ltx() -> Graph:
             "positive.CONDITIONING > to_video.positive",
             "negative.CONDITIONING > to_video.negative",
             "checkpoint.VAE > to_video.vae",
-            "scene.image > to_video.image",
-            "scene.image > apply.image",
+            "photo.IMAGE > to_video.image",
+            "photo.IMAGE > apply.image",
             "refine.mask > apply.mask",
             "checkpoint.VAE > apply.vae",
             "to_video.latent > apply.latent",
@@ -46,8 +49,15 @@ def ltx() -> Graph:
             "checkpoint.VAE > decode.vae",
         ],
     )
-    encoder = texts(1360, "t5xxl_fp16.safetensors", "ltxv")
-    return joined(region(how, "*LTXVImgToVideo*"), model, encoder, ending("decode.IMAGE", 24.0, 2400))
+
+
+def ltx() -> Graph:
+    how = (
+        "## Region of motion → LTX-Video\n\n*Apply RoM* stands in the latent wire: outside the region LTX gets the "
+        "photo as finished, and makes only the rest. Soft mask edges work."
+    )
+    end = ending("decode.IMAGE", 24.0, 2400)
+    return joined(region(how, "*LTXVImgToVideo*"), ltx_loaders(1360), ltx_video(), end)
 
 
 def wan_21() -> Graph:
@@ -75,11 +85,11 @@ def wan_21() -> Graph:
             "positive.CONDITIONING > to_video.positive",
             "negative.CONDITIONING > to_video.negative",
             "vae.VAE > to_video.vae",
-            "scene.image > to_video.start_image",
+            "photo.IMAGE > to_video.start_image",
             "vision.CLIP_VISION > see.clip_vision",
-            "scene.image > see.image",
+            "photo.IMAGE > see.image",
             "see.CLIP_VISION_OUTPUT > to_video.clip_vision_output",
-            "scene.image > apply.image",
+            "photo.IMAGE > apply.image",
             "refine.mask > apply.mask",
             "vae.VAE > apply.vae",
             "to_video.latent > apply.latent",
@@ -134,8 +144,8 @@ def wan_22() -> Graph:
             "positive.CONDITIONING > to_video.positive",
             "negative.CONDITIONING > to_video.negative",
             "vae.VAE > to_video.vae",
-            "scene.image > to_video.start_image",
-            "scene.image > apply.image",
+            "photo.IMAGE > to_video.start_image",
+            "photo.IMAGE > apply.image",
             "refine.mask > apply.mask",
             "vae.VAE > apply.vae",
             "to_video.latent > apply.latent",
@@ -155,15 +165,20 @@ def wan_22() -> Graph:
     return joined(region(how, "*WanImageToVideo*"), model, encoder, ending("decode.IMAGE", 16.0, 2400))
 
 
-def wan_5b() -> Graph:
-    how = (
-        "## Region of motion → Wan 2.2 5B\n\n*Apply RoM to Model* stands in the model's wire, and the sampler "
-        "keeps its latent: this model's noise mask is for whole frames only.\n\nHunyuanVideo works the same way."
-    )
-    model = (
+def wan_5b_loaders(x: int) -> Part:
+    """Model, VAE, text encoder and both prompts."""
+    boxes, links = texts(x, "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan")
+    boxes |= {
+        "unet": Box("UNETLoader", (x, 0), (320, 90), {"unet_name": "wan2.2_ti2v_5B_fp16.safetensors"}),
+        "vae": Box("VAELoader", (x, 140), (320, 60), {"vae_name": "wan2.2_vae.safetensors"}),
+    }
+    return boxes, links
+
+
+def wan_5b_video() -> Part:
+    """The video that moves only in the region."""
+    return (
         {
-            "unet": Box("UNETLoader", (1360, 0), (320, 90), {"unet_name": "wan2.2_ti2v_5B_fp16.safetensors"}),
-            "vae": Box("VAELoader", (1360, 140), (320, 60), {"vae_name": "wan2.2_vae.safetensors"}),
             "shift": Box("ModelSamplingSD3", (1720, 500), (300, 60), {"shift": 8.0}),
             "held": Box("IVGApplyRoMModel", (1720, 620), (300, 60)),
             "to_video": Box("Wan22ImageToVideoLatent", (1720, 0), (300, 190),
@@ -178,8 +193,8 @@ def wan_5b() -> Graph:
             "shift.MODEL > held.model",
             "apply.latent > held.rom",
             "vae.VAE > to_video.vae",
-            "scene.image > to_video.start_image",
-            "scene.image > apply.image",
+            "photo.IMAGE > to_video.start_image",
+            "photo.IMAGE > apply.image",
             "refine.mask > apply.mask",
             "vae.VAE > apply.vae",
             "to_video.LATENT > apply.latent",
@@ -191,8 +206,15 @@ def wan_5b() -> Graph:
             "vae.VAE > decode.vae",
         ],
     )  # fmt: skip
-    encoder = texts(1360, "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan")
-    return joined(region(how, "*Wan22ImageToVideoLatent*"), model, encoder, ending("decode.IMAGE", 24.0, 2400))
+
+
+def wan_5b() -> Graph:
+    how = (
+        "## Region of motion → Wan 2.2 5B\n\n*Apply RoM to Model* stands in the model's wire, and the sampler "
+        "keeps its latent: this model's noise mask is for whole frames only.\n\nHunyuanVideo works the same way."
+    )
+    end = ending("decode.IMAGE", 24.0, 2400)
+    return joined(region(how, "*Wan22ImageToVideoLatent*"), wan_5b_loaders(1360), wan_5b_video(), end)
 
 
 def wan_vace() -> Graph:
@@ -213,7 +235,7 @@ def wan_vace() -> Graph:
             "decode": Box("VAEDecode", (2060, 560), (300, 50)),
         },
         [
-            "scene.image > apply.image",
+            "photo.IMAGE > apply.image",
             "refine.mask > apply.mask",
             "apply.control_video > to_video.control_video",
             "apply.control_masks > to_video.control_masks",
@@ -242,17 +264,18 @@ def any_video() -> Graph:
     how = (
         "## Region of motion → the video of any model\n\n*Composite RoM* lays a finished video over the still photo: "
         "also one from an API. Here *IVG Sampler* stands for that model; its own composite is switched off.\n\n"
-        "Runs offline. Put your video's frames (*Load Video* → *Get Video Components*) in its place."
+        "Runs offline, but the embedded model knows drawn scenes only. Put your video's frames (*Load Video* → *Get "
+        "Video Components*) in its place."
     )
-    boxes, links = region(how, "your model")
-    boxes["sample"] = Box("IVGSampler", (1360, 0), (320, 620), {"composite": False, **FIXED})
-    boxes["look"] = Box("IVGPreviewRoM", (1360, 800), (620, 340), title="Does it stay inside?")
+    boxes, links = region(how, "your model", "*action*")
+    boxes["ivg"] = Box("LoadIVGModel", (1360, -200), (320, 110))
+    boxes["sample"] = Box("IVGSampler", (1360, 0), (320, 620), {"action": SENTENCE, "composite": False, **FIXED})
+    boxes["look"] = Box("IVGPreviewRoM", (1360, 960), (620, 340), title="Does it stay inside?")
     links += [
         "ivg.model > sample.model",
-        "scene.image > sample.image",
-        "scene.action > sample.action",
+        "photo.IMAGE > sample.image",
         "refine.mask > sample.mask",
-        "scene.image > look.image",
+        "photo.IMAGE > look.image",
         "refine.mask > look.mask",
         "composite.frames > look.after",
     ]

@@ -35,6 +35,7 @@ import comfy.ops  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
+import utils.extra_config  # noqa: E402, F401  as main.py does: later comfy/utils.py would be found by that name
 from comfy_extras.nodes_lt import LTXVImgToVideo  # noqa: E402
 from comfy_extras.nodes_wan import WanImageToVideo, WanVaceToVideo  # noqa: E402
 
@@ -74,6 +75,24 @@ def ltx():
         num_layers=1, operations=comfy.ops.disable_weight_init, device="cpu", dtype=torch.float32
     )
     return comfy.sd.load_diffusion_model_state_dict(random_weights(net))
+
+
+def ltx_2():
+    """LTX-2 makes picture and sound in one; None where this ComfyUI is older."""
+    import comfy.model_patcher
+    import comfy.supported_models
+
+    if not hasattr(comfy.supported_models, "LTXAV"):
+        return None
+    heads = {"num_attention_heads": 4, "audio_num_attention_heads": 4, "attention_head_dim": 64}
+    widths = {"audio_attention_head_dim": 32, "cross_attention_dim": 256, "audio_cross_attention_dim": 128}
+    shape = {**heads, **widths, "in_channels": 128, "caption_channels": 2048, "num_layers": 1}
+    kind = comfy.supported_models.LTXAV({"image_model": "ltxav", **shape})
+    kind.set_inference_dtype(torch.float32, None)
+    kind.custom_operations = comfy.ops.disable_weight_init
+    model = kind.get_model({}, "", device="cpu")
+    model.diffusion_model.load_state_dict(random_weights(model.diffusion_model))
+    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
 
 
 def wan_vae():
@@ -236,8 +255,20 @@ def main() -> dict:
     x, timestep = seen[0]
     outside = (cells == 0).expand(128, -1, -1, -1)
     found["ltx_outside_is_clean"] = (x[0] - rom["samples"][0])[outside].abs().max().item()
+    if (both := ltx_2()) is not None:
+        found["ltx_2"] = with_sound(both, positive, negative, rom, cells)
     found["ltx_guide_kept"] = guide_frame_kept(positive, negative, vae, latent, photo, mask)
     return found
+
+
+def with_sound(model, positive, negative, rom, cells) -> dict:
+    """The same region in a latent of picture and sound, put together and taken apart by core's nodes."""
+    from comfy_extras.nodes_lt import LTXVConcatAVLatent, LTXVSeparateAVLatent
+
+    sound = {"samples": torch.zeros(1, 8, 10, 16)}
+    out = sample(model, positive, negative, LTXVConcatAVLatent.execute(rom, sound)[0])
+    picture, heard = LTXVSeparateAVLatent.execute(out).args
+    return {**compare(picture, rom["samples"], cells), "sound": heard["samples"].abs().max().item()}
 
 
 def guide_frame_kept(positive, negative, vae, latent, photo, mask) -> float:

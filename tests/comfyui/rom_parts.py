@@ -1,62 +1,105 @@
-"""What the workflows that lend the region of motion to other video models have in common, and the models they name."""
+"""What the workflows for real photos have in common, and the models that they name."""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
-from graphs import FIXED, Box, Graph
+from graphs import Box, Graph
 
 WAN_21 = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
 WAN_22 = "https://huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
-#: file → (folder below models, where core's own templates fetch it from)
+#: file → (folder below models, where core's own templates fetch it from, GB)
 MODELS = {
-    "ltx-video-2b-v0.9.safetensors": ("checkpoints", "https://huggingface.co/Lightricks/LTX-Video/resolve/main"),
+    "ltx-video-2b-v0.9.safetensors": ("checkpoints", "https://huggingface.co/Lightricks/LTX-Video/resolve/main", 9.4),
     "t5xxl_fp16.safetensors": (
         "text_encoders",
         "https://huggingface.co/comfyanonymous/flux_text_encoders/resolve/main",
+        9.8,
     ),
-    "umt5_xxl_fp8_e4m3fn_scaled.safetensors": ("text_encoders", f"{WAN_21}/text_encoders"),
-    "wan_2.1_vae.safetensors": ("vae", f"{WAN_21}/vae"),
-    "wan2.2_vae.safetensors": ("vae", f"{WAN_22}/vae"),
-    "clip_vision_h.safetensors": ("clip_vision", f"{WAN_21}/clip_vision"),
-    "wan2.1_i2v_480p_14B_fp16.safetensors": ("diffusion_models", f"{WAN_21}/diffusion_models"),
-    "wan2.1_vace_1.3B_fp16.safetensors": ("diffusion_models", f"{WAN_21}/diffusion_models"),
-    "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models"),
-    "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models"),
-    "wan2.2_ti2v_5B_fp16.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models"),
+    "umt5_xxl_fp8_e4m3fn_scaled.safetensors": ("text_encoders", f"{WAN_21}/text_encoders", 6.7),
+    "wan_2.1_vae.safetensors": ("vae", f"{WAN_21}/vae", 0.3),
+    "wan2.2_vae.safetensors": ("vae", f"{WAN_22}/vae", 1.4),
+    "clip_vision_h.safetensors": ("clip_vision", f"{WAN_21}/clip_vision", 1.3),
+    "wan2.1_i2v_480p_14B_fp16.safetensors": ("diffusion_models", f"{WAN_21}/diffusion_models", 32.8),
+    "wan2.1_vace_1.3B_fp16.safetensors": ("diffusion_models", f"{WAN_21}/diffusion_models", 4.3),
+    "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models", 14.3),
+    "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models", 14.3),
+    "wan2.2_ti2v_5B_fp16.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models", 10.0),
+    "sam3.1_multiplex_fp16.safetensors": (
+        "checkpoints",
+        "https://huggingface.co/Comfy-Org/sam3.1/resolve/main/checkpoints",
+        1.7,
+    ),
 }
+#: Core's nodes that the oldest supported ComfyUI lacks; a workflow with one of them is opened only where it is there.
+NEWER_NODES = {"SAM3_Detect"}
+PHOTO = "example.png"  # lies in the input folder of every ComfyUI
 SENTENCE = "The person stirs the pan with the right hand. Static camera."
 AVOID = "blurry, distorted hands, extra fingers, moving camera, overexposed, subtitles"
+NO_HAND = "No hand in it? Mute *IVG RoM from Things* (Ctrl+M), press *Edit mask* and paint from nothing."
 YOURS = (
-    "**Your own photo:** put *Load Image* in place of *IVG Example Scene*. For its region paint in *Load Image* (right "
-    "click → Open in MaskEditor) and link its MASK to *Refine Mask*, or take any segmentation node.\n\n"
+    "**Your photo:** choose it in *Load Image*, and write your sentence into {sentence}. The region is made around "
+    f"its hands. {NO_HAND}\n\n"
+    "**Another region:** press *Edit mask* and paint. With the things of the sentence: take it from "
+    "*ivg_rom_things_sam3*. With what moves in a quick draft: *ivg_rom_draft_wan22_5b*, *ivg_rom_draft_ltx*.\n\n"
+)
+KEPT = (
     "**Another size or length:** change it in {where} only.\n\n"
     "**Composite RoM** puts the photo's own pixels back outside the region, and its colours right."
 )
+Part = tuple[dict[str, Box], list[str]]
 
 
-def region(how: str, where: str) -> tuple[dict[str, Box], list[str]]:
-    """Photo, region of motion and a look at it: the left part of each of these workflows."""
+def note_box(text: str, height: int = 760) -> Box:
+    return Box("MarkdownNote", (0, 0), (320, height), {"": text}, "Read me")
+
+
+def photo_and_hands() -> Part:
+    """A real photo and its hands."""
     boxes = {
-        "note": Box("MarkdownNote", (0, 0), (320, 620), {"": f"{how}\n\n{YOURS.format(where=where)}"}, "Read me"),
-        "ivg": Box("LoadIVGModel", (360, 0), (300, 110)),
-        "scene": Box("IVGExampleScene", (360, 200), (300, 320), {"seed": 13, **FIXED}),
-        "predict": Box("PredictRoMMask", (700, 0), (300, 620), dict(FIXED)),
-        "refine": Box("RefineMask", (1040, 0), (280, 480), {"min_area": 8, "grow": 3}),
-        "preview": Box("IVGPreviewRoM", (700, 720), (620, 340)),
+        "photo": Box("LoadImage", (360, 0), (300, 320), {"image": PHOTO}),
+        "hands": Box("HandKeypoints", (360, 400), (300, 460), {"video": False}),
     }
-    links = [
-        "ivg.model > predict.model",
-        "scene.image > predict.image",
-        "scene.action > predict.action",
-        "predict.mask > refine.mask",
-        "scene.image > preview.image",
-        "refine.mask > preview.mask",
+    return boxes, ["photo.IMAGE > hands.image"]
+
+
+def region(how: str, where: str, sentence: str = "*What is done*") -> Part:
+    """Photo, region of motion around its hands and a look at it: the left part of these workflows."""
+    boxes, links = photo_and_hands()
+    boxes |= {
+        "note": note_box(f"{how}\n\n{YOURS.format(sentence=sentence)}{KEPT.format(where=where)}"),
+        "things": Box("IVGRoMFromThings", (700, 0), (300, 440)),
+        "edit": Box("IVGEditMask", (700, 520), (300, 340)),
+        "refine": Box("RefineMask", (1040, 0), (280, 480), {"min_area": 8, "grow": 3}),
+        "preview": Box("IVGPreviewRoM", (700, 960), (620, 340)),
+    }
+    links += [
+        "photo.IMAGE > things.image",
+        "hands.keypoints > things.keypoints",
+        *edited("things"),
     ]
     return boxes, links
 
 
-def ending(frames: str, fps: float, x: int) -> tuple[dict[str, Box], list[str]]:
+def edited(found: str) -> list[str]:
+    """From the box that found the region through editor and *Refine Mask* to the preview."""
+    return [
+        "photo.IMAGE > edit.photo",
+        f"{found}.mask > edit.mask",
+        "edit.mask > refine.mask",
+        "photo.IMAGE > preview.image",
+        "refine.mask > preview.mask",
+    ]
+
+
+def moved(part: Part, x: int) -> Part:
+    """The part, so many pixels further right."""
+    boxes, links = part
+    return {name: dataclasses.replace(box, at=(box.at[0] + x, box.at[1])) for name, box in boxes.items()}, links
+
+
+def ending(frames: str, fps: float, x: int) -> Part:
     """The frames over the photo, saved: the right part."""
     boxes = {
         "composite": Box("IVGCompositeRoM", (x, 0), (300, 160)),
@@ -66,7 +109,7 @@ def ending(frames: str, fps: float, x: int) -> tuple[dict[str, Box], list[str]]:
     }
     links = [
         f"{frames} > composite.frames",
-        "scene.image > composite.image",
+        "photo.IMAGE > composite.image",
         "refine.mask > composite.mask",
         "composite.report > report.source",
         "composite.frames > create.images",
@@ -75,7 +118,7 @@ def ending(frames: str, fps: float, x: int) -> tuple[dict[str, Box], list[str]]:
     return boxes, links
 
 
-def texts(x: int, encoder: str, kind: str) -> tuple[dict[str, Box], list[str]]:
+def texts(x: int, encoder: str, kind: str) -> Part:
     """Text encoder and both prompts."""
     boxes = {
         "clip": Box("CLIPLoader", (x, 240), (320, 110), {"clip_name": encoder, "type": kind}),
@@ -85,7 +128,7 @@ def texts(x: int, encoder: str, kind: str) -> tuple[dict[str, Box], list[str]]:
     return boxes, ["clip.CLIP > positive.clip", "clip.CLIP > negative.clip"]
 
 
-def joined(*parts: tuple[dict[str, Box], list[str]]) -> Graph:
+def joined(*parts: Part) -> Graph:
     boxes = {name: box for part, _ in parts for name, box in part.items()}
     return Graph(boxes, [link for _, links in parts for link in links], picture="preview")
 
@@ -104,15 +147,29 @@ def name_models(workflow: dict) -> list[str]:
                 {"name": file, "url": f"{MODELS[file][1]}/{file}", "directory": MODELS[file][0]} for file in files
             ]
         names += files
-    note = next(node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
-    listed = "\n".join(f"- [{name}]({MODELS[name][1]}/{name}) → `models/{MODELS[name][0]}`" for name in names)
-    note["widgets_values"][0] += f"\n\n**Models:**\n{listed}"
+    if names:
+        note = next(node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+        note["widgets_values"][0] += "\n\n" + needed(names)
     return names
+
+
+def needed(names: list[str]) -> str:
+    """What a note says of the models: where from, where to, and how much of disk and memory they take."""
+    listed = "\n".join(
+        f"- [{name}]({MODELS[name][1]}/{name}), {MODELS[name][2]:g} GB → `models/{MODELS[name][0]}`" for name in names
+    )
+    sizes = [MODELS[name][2] for name in names]
+    one, more = f"one at a time (the largest has {max(sizes):g} GB)", "; the video's size and length add to it"
+    memory, more = ("it", "") if len(names) == 1 else (one, more)
+    return (
+        f"**Models**, {sum(sizes):.1f} GB of disk:\n{listed}\n\n**Memory:** {memory} must fit into the GPU, or with "
+        f"ComfyUI's offloading into RAM, which is slower{more}."
+    )
 
 
 def empty_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Empty files named as the models, for a ComfyUI that only has to open the workflows."""
-    for file, (kind, _) in MODELS.items():
+    for file, (kind, *_) in MODELS.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
         (folder / kind / file).touch()
-    return {kind: folder / kind for kind, _ in MODELS.values()}
+    return {kind: folder / kind for kind, *_ in MODELS.values()}

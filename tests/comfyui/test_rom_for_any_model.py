@@ -7,6 +7,8 @@ import subprocess
 import pytest
 import torch
 from make_workflows import ROOT
+from real_graphs import GRAPHS as REAL
+from real_graphs import NEWER
 from rom_graphs import GRAPHS
 from rom_parts import MODELS
 from tour import set_widgets
@@ -83,6 +85,12 @@ def test_ltx(core):
     assert core["ltx_guide_kept"] == 0
 
 
+def test_ltx_2(core):
+    if "ltx_2" not in core:
+        pytest.skip("this ComfyUI is older than LTX-2")
+    assert holds(core["ltx_2"]) and core["ltx_2"]["sound"] > 0.1, "the sound is made anew"
+
+
 def test_vace(core):
     assert core["vace_made_is_grey"] == 0 and core["vace_kept_is_video"] == 0
     assert core["vace_mask_later_frames"] == 0, "1 is made anew"
@@ -95,7 +103,7 @@ def test_vace(core):
 def test_the_workflows_name_their_models():
     named = [
         model
-        for name in GRAPHS
+        for name in [*GRAPHS, *REAL, *NEWER]
         for node in json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"]
         for model in node["properties"].get("models", [])
     ]
@@ -107,6 +115,7 @@ def set_up(page, **widgets) -> None:
     """Open the workflow that needs no download, with few steps."""
     assert page.load(ROOT / "workflows" / "ivg_rom_any_video.json").ok
     set_widgets(page, steps=2, frames=3, **widgets)
+    set_widgets(page, "LoadImage", image="hands.png")
 
 
 def test_composite_and_preview_run(interface):

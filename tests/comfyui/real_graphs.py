@@ -1,0 +1,219 @@
+"""The workflows that find the region of motion of a real photo; see graphs.py for what describes a graph."""
+
+from __future__ import annotations
+
+from graphs import FIXED, Box, Graph
+from rom_graphs import ltx_loaders, ltx_video, wan_5b_loaders, wan_5b_video
+from rom_parts import (
+    KEPT,
+    NO_HAND,
+    PHOTO,
+    Part,
+    edited,
+    ending,
+    joined,
+    moved,
+    note_box,
+    photo_and_hands,
+)
+
+CUTS = "The person cuts the carrot with a knife."
+OTHERS = (
+    "**Other templates**\n"
+    "- *ivg_rom_things_sam3*: hands and the things of the sentence; 1.7 GB\n"
+    "- *ivg_rom_draft_wan22_5b*: what moves in a quick draft, then the video; 18 GB, the better one\n"
+    "- *ivg_rom_draft_ltx*: the same, quicker and coarser; 19 GB\n"
+    "- *ivg_rom_* and the name of a video model that you have: the video at once"
+)
+
+
+def real() -> Graph:
+    note = (
+        "## The region of motion of your own photo\n\n"
+        "1. **Load Image**: choose your photo; it should show the hands.\n"
+        "2. **Run**: *IVG RoM from Things* draws the region around them. No download.\n"
+        "3. **Edit mask**: paint what is missing, save, run again.\n\n"
+        f"{NO_HAND}\n\n"
+        "**Now the video.** The model inside this pack knows drawn scenes only: of a photo it makes a ghost. "
+        "Therefore its three nodes below are muted. With a published checkpoint in `models/ivg`, choose it in *Load "
+        "IVG Model*, write your sentence into *action*, select the three and press Ctrl+M.\n\n"
+        f"{OTHERS}"
+    )
+    boxes, links = photo_and_hands()
+    boxes |= {
+        "note": note_box(note),
+        "things": Box("IVGRoMFromThings", (700, 0), (320, 480)),
+        "edit": Box("IVGEditMask", (1060, 0), (320, 480)),
+        "preview": Box("IVGPreviewRoM", (1420, 0), (640, 480), title="The region of motion"),
+        "ivg": Box("LoadIVGModel", (700, 560), (320, 110), muted=True),
+        "sample": Box("IVGSampler", (1060, 560), (320, 620), {"action": CUTS, **FIXED}, muted=True),
+        "save": Box("SaveVideo", (1420, 560), (400, 400), {"filename_prefix": "video/ivg"}, muted=True),
+    }
+    links += [
+        "photo.IMAGE > things.image",
+        "hands.keypoints > things.keypoints",
+        "photo.IMAGE > edit.photo",
+        "things.mask > edit.mask",
+        "photo.IMAGE > preview.image",
+        "edit.mask > preview.mask",
+        "ivg.model > sample.model",
+        "photo.IMAGE > sample.image",
+        "edit.mask > sample.mask",
+        "sample.video > save.video",
+    ]
+    return Graph(boxes, links, picture="preview")
+
+
+def things_sam3() -> Graph:
+    note = (
+        "## The region of motion from the things of your sentence\n\n"
+        "Needs ComfyUI 0.33 or newer (SAM3).\n\n"
+        "1. **Load Image**: choose your photo. **IVG Name Things**: write what will be done, in an English sentence, "
+        "or your own names into *edited*.\n"
+        "2. **Run**: SAM3 finds the hands and the things, and the region goes around all of them.\n"
+        "3. **Edit mask**: paint what is missing, save, run again.\n\n"
+        "**When:** if a thing must move that the hands do not hold yet. Hands alone need no download: "
+        "*ivg_rom_real*.\n\n"
+        "**Now the video:** open *ivg_rom_wan22_5b*, *ivg_rom_ltx* or another *ivg_rom_*; put the nodes from *Load "
+        "Image* to *Refine Mask* in place of those there (copy, paste), and link the mask of *Refine Mask* to its "
+        "*Apply RoM* and *Composite RoM*. To add what moves in a draft, link *near* of *IVG RoM from "
+        "Things* to *IVG RoM from Video*."
+    )
+    finds = {"threshold": 0.5, "refine_iterations": 2, "individual_masks": True}
+    boxes = {
+        "note": note_box(note),
+        "photo": Box("LoadImage", (360, 0), (300, 320), {"image": PHOTO}),
+        "sam": Box(
+            "CheckpointLoaderSimple", (360, 400), (300, 110), {"ckpt_name": "sam3.1_multiplex_fp16.safetensors"}
+        ),
+        "names": Box("IVGNameThings", (700, 0), (320, 260), {"action": CUTS, "hands": 0}),
+        "thing_words": Box("CLIPTextEncode", (700, 380), (320, 110), title="The things"),
+        "hand_words": Box("CLIPTextEncode", (700, 560), (320, 110), {"text": "hand:4"}, "The hands"),
+        "find_things": Box("SAM3_Detect", (1060, 0), (300, 220), dict(finds), "SAM3 Detect: things"),
+        "find_hands": Box("SAM3_Detect", (1060, 320), (300, 220), dict(finds), "SAM3 Detect: hands"),
+        "things": Box("IVGRoMFromThings", (1400, 0), (320, 480)),
+        "edit": Box("IVGEditMask", (1760, 0), (300, 440)),
+        "refine": Box("RefineMask", (2100, 0), (280, 480), {"min_area": 8, "grow": 0}),
+        "preview": Box("IVGPreviewRoM", (1400, 580), (660, 400), title="The region of motion"),
+    }
+    links = [
+        "names.prompt > thing_words.text",
+        "sam.CLIP > thing_words.clip",
+        "sam.CLIP > hand_words.clip",
+        *(
+            link
+            for what in ("thing", "hand")
+            for link in (
+                f"sam.MODEL > find_{what}s.model",
+                f"photo.IMAGE > find_{what}s.image",
+                f"{what}_words.CONDITIONING > find_{what}s.conditioning",
+                f"find_{what}s.masks > things.{what}s",
+            )
+        ),
+        "photo.IMAGE > things.image",
+        *edited("things"),
+    ]
+    return Graph(boxes, links, picture="preview")
+
+
+DRAFT = (
+    "## A quick draft → its region of motion → {model}\n\n"
+    "1. **Load Image**: choose your photo. **What is done**: write your sentence; keep *Static camera*.\n"
+    "2. **Run**: a small draft ({size}, 33 frames, 10 steps) shows what moves. *IVG RoM from Video* takes the camera "
+    "out and keeps what moves near the hands.\n"
+    "3. The video follows, and moves only there. Too tight? Paint with *Edit mask*, or raise *grow* of *IVG RoM from "
+    "Video*.\n\n"
+    "**When:** if hands and things alone are too little: an arm that reaches, a thing that falls. Hands alone: "
+    "*ivg_rom_real*, no download. {other}\n\n"
+    "{how}\n\n"
+    "Draft and video have the same shape: change both sizes alike. The numbers of steps are proposals.\n\n"
+)
+
+
+def drafted(note: str, loaders: Part, draft: Part, frames: str, model: Part) -> Graph:
+    """A draft in front of the video: its region, looked at and edited, goes into the video's nodes."""
+    boxes, links = photo_and_hands()
+    boxes |= {
+        "note": note_box(note, 900),
+        "find": Box("IVGRoMFromVideo", (1400, 0), (300, 480)),
+        "edit": Box("IVGEditMask", (1740, 0), (300, 400)),
+        "refine": Box("RefineMask", (1740, 480), (300, 480), {"min_area": 8, "grow": 0}),
+        "preview": Box("IVGPreviewRoM", (1060, 720), (640, 380), title="The region of motion"),
+    }
+    links += [
+        f"{frames} > find.frames",
+        "photo.IMAGE > find.image",
+        "hands.keypoints > find.keypoints",
+        *edited("find"),
+    ]
+    x = 2080 - 1720  # the video's nodes stand further right than without a draft
+    return joined((boxes, links), loaders, draft, moved(model, x), ending("decode.IMAGE", 24.0, 2400 + x))
+
+
+def draft_wan_5b() -> Graph:
+    how = "*Apply RoM to Model* holds the photo still outside the region."
+    other = "*ivg_rom_draft_ltx* is quicker, and coarser."
+    note = DRAFT.format(model="Wan 2.2 5B", size="640 x 352", how=how, other=other)
+    note += KEPT.format(where="the last *Wan22ImageToVideoLatent*")
+    draft = (
+        {
+            "draft_latent": Box("Wan22ImageToVideoLatent", (1060, 0), (300, 190),
+                                {"width": 640, "height": 352, "length": 33}, "Draft: size"),
+            "draft_sample": Box("KSampler", (1060, 260), (300, 260),
+                                {"seed": 1, "steps": 10, "cfg": 5.0, "sampler_name": "uni_pc", "scheduler": "simple",
+                                 **FIXED}, "Draft: sampler"),
+            "draft": Box("VAEDecode", (1060, 570), (300, 50), title="Draft: frames"),
+        },
+        [
+            "vae.VAE > draft_latent.vae",
+            "photo.IMAGE > draft_latent.start_image",
+            "shift.MODEL > draft_sample.model",
+            "positive.CONDITIONING > draft_sample.positive",
+            "negative.CONDITIONING > draft_sample.negative",
+            "draft_latent.LATENT > draft_sample.latent_image",
+            "draft_sample.LATENT > draft.samples",
+            "vae.VAE > draft.vae",
+        ],
+    )  # fmt: skip
+    return drafted(note, wan_5b_loaders(700), draft, "draft.IMAGE", wan_5b_video())
+
+
+def draft_ltx() -> Graph:
+    how = "*Apply RoM* gives LTX the photo as finished outside the region."
+    other = "*ivg_rom_draft_wan22_5b* is slower, and better."
+    note = DRAFT.format(model="LTX-Video", size="480 x 320", how=how, other=other)
+    note += KEPT.format(where="the last *LTXVImgToVideo*")
+    draft = (
+        {
+            "draft_latent": Box("LTXVImgToVideo", (1060, 0), (300, 230),
+                                {"width": 480, "height": 320, "length": 33}, "Draft: size"),
+            "draft_rate": Box("LTXVConditioning", (700, 760), (320, 80), {"frame_rate": 24.0}, "Draft: rate"),
+            "draft_steps": Box("LTXVScheduler", (700, 900), (320, 160), {"steps": 10}, "Draft: steps"),
+            "draft_sample": Box("SamplerCustom", (1060, 290), (300, 250), {"noise_seed": 1, "cfg": 3.0, **FIXED},
+                                "Draft: sampler"),
+            "draft": Box("VAEDecode", (1060, 590), (300, 50), title="Draft: frames"),
+        },
+        [
+            "positive.CONDITIONING > draft_latent.positive",
+            "negative.CONDITIONING > draft_latent.negative",
+            "checkpoint.VAE > draft_latent.vae",
+            "photo.IMAGE > draft_latent.image",
+            "draft_latent.positive > draft_rate.positive",
+            "draft_latent.negative > draft_rate.negative",
+            "draft_latent.latent > draft_steps.latent",
+            "checkpoint.MODEL > draft_sample.model",
+            "draft_rate.positive > draft_sample.positive",
+            "draft_rate.negative > draft_sample.negative",
+            "sampler.SAMPLER > draft_sample.sampler",
+            "draft_steps.SIGMAS > draft_sample.sigmas",
+            "draft_latent.latent > draft_sample.latent_image",
+            "draft_sample.output > draft.samples",
+            "checkpoint.VAE > draft.vae",
+        ],
+    )  # fmt: skip
+    return drafted(note, ltx_loaders(700), draft, "draft.IMAGE", ltx_video())
+
+
+GRAPHS = {"ivg_rom_real": real, "ivg_rom_draft_wan22_5b": draft_wan_5b, "ivg_rom_draft_ltx": draft_ltx}
+#: With nodes that the oldest supported ComfyUI lacks.
+NEWER = {"ivg_rom_things_sam3": things_sam3}
