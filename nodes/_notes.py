@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 
 from comfy_execution.utils import get_executing_context
-from server import PromptServer
 
 _lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("ivg_notes", default=None)
 #: Nodes that show something: an old note must go when there is none any more, and no text would leave it there.
@@ -66,6 +65,9 @@ def say(text: str) -> None:
 
 
 def _show(lines: list[str]) -> None:
+    # not at the top: where nodes are loaded without ComfyUI's main.py, its `utils` may not be found yet
+    from server import PromptServer
+
     context = get_executing_context()
     server = getattr(PromptServer, "instance", None)
     if context is None or server is None:

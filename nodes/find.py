@@ -273,11 +273,12 @@ class IVGRoMFromVideo(io.ComfyNode):
 
 NOTHING_FOUND = (
     "There is no hand in this photo: choose your own photo in Load Image (it should show the hands), lower the "
-    "thresholds of Hand Keypoints, connect masks of the things, or paint the region in IVG Edit Mask."
+    "thresholds of Hand Keypoints, connect masks of the things, or mute this node (Ctrl+M) and paint the region in "
+    "IVG Edit Mask."
 )
 NOTHING_FOUND_BY_NAME = (
     "Neither a hand nor a thing was found in this photo: choose your own in Load Image, look at the prompt of IVG Name "
-    "Things (its `edited` takes your own names), or paint the region in IVG Edit Mask."
+    "Things (its `edited` takes your own names), or mute this node (Ctrl+M) and paint the region in IVG Edit Mask."
 )
 
 

@@ -53,8 +53,8 @@ def two_stage() -> Graph:
         "2. **Refine Mask** cleans the region and grows it a little.\n"
         "3. **IVG Sampler** makes the video inside it.\n\n"
         f"Runs offline with the embedded model.\n\n{DRAWN_ONLY}\n\n"
-        "**Your own photo:** put *Load Image* in place of *IVG Example Scene*, and write your sentence into both "
-        "*action* boxes. **Another model:** put it in `models/ivg` and choose it in *Load IVG Model*.\n\n"
+        "With such a checkpoint, which belongs into `models/ivg`, put *Load Image* in place of *IVG Example Scene*, "
+        "and write your sentence into both *action* boxes.\n\n"
         "A model without stage-1 weights? Take *IVG Fallback RoM* in place of *Predict RoM Mask*."
     )
     return Graph(
@@ -88,8 +88,8 @@ def mask_by_hand() -> Graph:
         "2. Press **Edit mask**, paint or erase, save.\n"
         "3. **Run** again: the video moves where you painted.\n\n"
         "*Discard edit* goes back to the predicted region. To paint from nothing, remove *Predict RoM Mask*.\n\n"
-        "**Your own photo:** put *Load Image* in place of *IVG Example Scene*, and write your sentence into both "
-        "*action* boxes."
+        f"{DRAWN_ONLY} With such a one put *Load Image* in place of *IVG Example Scene*, and write your sentence into "
+        "both *action* boxes."
     )
     return Graph(
         boxes={
@@ -125,7 +125,7 @@ def mask_from_elsewhere() -> Graph:
         "or\n"
         "- *Load Image (as Mask)* with a black and white picture, or\n"
         "- the MASK of a segmentation node, or *IVG Fallback RoM*.\n\n"
-        "No stage-1 weights are needed. A mask of another size is resized to the photo."
+        f"No stage-1 weights are needed. A mask of another size is resized to the photo.\n\n{DRAWN_ONLY}"
     )
     return Graph(
         boxes={

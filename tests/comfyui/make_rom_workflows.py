@@ -2,8 +2,8 @@
 
     COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/make_rom_workflows.py [--newer] [--only NAME …] [--shots DIR]
 
-Those with a model to download are opened with empty files in its place, and their thumbnails show photo and region:
-of docs/real/photo.jpg if it is there, else of a drawn scene. --newer writes those that the oldest supported ComfyUI
+Those with a model to download are opened with empty files in its place. The thumbnails show photo and region,
+of a drawn scene with a hand. --newer writes those that the oldest supported ComfyUI
 cannot open; COMFYUI_PATH names a newer one then.
 """
 
@@ -17,7 +17,7 @@ import tempfile
 import real_graphs
 import rom_graphs
 from graphs import Graph
-from make_workflows import ROOT, build, last_frame, picture_of, thumbnail
+from make_workflows import ROOT, build, picture_of, thumbnail
 from PIL import Image, ImageDraw, ImageFont
 from rom_parts import empty_models, name_models
 from tour import hand_photo, set_widgets
@@ -26,7 +26,6 @@ from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
 
 GRAPHS = {**real_graphs.GRAPHS, **rom_graphs.GRAPHS}
-PHOTO = ROOT / "docs" / "real" / "photo.jpg"
 LABELS = {
     "ivg_rom_real": "your photo",
     "ivg_rom_things_sam3": "SAM3: named things",
@@ -74,11 +73,6 @@ WITHOUT_MODELS = """() => {
 }"""
 
 
-def photo_to_show(folder: pathlib.Path) -> pathlib.Path:
-    """What the thumbnails are made of."""
-    return PHOTO if PHOTO.is_file() else hand_photo(folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shots", type=pathlib.Path, help="folder for a screenshot of each workflow")
@@ -91,7 +85,7 @@ def main() -> None:
     graphs = real_graphs.NEWER if options.newer else GRAPHS
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        photo = photo_to_show(folder)
+        photo = hand_photo(folder)
         with (
             ComfyServer(
                 found[0], [ROOT], python=found[1], models=empty_models(folder / "models"), inputs=[photo]
@@ -128,9 +122,7 @@ def write(
     preview = picture_of(client, outputs[ids["preview"]]["images"][0])
     whole = preview.crop((0, 0, preview.width // 2 - 2, preview.height))
     tinted = preview.crop((preview.width // 2 + 2, 0, *preview.size))
-    films = outputs.get(ids["save"], {}).get("images") if "save" in ids else None
-    halves = (tinted, last_frame(server, films[0])) if films else (whole, tinted)
-    labelled(thumbnail(*halves), LABELS[name]).save(target.with_suffix(".jpg"), quality=88)
+    labelled(thumbnail(whole, tinted), LABELS[name]).save(target.with_suffix(".jpg"), quality=88)
 
 
 if __name__ == "__main__":
