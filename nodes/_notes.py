@@ -1,7 +1,7 @@
 """What the user should know about a result, shown on the node itself and not only in the server's console.
 
 The library logs warnings as any library does. A node whose `execute` stands under `noted` shows those that were logged
-while it ran, and what it says itself by `say`.
+while it ran, what it says itself by `say`, and the sentence with which it stopped.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from collections.abc import Callable
 
 from comfy_execution.utils import get_executing_context
 
+from ..ivg_core.errors import IVGError
+
 _lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("ivg_notes", default=None)
 #: Nodes that show something: an old note must go when there is none any more, and no text would leave it there.
 _shown: set[str] = set()
 NOTHING = "No notes on this run."
-REAL_PHOTO = (
-    "For your own photo open the workflow ivg_rom_real: Hand Keypoints and IVG RoM from Things find its region, and a "
-    "video model of yours (Wan, LTX, HunyuanVideo) makes the video."
-)
+REAL_PHOTO = "For your own photo open the workflow ivg_rom_real."
 
 
 class _Listener(logging.Handler):
@@ -33,9 +32,10 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self.thread_id:
-            self.lines.append(record.getMessage())
-            if getattr(record, "unfamiliar", False):
-                self.lines.append(REAL_PHOTO)
+            if getattr(record, "unfamiliar", False):  # before all else, or it would be below the node's edge
+                self.lines[:0] = [record.getMessage(), REAL_PHOTO]
+            else:
+                self.lines.append(record.getMessage())
 
 
 def noted(execute: Callable) -> Callable:
@@ -49,6 +49,9 @@ def noted(execute: Callable) -> Callable:
         log.addHandler(listener)
         try:
             return execute(cls, *args, **kwargs)
+        except IVGError as error:  # newer interfaces hide the sentence behind a button
+            lines.append(str(error))
+            raise
         finally:
             log.removeHandler(listener)
             _lines.reset(token)

@@ -275,7 +275,8 @@ class IVGSamplerOptions(io.ComfyNode):
 def settings_used(frames: Tensor, fps: float, steps: int, guidance: float) -> str:
     """What the widgets that stood at 0 became."""
     count, height, width = frames.shape[:3]
-    return f"{width} x {height}, {count} frames at {fps:g} a second, {steps} steps, guidance {guidance:g}."
+    frames_said = "1 frame" if count == 1 else f"{count} frames"
+    return f"{width} x {height}, {frames_said} at {fps:g} a second, {steps} steps, guidance {guidance:g}."
 
 
 def video_size(width: int, height: int, photo: Tensor) -> tuple[int, int] | None:

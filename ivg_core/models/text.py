@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ivg")
 
+MOST_SAID = 200  # letters of what is cut off
+
 
 def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
     """Encodes sentences; words beyond the 77 tokens fall off, and a warning names them.
@@ -32,7 +34,8 @@ def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
     for prompt in prompts:
         lost = cut_words(model.tokenizer, prompt)
         if lost:
-            log.warning("The text is longer than the model reads; this part of it is not used: %s", lost)
+            said = lost if len(lost) <= MOST_SAID else f"{lost[:MOST_SAID]} …"
+            log.warning("The text is longer than the model reads; this part of it is not used: %s", said)
     ids = model.tokenizer(
         prompts,
         padding="max_length",

@@ -7,6 +7,7 @@ import pytest
 from comfy_execution.utils import CurrentNodeContext
 from server import PromptServer
 
+from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.domain import UNFAMILIAR
 from ivg_pack.nodes import _notes
 from ivg_pack.nodes._notes import NOTHING, noted, say
@@ -99,9 +100,23 @@ def test_a_picture_that_the_model_does_not_know_comes_with_advice(shown, caplog)
         @classmethod
         @noted
         def execute(cls):
+            log.warning("The mask is stretched.")
             log.warning("The model knows drawings only.", extra={UNFAMILIAR: True})
 
     with CurrentNodeContext("prompt", "7"):
         Sampler.execute()
-    assert shown == [("7", f"The model knows drawings only.\n{_notes.REAL_PHOTO}")]
+    assert shown == [("7", f"The model knows drawings only.\n{_notes.REAL_PHOTO}\nThe mask is stretched.")]
     assert "ivg_rom_real" in _notes.REAL_PHOTO and "ivg_rom_real" not in caplog.text
+
+
+def test_the_sentence_with_which_a_node_stops_stands_on_it(shown):
+    class Stops:
+        @classmethod
+        @noted
+        def execute(cls):
+            log.warning("The mask is stretched.")
+            raise IVGError("There is no hand.")
+
+    with CurrentNodeContext("prompt", "7"), pytest.raises(IVGError):
+        Stops.execute()
+    assert shown == [("7", "The mask is stretched.\nThere is no hand.")]
