@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 UNFAMILIAR = "unfamiliar"  # attribute of a log record that tells of such a picture
 BORDER = 0.004  # mean deviation up to which a line of pixels counts as one colour: an added border, one grey level
-OUTLIERS = 0.005  # share of what was seen that is left aside at each end
-MARGIN = 1.05  # limits lie so far beyond the rest
+BLOCK = 8  # side of a JPEG's squares: the one in which a border ends holds some of both; cut away always
+OUTLIERS = 0.005  # share of the seen pictures that is left aside
+WORSE, EMPTIER = 1.1, 1.25  # limits lie so far beyond the rest
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,21 @@ class Domain:
 
     Args:
         kind: what they are, for people: "drawn kitchen scenes".
-        error: lowest and highest `Look.error` of a picture that it knows.
-        detail: likewise of `Look.detail`.
+        error: the highest `Look.error` of a picture that it knows.
+        detail: the lowest `Look.detail` of one.
     """
 
     kind: str
-    error: tuple[float, float]
-    detail: tuple[float, float]
+    error: float
+    detail: float
 
     @classmethod
     def around(cls, kind: str, looks: Iterable[Look]) -> Domain:
         """The domain of the pictures that look like these, apart from a few, and a little beyond them."""
-        seen = torch.tensor([(look.error, look.detail) for look in looks])  # (N, 2)
-        least = (seen.quantile(OUTLIERS, dim=0) / MARGIN).tolist()
-        most = (seen.quantile(1 - OUTLIERS, dim=0) * MARGIN).tolist()
-        error, detail = ((round(low, 5), round(high, 5)) for low, high in zip(least, most, strict=True))
-        return cls(kind, error, detail)
+        errors, details = torch.tensor([(look.error, look.detail) for look in looks]).T
+        error = errors.quantile(1 - OUTLIERS).item() * WORSE
+        detail = details.quantile(OUTLIERS).item() / EMPTIER
+        return cls(kind, round(error, 5), round(detail, 5))
 
     @classmethod
     def from_json(cls, text: str) -> Domain:
@@ -68,8 +68,7 @@ class Domain:
             KeyError, TypeError, ValueError: it is something else.
         """
         values = json.loads(text)
-        (least, most), (plain, rich) = values["error"], values["detail"]
-        return cls(str(values["kind"]), (float(least), float(most)), (float(plain), float(rich)))
+        return cls(str(values["kind"]), float(values["error"]), float(values["detail"]))
 
     def to_json(self) -> str:
         """As it travels in a checkpoint."""
@@ -77,9 +76,7 @@ class Domain:
 
     def holds(self, look: Look | None) -> bool:
         """Whether a picture that looks so is one of these; None, a picture of one colour, is not."""
-        if look is None:
-            return False
-        return self.error[0] <= look.error <= self.error[1] and self.detail[0] <= look.detail <= self.detail[1]
+        return look is not None and look.error <= self.error and look.detail >= self.detail
 
 
 def unfamiliar(model: IVGModel, photo: Tensor) -> str:
@@ -125,15 +122,18 @@ def look_at(model: IVGModel, photo: Tensor) -> Look | None:
 
 
 def _without_border(photo: Tensor) -> Tensor | None:
-    """The picture without outer rows and columns of one colour; None if nothing is left.
+    """The picture without outer rows and columns of one colour, and without the next ones, into which a JPEG mixes it.
 
-    Of a large picture some pixels of each line are enough.
+    Of a large picture some pixels of each line are enough. None if nothing is left.
     """
     for axis in (0, 1):
         lines = photo.transpose(0, axis)
         some = lines[:, :: max(1, lines.shape[1] // 256)]
-        uneven = ((some - some.mean(1, keepdim=True)).abs().mean((1, 2)) > BORDER).nonzero().flatten()
-        if not len(uneven):
+        uneven = ((some - some.mean(1, keepdim=True)).abs().mean((1, 2)) > BORDER).nonzero().flatten().tolist()
+        if not uneven:
             return None
-        photo = photo.narrow(axis, int(uneven[0]), int(uneven[-1] - uneven[0]) + 1)
+        first, last = uneven[0] + BLOCK, uneven[-1] - BLOCK
+        if last - first < BLOCK:
+            return None
+        photo = photo.narrow(axis, first, last - first + 1)
     return photo

@@ -1,6 +1,5 @@
 """Pictures that the embedded model knows and others, and what is said of the others."""
 
-import json
 import logging
 from dataclasses import replace
 
@@ -80,28 +79,26 @@ def test_an_added_border_changes_nothing(model, scene):
 
 
 def test_both_measures_tell_something():
-    domain = Domain("such", (0.01, 0.03), (0.02, 0.09))
+    domain = Domain("such", error=0.03, detail=0.02)
     assert domain.holds(Look(0.02, 0.05))
-    assert not any(domain.holds(look) for look in (Look(0.005, 0.05), Look(0.04, 0.05), Look(0.02, 0.01), None))
-    assert not domain.holds(Look(0.02, 0.1))
+    assert not any(domain.holds(look) for look in (Look(0.04, 0.05), Look(0.02, 0.01), None))
 
 
 def test_a_domain_lies_around_what_was_seen():
     looks = [Look(0.01 + 0.0001 * i, 0.05 + 0.0001 * i) for i in range(101)]
-    domain = Domain.around("such", [*looks, *looks])
-    assert domain.kind == "such" and all(domain.holds(look) for look in looks[1:-1])
-    assert domain.error == pytest.approx((0.01 / 1.05, 0.02 * 1.05), rel=0.01)
-    assert domain.detail == pytest.approx((0.05 / 1.05, 0.06 * 1.05), rel=0.01)
+    domain = Domain.around("such", looks)
+    assert domain.kind == "such" and all(domain.holds(look) for look in looks)
+    assert domain.error == pytest.approx(0.02 * 1.1, rel=0.01)
+    assert domain.detail == pytest.approx(0.05 / 1.25, rel=0.01)
     assert Domain.from_json(domain.to_json()) == domain
-    outlier = Domain.around("such", [*looks * 10, Look(0.5, 0.5)])
-    assert outlier.error[1] < 0.03
+    apart = Domain.around("such", [*looks * 10, Look(0.5, 0.0001)])
+    assert apart.error < 0.03 and apart.detail > 0.03
 
 
 def test_the_recipe_measures_training_scenes(model):
     fitted = fit_domain(model, scenes=3)
     assert fitted.kind == model.domain.kind
-    for ours, whole in ((fitted.error, model.domain.error), (fitted.detail, model.domain.detail)):
-        assert whole[0] <= ours[0] < ours[1] <= whole[1]
+    assert fitted.error < model.domain.error and fitted.detail > model.domain.detail
     assert all(fitted.holds(look_at(model, torch.from_numpy(Scene(seed).photo()) / 255)) for seed in range(3))
 
 
@@ -145,15 +142,15 @@ def test_a_domain_travels_with_the_model(model, tiny_model, tmp_path):
 def test_it_is_written_into_a_file_without_touching_a_weight(tiny_model, tmp_path):
     path = ivg.save_file(tiny_model, tmp_path / "model.safetensors")
     before, data = load_file(path), path.read_bytes()
-    write_domain(path, Domain("such", (0.01, 0.03), (0.02, 0.09)))
-    assert ivg.load_model(path).domain == Domain("such", (0.01, 0.03), (0.02, 0.09))
+    write_domain(path, Domain("such", 0.03, 0.02))
+    assert ivg.load_model(path).domain == Domain("such", 0.03, 0.02)
     after, written = load_file(path), path.read_bytes()
     assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
     starts = [8 + int.from_bytes(content[:8], "little") for content in (data, written)]
     assert starts[1] % 8 == 0 and data[starts[0] :] == written[starts[1] :]
 
 
-@pytest.mark.parametrize("text", ("{", "[]", "{}", json.dumps({"kind": "such", "error": [0.1], "detail": [0, 1]})))
+@pytest.mark.parametrize("text", ("{", "[]", "{}", '{"kind": "such", "error": "much", "detail": 0}'))
 def test_a_damaged_domain_is_said_to_be_one(tiny_model, tmp_path, text):
     path = ivg.save_file(tiny_model, tmp_path / "model.safetensors", metadata={"domain": text})
     with pytest.raises(IVGError, match="description is damaged"):
@@ -174,7 +171,7 @@ def test_the_benchmark_counts_what_is_told(model, scene, tmp_path):
     assert figures["drawings_told"] == 1 and figures["drawings"] == 1
     assert figures["false_alarms"] == figures["false_alarms_half"] == 0 and figures["scenes"] == 1
     assert "b.png" in lines[0] and "a.png" not in lines[0]
-    strict = replace(model, domain=Domain("nothing", (1.0, 2.0), (1.0, 2.0)))
+    strict = replace(model, domain=Domain("nothing", error=0.0, detail=1.0))
     assert bench_domain(strict, tmp_path / "pictures", scenes=1, log=lines.append)["false_alarms"] == 1
     with pytest.raises(IVGError, match="no pictures in"):
         bench_domain(model, tmp_path / "nowhere", scenes=1, log=lines.append)
