@@ -92,8 +92,9 @@ def unfamiliar(model: IVGModel, photo: Tensor) -> str:
     if model.domain is None or model.domain.holds(look_at(model, photo)):
         return ""
     return (
-        f'The model "{model.name}" knows only {model.domain.kind}, and this picture is none of them: what it makes '
-        "of it means nothing. Find the region from hands, things or a draft instead, and make the video with another model."
+        f'The model "{model.name}" knows only {model.domain.kind}, and this picture is none of them: what it makes of '
+        "the picture means nothing. Find the region from hands, things or a draft instead, and make the video with "
+        "another model."
     )
 
 
