@@ -31,6 +31,7 @@ LABELS = {
     "ivg_rom_things_sam3": "SAM3: named things",
     "ivg_rom_draft_wan22_5b": "draft: Wan 2.2 5B",
     "ivg_rom_draft_ltx": "draft: LTX",
+    "ivg_rom_draft_ltx2": "draft: LTX-2",
     "ivg_rom_any_video": "any video",
     "ivg_rom_ltx": "LTX",
     "ivg_rom_wan21_i2v": "Wan 2.1",

@@ -15,6 +15,7 @@ from rom_parts import (
     moved,
     note_box,
     photo_and_hands,
+    texts,
 )
 
 CUTS = "The person cuts the carrot with a knife."
@@ -119,8 +120,8 @@ def things_sam3() -> Graph:
 DRAFT = (
     "## A quick draft → its region of motion → {model}\n\n"
     "1. **Load Image**: choose your photo. **What is done**: write your sentence; keep *Static camera*.\n"
-    "2. **Run**: a small draft ({size}, 33 frames, 10 steps) shows what moves. *IVG RoM from Video* takes the camera "
-    "out and keeps what moves near the hands.\n"
+    "2. **Run**: a small draft ({size}, 33 frames, {steps} steps) shows what moves. *IVG RoM from Video* takes the "
+    "camera out and keeps what moves near the hands.\n"
     "3. The video follows, and moves only there. Too tight? Paint with *Edit mask*, or raise *grow* of *IVG RoM from "
     "Video*.\n\n"
     "**When:** if hands and things alone are too little: an arm that reaches, a thing that falls. Hands alone: "
@@ -130,15 +131,21 @@ DRAFT = (
 )
 
 
-def drafted(note: str, loaders: Part, draft: Part, frames: str, model: Part) -> Graph:
-    """A draft in front of the video: its region, looked at and edited, goes into the video's nodes."""
+def drafted(note: str, loaders: Part, draft: Part, frames: str, model: Part, right: int = 0) -> Graph:
+    """A draft in front of the video: its region, looked at and edited, goes into the video's nodes.
+
+    `right` are the pixels that the draft's own nodes need beside the usual ones; the preview stands below the region's
+    nodes then.
+    """
     boxes, links = photo_and_hands()
     boxes |= {
         "note": note_box(note, 900),
-        "find": Box("IVGRoMFromVideo", (1400, 0), (300, 480)),
-        "edit": Box("IVGEditMask", (1740, 0), (300, 400)),
-        "refine": Box("RefineMask", (1740, 480), (300, 480), {"min_area": 8, "grow": 0}),
-        "preview": Box("IVGPreviewRoM", (1060, 720), (640, 380), title="The region of motion"),
+        "find": Box("IVGRoMFromVideo", (1400 + right, 0), (300, 480)),
+        "edit": Box("IVGEditMask", (1740 + right, 0), (300, 400)),
+        "refine": Box("RefineMask", (1740 + right, 480), (300, 480), {"min_area": 8, "grow": 0}),
+        "preview": Box(
+            "IVGPreviewRoM", (1740, 1040) if right else (1060, 720), (640, 380), title="The region of motion"
+        ),
     }
     links += [
         f"{frames} > find.frames",
@@ -146,14 +153,14 @@ def drafted(note: str, loaders: Part, draft: Part, frames: str, model: Part) -> 
         "hands.keypoints > find.keypoints",
         *edited("find"),
     ]
-    x = 2080 - 1720  # the video's nodes stand further right than without a draft
+    x = 2080 - 1720 + right  # the video's nodes stand further right than without a draft
     return joined((boxes, links), loaders, draft, moved(model, x), ending("decode.IMAGE", 24.0, 2400 + x))
 
 
 def draft_wan_5b() -> Graph:
     how = "*Apply RoM to Model* holds the photo still outside the region."
     other = "*ivg_rom_draft_ltx* is quicker, and coarser."
-    note = DRAFT.format(model="Wan 2.2 5B", size="640 x 352", how=how, other=other)
+    note = DRAFT.format(model="Wan 2.2 5B", size="640 x 352", steps=10, how=how, other=other)
     note += KEPT.format(where="the last *Wan22ImageToVideoLatent*")
     draft = (
         {
@@ -181,7 +188,7 @@ def draft_wan_5b() -> Graph:
 def draft_ltx() -> Graph:
     how = "*Apply RoM* gives LTX the photo as finished outside the region."
     other = "*ivg_rom_draft_wan22_5b* is slower, and better."
-    note = DRAFT.format(model="LTX-Video", size="480 x 320", how=how, other=other)
+    note = DRAFT.format(model="LTX-Video", size="480 x 320", steps=10, how=how, other=other)
     note += KEPT.format(where="the last *LTXVImgToVideo*")
     draft = (
         {
@@ -214,6 +221,136 @@ def draft_ltx() -> Graph:
     return drafted(note, ltx_loaders(700), draft, "draft.IMAGE", ltx_video())
 
 
+LTX2_SIGMAS = "1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0"  # of core's own template
+
+
+def ltx2_loaders() -> Part:
+    """Model, text encoder, both prompts, and what draft and video share: guider, sampler, sigmas, prepared photo."""
+    boxes, links = texts(700, "gemma4-12b-with-proj-ltx-2.5-comfy-int8-convrot.safetensors", "ltxv")
+    boxes |= {
+        "unet": Box("UNETLoader", (700, 0), (320, 90),
+                    {"unet_name": "ltx-2.5-22b-distilled-transformer-comfy-int8-convrot.safetensors"}),
+        "vae": Box("VAELoader", (700, 770), (320, 60), {"vae_name": "ltx-2.5-video-vae-bf16.safetensors"},
+                   "Load VAE: picture"),
+        "audio_vae": Box("VAELoader", (700, 890), (320, 60), {"vae_name": "ltx-2.5-audio-vae-bf16.safetensors"},
+                         "Load VAE: sound"),
+        "rate": Box("LTXVConditioning", (1060, 0), (300, 80), {"frame_rate": 24.0}),
+        "guider": Box("LTXVDualCFGGuider", (1060, 150), (300, 110), {"video_cfg": 1.0, "audio_cfg": 1.0}),
+        "sampler": Box("KSamplerSelect", (1060, 330), (300, 60), {"sampler_name": "euler_ancestral"}),
+        "steps": Box("ManualSigmas", (1060, 460), (300, 60), {"sigmas": LTX2_SIGMAS}, "Steps"),
+        "scaled": Box("ResizeImageMaskNode", (1060, 590), (300, 110),
+                      {"resize_type": "scale longer dimension", "resize_type.longer_size": 1536,
+                       "scale_method": "lanczos"}),
+        "prepared": Box("LTXVPreprocess", (1060, 770), (300, 60), {"img_compression": 18}),
+    }  # fmt: skip
+    links += [
+        "positive.CONDITIONING > rate.positive",
+        "negative.CONDITIONING > rate.negative",
+        "unet.MODEL > guider.model",
+        "rate.positive > guider.positive",
+        "rate.negative > guider.negative",
+        "photo.IMAGE > scaled.input",
+        "scaled.resized > prepared.image",
+    ]
+    return boxes, links
+
+
+def ltx2_sampled(prefix: str, x: int, y: int, picture: str) -> Part:
+    """From a picture's latent with silence beside it through the sampler, and both apart again."""
+    title = "Draft: {}" if prefix else "Video: {}"
+    names = {name: prefix + name for name in ("noise", "both", "sample", "apart")}
+    boxes = {
+        names["noise"]: Box("RandomNoise", (x, y), (300, 90), {"noise_seed": 1, **FIXED}, title.format("noise")),
+        names["both"]: Box("LTXVConcatAVLatent", (x, y + 160), (300, 50), title=title.format("picture and sound")),
+        names["sample"]: Box("SamplerCustomAdvanced", (x, y + 280), (300, 110), title=title.format("sampler")),
+        names["apart"]: Box("LTXVSeparateAVLatent", (x, y + 460), (300, 50), title=title.format("picture, sound")),
+    }
+    links = [
+        f"{picture} > {names['both']}.video_latent",
+        f"{prefix}silence.Latent > {names['both']}.audio_latent",
+        f"{names['noise']}.NOISE > {names['sample']}.noise",
+        f"guider.GUIDER > {names['sample']}.guider",
+        f"sampler.SAMPLER > {names['sample']}.sampler",
+        f"steps.SIGMAS > {names['sample']}.sigmas",
+        f"{names['both']}.latent > {names['sample']}.latent_image",
+        f"{names['sample']}.output > {names['apart']}.av_latent",
+    ]
+    return boxes, links
+
+
+def ltx2_draft() -> Part:
+    """A small video of the photo, without a region."""
+    boxes, links = ltx2_sampled("draft_", 1400, 600, "draft_latent.latent")
+    boxes |= {
+        "draft_size": Box("EmptyLTXVLatentVideo", (1400, 0), (300, 130),
+                          {"width": 480, "height": 320, "length": 33}, "Draft: size"),
+        "draft_latent": Box("LTXVImgToVideoInplace", (1400, 200), (300, 110), title="Draft: photo"),
+        "draft_silence": Box("LTXVEmptyLatentAudio", (1400, 410), (300, 110),
+                             {"frames_number": 33, "frame_rate": 24.0}, "Draft: sound"),
+        "draft": Box("VAEDecode", (1400, 1180), (300, 50), title="Draft: frames"),
+    }  # fmt: skip
+    links += [
+        "vae.VAE > draft_latent.vae",
+        "prepared.output_image > draft_latent.image",
+        "draft_size.LATENT > draft_latent.latent",
+        "audio_vae.VAE > draft_silence.audio_vae",
+        "draft_apart.video_latent > draft.samples",
+        "vae.VAE > draft.vae",
+    ]
+    return boxes, links
+
+
+def ltx2_video() -> Part:
+    """The video that moves only in the region, and its sound."""
+    boxes, links = ltx2_sampled("", 2060, 0, "apply.latent")
+    boxes |= {
+        "size": Box("EmptyLTXVLatentVideo", (1720, 0), (300, 130), {"width": 768, "height": 512}, "Video: size"),
+        "length": Box("PrimitiveInt", (1720, 200), (300, 90), {"value": 97}, "Video: frames"),
+        "to_video": Box("LTXVImgToVideoInplace", (1720, 360), (300, 110), title="Video: photo"),
+        "apply": Box("IVGApplyRoM", (1720, 540), (300, 130)),
+        "silence": Box("LTXVEmptyLatentAudio", (1720, 740), (300, 110), {"frame_rate": 24.0}, "Video: sound"),
+        "decode": Box("VAEDecodeTiled", (2060, 590), (300, 160),
+                      {"tile_size": 512, "overlap": 64, "temporal_size": 64, "temporal_overlap": 16}),
+        "sound": Box("LTXVAudioVAEDecode", (2060, 820), (300, 50)),
+    }  # fmt: skip
+    links += [
+        "length.INT > size.length",
+        "length.INT > silence.frames_number",
+        "vae.VAE > to_video.vae",
+        "prepared.output_image > to_video.image",
+        "size.LATENT > to_video.latent",
+        "prepared.output_image > apply.image",
+        "refine.mask > apply.mask",
+        "vae.VAE > apply.vae",
+        "to_video.latent > apply.latent",
+        "audio_vae.VAE > silence.audio_vae",
+        "apart.video_latent > decode.samples",
+        "vae.VAE > decode.vae",
+        "apart.audio_latent > sound.samples",
+        "audio_vae.VAE > sound.audio_vae",
+        "sound.Audio > create.audio",
+    ]
+    return boxes, links
+
+
+def draft_ltx2() -> Graph:
+    how = (
+        "*Apply RoM* stands before picture and sound are joined: outside the region LTX gets the photo as finished; "
+        "the sound is made anew.\n\n"
+        "Needs ComfyUI 0.33 or newer. Models, sampler and its 8 steps are those of core's template *LTX-2.5: Image to "
+        "Video*, here in one stage, without its upscaler and prompt writer. Untried with the real weights: change "
+        "steps and sizes as you see fit. At cfg 1 *What should not be seen* counts for nothing."
+    )
+    other = "For less disk and memory: *ivg_rom_draft_wan22_5b* (18 GB), or *ivg_rom_draft_ltx* (19 GB), the quickest."
+    note = DRAFT.format(model="LTX-2.5, with sound", size="480 x 320", steps=8, how=how, other=other)
+    note += KEPT.format(where="*Video: size* and *Video: frames*")
+    note += (
+        "\n\n**Before the download** accept the licence at [Lightricks/LTX-2.5]"
+        "(https://huggingface.co/Lightricks/LTX-2.5), signed in there."
+    )
+    return drafted(note, ltx2_loaders(), ltx2_draft(), "draft.IMAGE", ltx2_video(), right=340)
+
+
 GRAPHS = {"ivg_rom_real": real, "ivg_rom_draft_wan22_5b": draft_wan_5b, "ivg_rom_draft_ltx": draft_ltx}
 #: With nodes that the oldest supported ComfyUI lacks.
-NEWER = {"ivg_rom_things_sam3": things_sam3}
+NEWER = {"ivg_rom_things_sam3": things_sam3, "ivg_rom_draft_ltx2": draft_ltx2}

@@ -263,12 +263,24 @@ def main() -> dict:
 
 def with_sound(model, positive, negative, rom, cells) -> dict:
     """The same region in a latent of picture and sound, put together and taken apart by core's nodes."""
+    from comfy_extras import nodes_custom_sampler as custom
+    from comfy_extras import nodes_lt
     from comfy_extras.nodes_lt import LTXVConcatAVLatent, LTXVSeparateAVLatent
 
     sound = {"samples": torch.zeros(1, 8, 10, 16)}
-    out = sample(model, positive, negative, LTXVConcatAVLatent.execute(rom, sound)[0])
-    picture, heard = LTXVSeparateAVLatent.execute(out).args
-    return {**compare(picture, rom["samples"], cells), "sound": heard["samples"].abs().max().item()}
+    both = LTXVConcatAVLatent.execute(rom, sound)[0]
+    results = {"ksampler": sample(model, positive, negative, both)}
+    if hasattr(nodes_lt, "LTXVDualCFGGuider"):  # as workflows/ivg_rom_draft_ltx2.json samples
+        guider = nodes_lt.LTXVDualCFGGuider.execute(model, positive, negative, 1.0, 1.0)[0]
+        sigmas = custom.ManualSigmas.execute("1.0, 0.975, 0.725, 0.0")[0]
+        ancestral = custom.KSamplerSelect.execute("euler_ancestral")[0]
+        noise = custom.RandomNoise.execute(7)[0]
+        results["two_cfgs"] = custom.SamplerCustomAdvanced.execute(noise, guider, ancestral, sigmas, both)[0]
+    found = {}
+    for name, out in results.items():
+        picture, heard = LTXVSeparateAVLatent.execute(out).args
+        found[name] = {**compare(picture, rom["samples"], cells), "sound": heard["samples"].abs().max().item()}
+    return found
 
 
 def guide_frame_kept(positive, negative, vae, latent, photo, mask) -> float:

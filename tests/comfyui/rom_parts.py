@@ -9,6 +9,7 @@ from graphs import Box, Graph
 
 WAN_21 = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
 WAN_22 = "https://huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
+LTX_25 = "https://huggingface.co/Lightricks/LTX-2.5/resolve/main"
 #: file → (folder below models, where core's own templates fetch it from, GB)
 MODELS = {
     "ltx-video-2b-v0.9.safetensors": ("checkpoints", "https://huggingface.co/Lightricks/LTX-Video/resolve/main", 9.4),
@@ -26,6 +27,18 @@ MODELS = {
     "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models", 14.3),
     "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models", 14.3),
     "wan2.2_ti2v_5B_fp16.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models", 10.0),
+    "ltx-2.5-22b-distilled-transformer-comfy-int8-convrot.safetensors": (
+        "diffusion_models",
+        f"{LTX_25}/diffusion_models",
+        21.5,
+    ),
+    "gemma4-12b-with-proj-ltx-2.5-comfy-int8-convrot.safetensors": (
+        "text_encoders",
+        f"{LTX_25}/text_encoders",
+        15.4,
+    ),
+    "ltx-2.5-video-vae-bf16.safetensors": ("vae", f"{LTX_25}/vae", 1.5),
+    "ltx-2.5-audio-vae-bf16.safetensors": ("vae", f"{LTX_25}/vae", 0.4),
     "sam3.1_multiplex_fp16.safetensors": (
         "checkpoints",
         "https://huggingface.co/Comfy-Org/sam3.1/resolve/main/checkpoints",
@@ -33,7 +46,17 @@ MODELS = {
     ),
 }
 #: Core's nodes that the oldest supported ComfyUI lacks; a workflow with one of them is opened only where it is there.
-NEWER_NODES = {"SAM3_Detect"}
+NEWER_NODES = {
+    "SAM3_Detect",
+    "ManualSigmas",
+    "ResizeImageMaskNode",
+    "LTXVAudioVAEDecode",
+    "LTXVConcatAVLatent",
+    "LTXVDualCFGGuider",
+    "LTXVEmptyLatentAudio",
+    "LTXVImgToVideoInplace",
+    "LTXVSeparateAVLatent",
+}
 PHOTO = "example.png"  # lies in the input folder of every ComfyUI
 SENTENCE = "The person stirs the pan with the right hand. Static camera."
 AVOID = "blurry, distorted hands, extra fingers, moving camera, overexposed, subtitles"

@@ -141,7 +141,7 @@ def test_unmuted_nodes_make_the_video(comfy):
     assert sum(one["videos"] for one in outcome["shown"].values()) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in GRAPHS if "draft" in name])
+@pytest.mark.parametrize("name", [name for name in [*GRAPHS, *NEWER] if "draft" in name])
 def test_a_draft_gives_the_region_of_what_moves(comfy, name):
     """The draft's own nodes, with two frames of a drawn clip in the place of the video model's."""
     kinds = ("LoadImage", "HandKeypoints", "IVGRoMFromVideo", "IVGEditMask", "RefineMask", "IVGPreviewRoM")
