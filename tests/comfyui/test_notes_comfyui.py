@@ -62,12 +62,12 @@ def test_the_page_shows_notes_and_takes_old_ones_away(interface):
 
 def note_on(page, kind: str) -> str:
     """The text that the page shows on a node once the run has ended; "" where it shows none."""
-    page.page.wait_for_timeout(1000)
+    page.page.wait_for_timeout(3000)
     return page.evaluate(
         """(kind) => {
           const node = window.app.graph.nodes.find((n) => n.type === kind);
           const shown = node.widgets.filter((w) => ["$$node-text-preview", "ivg_note"].includes(w.name));
-          return shown.map((w) => w.value).join(" / ");
+          return [...new Set(shown.map((w) => w.value))].join(" / ");
         }""",
         kind,
     )

@@ -6,6 +6,7 @@ import { addField } from "./text_box.js";
 const CORES_OWN = "$$node-text-preview";
 const classes = new Set(); // of this pack
 const notes = new Map(); // execution id of a node -> its note
+const LOOKS = [200, 1500]; // milliseconds after a run: the interface clears its own texts at some time of these
 
 /** The node behind an execution id; "4:7" is node 7 in the subgraph of node 4. */
 function nodeAt(id) {
@@ -17,16 +18,21 @@ function nodeAt(id) {
   return node && classes.has(node.comfyClass) ? node : undefined;
 }
 
+/** A new note takes the place of the one that was put back after an earlier run. */
+function hear({ detail }) {
+  notes.set(String(detail.nodeId), detail.text);
+  const node = nodeAt(detail.nodeId);
+  if (node?.ivgNote) node.ivgNote.value = detail.text;
+}
+
 /** Put the notes back that the interface has cleared. */
 function keepNotes() {
   for (const [id, text] of notes) {
     const node = nodeAt(id);
-    if (!node || node.widgets?.some((widget) => widget.name === CORES_OWN)) continue;
-    const field = node.ivgNote ?? addField(node, "ivg_note", 58);
-    node.ivgNote = field;
-    field.value = text;
+    if (!node || node.ivgNote || node.widgets?.some((widget) => widget.name === CORES_OWN)) continue;
+    node.ivgNote = addField(node, "ivg_note", 58);
+    node.ivgNote.value = text;
   }
-  notes.clear();
   app.graph.setDirtyCanvas(true, true);
 }
 
@@ -36,9 +42,10 @@ app.registerExtension({
     if (nodeData.category === "IVG") classes.add(nodeData.name);
   },
   setup() {
-    api.addEventListener("progress_text", ({ detail }) => notes.set(String(detail.nodeId), detail.text));
+    api.addEventListener("execution_start", () => notes.clear());
+    api.addEventListener("progress_text", hear);
     for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
-      api.addEventListener(end, () => setTimeout(keepNotes, 200)); // after the interface itself has cleared them
+      api.addEventListener(end, () => LOOKS.forEach((wait) => setTimeout(keepNotes, wait)));
     }
   },
 });
