@@ -171,4 +171,5 @@ def test_a_dropped_file_brings_the_graph_back(interface, saved, format):
 def test_the_films_are_what_was_made(saved):
     webm, mp4 = (read_video(saved[format])[0] for format in ("webm", "mp4"))
     assert webm.shape == mp4.shape and len(webm) == 3
-    assert torch.allclose(webm, mp4, atol=0.2) and webm.std() > 0.01
+    apart = (webm - mp4).abs()  # at a sharp edge two codecs may differ much in a single pixel
+    assert apart.mean() < 0.02 and (apart > 0.2).float().mean() < 0.001 and webm.std() > 0.01
