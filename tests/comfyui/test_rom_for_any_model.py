@@ -5,7 +5,6 @@ import os
 import subprocess
 
 import pytest
-import torch
 from make_workflows import ROOT
 from real_graphs import GRAPHS as REAL
 from real_graphs import NEWER
