@@ -34,7 +34,8 @@ def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
     for prompt in prompts:
         lost = cut_words(model.tokenizer, prompt)
         if lost:
-            said = lost if len(lost) <= MOST_SAID else f"{lost[:MOST_SAID]} …"
+            half = MOST_SAID // 2
+            said = lost if len(lost) <= MOST_SAID else f"{lost[:half]} … {lost[-half:]}"
             log.warning("The text is longer than the model reads; this part of it is not used: %s", said)
     ids = model.tokenizer(
         prompts,
