@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.images import resize_mask
 from .camera import laid_over, reduced, stood_still
 from .draft import STAYS, Watcher, moving_parts
 from .fallback import draw_hulls
-from .refine import apply_threshold, grow_by
+from .refine import apply_threshold, grow_by, resize_hard
 from .region import REACH, region_around
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def _seen_from_first(
     if evidence == "hands":
         return hands, cameras
     moving = moving_parts(np.stack([sight.change for sight in sights]))[:-1]
-    moving = apply_threshold(resize_mask(moving, (hands.shape[2], hands.shape[1])), 0.5)
+    moving = resize_hard(moving, (hands.shape[2], hands.shape[1]))
     if evidence == "both" and hands.any():
         moving = torch.maximum(hands, moving * grow_by(hands, REACH * hands.shape[2]))
     return torch.stack([region_around(mask, grow=0.0, shape="none") for mask in moving]), cameras

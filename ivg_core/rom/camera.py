@@ -38,7 +38,7 @@ class Camera:
     """
 
     def __init__(self, first: np.ndarray):
-        self.first, self._grey = first, _grey(first)
+        self._grey = _grey(first)
         self._before, self._to_frame = self._grey, np.eye(3)
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.clips import even_indices, open_media
-from ..media.images import resize_mask
 from .camera import WIDTH, Camera, lay_over, reduced, same_colours, seen_in
 from .latent import crop_to
-from .refine import apply_threshold, grow_by, remove_specks
+from .refine import grow_by, remove_specks, resize_hard
 from .region import GROW, REACH, Shape, region_around
 
 FRAMES = 16  # so many frames of a draft are looked at, evenly spread
@@ -94,7 +93,7 @@ def rom_from_draft(
     height, width = frames.shape[1:3] if photo is None else photo.shape[:2]
     less = min(1.0, MOST_WIDE / width)
     size = (round(width * less), max(1, round(height * less)))
-    near = None if near is None or not near.any() else apply_threshold(resize_mask(near, size), 0.5)
+    near = None if near is None or not near.any() else resize_hard(near, size)
     if photo is not None and (likeness := begins_with(frames[0], photo)) < BEGINS:
         said = (
             f"The draft does not begin with the photo (likeness {likeness:.2f}, {BEGINS} is needed): make it with an "
@@ -134,7 +133,7 @@ def rom_from_draft(
         within = grow_by(core, reach * size[0]) if reach else torch.ones_like(core)
         placed = torch.maximum(placed * within, core)
     regions = torch.stack([region_around(part, grow=grow, shape=shape) for part in placed])
-    parts, mask = regions[:-1], apply_threshold(resize_mask(regions[-1], (width, height)), 0.5)
+    parts, mask = regions[:-1], resize_hard(regions[-1], (width, height))
     known = "" if near is None else " and the hands and things of the photo"
     notes.insert(0, f"{share:.0%} of the draft moves; the region from it{known} covers {mask.mean():.0%}.")
     frame_masks = parts[even_indices(len(parts), len(frames), stretch=True)]
@@ -222,7 +221,7 @@ def uncrop(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """
     width, height = size
     cut = crop_to(torch.empty(height, width), (masks.shape[2], masks.shape[1]))
-    middle = apply_threshold(resize_mask(masks, (cut.shape[1], cut.shape[0])), 0.5)
+    middle = resize_hard(masks, (cut.shape[1], cut.shape[0]))
     left, top = (width - cut.shape[1]) // 2, (height - cut.shape[0]) // 2
     right, bottom = width - cut.shape[1] - left, height - cut.shape[0] - top
     return F.pad(middle, (left, right, top, bottom))
@@ -232,7 +231,7 @@ def _without_draft(
     near: Tensor, size: tuple[int, int], frames: int, shape: Shape, grow: float, why: str
 ) -> DraftRegion:
     region = region_around(near, grow=grow, shape=shape)
-    mask = apply_threshold(resize_mask(region, size), 0.5)
+    mask = resize_hard(region, size)
     report = f"{why} The region is made from the hands and things that are known; it covers {mask.mean():.0%}."
     return DraftRegion(mask, region.expand(frames, -1, -1), False, 0.0, 0.0, report)
 

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.images import resize_mask
 from .annotate import forearm
 from .draft import GROW_DRAFT, rom_from_draft
 from .fallback import draw_hulls
-from .refine import apply_threshold
+from .refine import resize_hard
 from .region import BIG, GROW, GROW_HANDS, REACH, Shape, needed, region_around
 
 
@@ -59,15 +58,15 @@ def find_rom(
         IVGError: there is nothing to find a region from, or an argument cannot work.
     """
     size = (photo.shape[1], photo.shape[0])
-    hand_mask = torch.zeros(size[1], size[0]) if hands is None else _hard(hands, size)
-    masks = [mask for mask in (_hard(thing, size) for thing in things) if mask.any()]
+    hand_mask = torch.zeros(size[1], size[0]) if hands is None else resize_hard(hands.cpu(), size)
+    masks = [mask for mask in (resize_hard(thing.cpu(), size) for thing in things) if mask.any()]
     near = needed(hand_mask, masks, big)
     if not near.any() and draft is None:
         raise IVGError(
             "No hand was found in the photo, and no things and no draft are given: take a photo that shows the hands, "
             "or give masks of the things or a draft video."
         )
-    made_of = made_from(bool(hand_mask.any()), masks, len(things) - len(masks), size)
+    made_of = made_from(bool(hand_mask.any()), masks, len(things) - len(masks))
     alone = GROW if masks else GROW_HANDS
     if draft is not None:
         found = rom_from_draft(
@@ -106,7 +105,7 @@ def hands_drawn(joints: Sequence[Tensor], size: tuple[int, int], arms: bool = Fa
     return draw_hulls([*joints, *strips], size)
 
 
-def made_from(hands: bool, things: Sequence[Tensor], empty: int, size: tuple[int, int]) -> str:
+def made_from(hands: bool, things: Sequence[Tensor], empty: int) -> str:
     """What a region is made of, in sentences; "" if neither hands nor things are known."""
     parts = (["the hands"] if hands else []) + ([f"{len(things)} thing{'s' * (len(things) > 1)}"] if things else [])
     said = [f"Made from {' and '.join(parts)} of the photo."] if parts else []
@@ -115,8 +114,3 @@ def made_from(hands: bool, things: Sequence[Tensor], empty: int, size: tuple[int
     if hands and any(thing.mean() > BIG for thing in things):
         said.append("What covers more than a fifth of the photo counts only near the hands.")
     return " ".join(said)
-
-
-def _hard(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    resized = mask.float() if mask.shape == (size[1], size[0]) else resize_mask(mask.float(), size)
-    return apply_threshold(resized.cpu(), 0.5)

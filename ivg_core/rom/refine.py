@@ -110,6 +110,11 @@ def apply_threshold(mask: Tensor, threshold: float) -> Tensor:
     return ((mask >= threshold) & (mask > 0)).float()
 
 
+def resize_hard(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A mask of 0 and 1 in another size (width, height), its edges where they were: halfway between the two. Hard."""
+    return apply_threshold(resize_mask(mask, size), 0.5)
+
+
 def remove_specks(mask: Tensor, min_area: int) -> Tensor:
     """Without the connected parts (8 neighbours) that have fewer than `min_area` pixels. Hard."""
 

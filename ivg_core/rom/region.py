@@ -47,8 +47,9 @@ def needed(hands: Tensor, things: Sequence[Tensor] | Tensor, big: float = BIG) -
     found = hands.float()
     near = grow_by(hands, REACH * hands.shape[-1]) if len(things) and hands.any() else None
     for thing in things:
-        cut = near is not None and thing.mean() > big
-        found = torch.maximum(found, thing * near if cut and near is not None else thing)
+        if near is not None and thing.mean() > big:
+            thing = thing * near
+        found = torch.maximum(found, thing)
     return found
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import ImageLike, resize_mask, to_image
-from ..rom.refine import apply_threshold, refine_mask
+from ..rom.refine import refine_mask, resize_hard
 from .generate import OnStep, Sampling, generate
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def rom_from_video(
     values = frames.mean(-1)  # (F, h, w)
     smallest = values[0].numel() // 1000 if min_area is None else min_area
     cleaned = refine_mask(values, threshold=threshold, min_area=smallest, close=close)
-    # halfway between 0 and 1 is where a resized hard edge lies
-    frame_masks = apply_threshold(resize_mask(cleaned, size), 0.5)
+    frame_masks = resize_hard(cleaned, size)
     mask = frame_masks.amax(0)
     if not mask.any():
         largest = values.max().item()
