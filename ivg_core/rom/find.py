@@ -66,7 +66,7 @@ def find_rom(
             "No hand was found in the photo, and no things and no draft are given: take a photo that shows the hands, "
             "or give masks of the things or a draft video."
         )
-    made_of = made_from(bool(hand_mask.any()), masks, len(things) - len(masks))
+    made_of = made_from(bool(hand_mask.any()), masks, len(things) - len(masks), big)
     alone = GROW if masks else GROW_HANDS
     if draft is not None:
         found = rom_from_draft(
@@ -105,12 +105,12 @@ def hands_drawn(joints: Sequence[Tensor], size: tuple[int, int], arms: bool = Fa
     return draw_hulls([*joints, *strips], size)
 
 
-def made_from(hands: bool, things: Sequence[Tensor], empty: int) -> str:
+def made_from(hands: bool, things: Sequence[Tensor], empty: int, big: float) -> str:
     """What a region is made of, in sentences; "" if neither hands nor things are known."""
     parts = (["the hands"] if hands else []) + ([f"{len(things)} thing{'s' * (len(things) > 1)}"] if things else [])
     said = [f"Made from {' and '.join(parts)} of the photo."] if parts else []
     if empty:
         said.append(f"{empty} mask{'s are' if empty > 1 else ' is'} black and left out.")
-    if hands and any(thing.mean() > BIG for thing in things):
-        said.append("What covers more than a fifth of the photo counts only near the hands.")
+    if hands and any(thing.mean() > big for thing in things):
+        said.append(f"What covers more than {big:.0%} of the photo counts only near the hands.")
     return " ".join(said)

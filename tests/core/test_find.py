@@ -77,6 +77,14 @@ def test_black_masks_are_told_and_an_empty_batch_is_no_error(drawn):
     assert mask_iou(half.near, hands) > 0.95
 
 
+def test_the_report_says_what_counts_as_big(drawn):
+    photo, hands, table = drawn[0][0], torch.zeros(212, 320), torch.zeros(212, 320)
+    hands[100:140, 150:190] = 1
+    table[:, 220:] = 1  # 31 %
+    assert "more than 20% of the photo counts only near the hands" in find_rom(photo, hands, [table]).report
+    assert "counts only near" not in find_rom(photo, hands, [table], big=0.5).report
+
+
 def test_nothing_to_go_by_is_one_sentence(drawn):
     with pytest.raises(IVGError, match="No hand was found in the photo"):
         find_rom(drawn[0][0], torch.zeros(212, 320), torch.zeros(0, 212, 320))
