@@ -18,7 +18,7 @@ from ..models.domain import UNFAMILIAR, unfamiliar
 from ..models.text import encode_text
 from ..models.told import Told
 from ..rom.composite import composite_over, keep_first
-from .crop import OnStep, Window, motion_window
+from .crop import OnStep, Windows, motion_windows
 from .decode import decode_frames, preview_rgb
 from .frugal import Frugal
 from .guidance import Guided
@@ -112,7 +112,7 @@ def generate(
     items = collect(image, action, negative_prompt, mask, motion_strength, seed)
     warn_of_actions(items.actions)
     pictures = prepare_pictures(items, size, base, codec, how)
-    window = motion_window(pictures, codec.cell, how.region, base)
+    windows = motion_windows(pictures, codec.cell, how.region, base)
     if any(source is not None for source in items.masks) and not unet.config["motion_mask"]:
         log.warning("The model %s reads no mask: the whole picture may move.", model.name)
     steps = how.num_inference_steps or defaults.num_inference_steps
@@ -121,9 +121,9 @@ def generate(
     seeds = items.seeds if noise is None else None
     with model.at_work(model.vae):
         _warn_of_unfamiliar(model, items.images)
-        start = _start(items, pictures, window, codec, how, num_frames, noise, device)
-        if window and on_step:
-            on_step = window.seen_whole(on_step, _still(codec, pictures.photos).to(device), codec.cell)
+        start = _start(items, pictures, windows, codec, how, num_frames, noise, device)
+        if windows and on_step:
+            on_step = windows.seen_whole(on_step, _still(codec, pictures.photos).to(device), codec.cell)
     with model.at_work(model.text_encoder):
         ladder = _ladder(backbone, items, pictures, start, how, guidance_scale)
     predict = Guided(backbone, ladder, how.guidance_interval, how.cache_every)
@@ -140,8 +140,8 @@ def generate(
 
     with model.at_work(model.vae):
         frames = decode_frames(ImageCodec(model.vae), latents, how.decode_chunk)
-    if window:
-        frames = window.stitch(frames, pictures.photos)
+    if windows:
+        frames = windows.stitch(frames, pictures.photos)
     if how.composite:
         seam_width = min(pictures.size) / 32 if how.feather is None else how.feather
         frames = composite_over(frames, pictures.photos, pictures.masks, seam_width)
@@ -187,7 +187,7 @@ def denoise(
 
 @dataclass(frozen=True)
 class _Start:
-    """What is sampled: the whole pictures or a window of them."""
+    """What is sampled: the whole pictures or windows of them."""
 
     cells: Tensor  # (B, 1, 1, h, w), the mask
     still: Tensor  # (B, 4, 1, h, w) float32, the photo's latent
@@ -207,21 +207,21 @@ def _warn_of_unfamiliar(model: IVGModel, images: list[ImageLike]) -> None:
 def _start(
     items: Items,
     pictures: Pictures,
-    window: Window | None,
+    windows: Windows | None,
     codec: ImageCodec,
     how: Sampling,
     num_frames: int,
     noise: Tensor | None,
     device: torch.device,
 ) -> _Start:
-    sampled = window.cut_pictures(pictures, codec, how.binarize_mask) if window else pictures
+    sampled = windows.cut_pictures(pictures, codec, how.binarize_mask) if windows else pictures
     # A window at the video's own scale gets its part of the whole picture's noise, so that the motion is the whole
     # picture's too.
     drawn = sampled if how.region == "zoom" else pictures
     shape = (4, num_frames, *drawn.cells.shape[-2:])
     noise = gaussian_noise(items.seeds, shape) if noise is None else _check_noise(noise, (len(items.images), *shape))
-    if window and drawn is pictures:
-        noise = window.cut(noise, codec.cell)
+    if windows and drawn is pictures:
+        noise = windows.cut(noise, codec.cell)
     return _Start(sampled.cells, _still(codec, sampled.photos).to(device), noise.to(device, torch.float32))
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sampled import sample
 
 from ivg_core.errors import IVGError
-from ivg_core.sampling.crop import Window, motion_window
+from ivg_core.rom.window import Window
+from ivg_core.sampling.crop import Windows, motion_windows
 from ivg_core.sampling.inputs import Pictures
 from ivg_core.sampling.noise import gaussian_noise
 
@@ -41,48 +42,47 @@ def test_a_window_holds_its_mask_in_whole_cells(data):
         top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
         bottom, right = data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
         boxes.append((top, bottom, left, right))
-    window = motion_window(pictures(*(mask_at(*box, (width, height)) for box in boxes)), 8, "crop", (512, 512))
-    if window is None:
+    windows = motion_windows(pictures(*(mask_at(*box, (width, height)) for box in boxes)), 8, "crop", (512, 512))
+    if windows is None:
         return
-    assert window.size == window.sampled and window.size != (width, height)
-    assert all(side % 8 == 0 for corner in [*window.corners, window.size] for side in corner)
-    for (left, top), box in zip(window.corners, boxes, strict=True):
-        assert 0 <= left <= box[2] and box[3] <= left + window.size[0] <= width
-        assert 0 <= top <= box[0] and box[1] <= top + window.size[1] <= height
+    for window, box in zip(windows.each, boxes, strict=True):
+        assert window.size == window.sampled == windows.each[0].size != (width, height)
+        assert all(side % 8 == 0 for side in (window.left, window.top, *window.size))
+        assert 0 <= window.left <= box[2] and box[3] <= window.left + window.width <= width
+        assert 0 <= window.top <= box[0] and box[1] <= window.top + window.height <= height
 
 
 def test_zoom_samples_at_the_area_the_model_is_made_for():
-    window = motion_window(pictures(mask_at(24, 40, 32, 64)), 8, "zoom", (512, 512))
+    (window,) = motion_windows(pictures(mask_at(24, 40, 32, 64)), 8, "zoom", (512, 512)).each
     assert window.size == (64, 48) and window.sampled == (592, 440)
 
 
 def test_stitched_edges_fade_but_not_at_the_pictures_own():
-    photos, window = torch.zeros(1, 64, 96, 3), Window([(0, 16)], (48, 48), (48, 48), 16)
-    video = window.stitch(torch.ones(1, 2, 48, 48, 3), photos)[0, 1, ..., 0]
+    photos, left = torch.zeros(1, 64, 96, 3), Windows([Window(0, 16, 48, 48, (96, 64), (48, 48))], 16)
+    video = left.stitch(torch.ones(1, 2, 48, 48, 3), photos)[0, 1, ..., 0]
     assert video[:16].max() == 0 and video[:, 48:].max() == 0
     assert (video[40:, :30] == 1).all()  # left and bottom edges are the picture's
     assert 0 < video[17, 0] < 0.1 and (video[:, 0].diff().abs() < 0.2).all()
-    other = Window([(48, 0)], (48, 48), (48, 48), 16)  # in the upper right corner
+    other = Windows([Window(48, 0, 48, 48, (96, 64), (48, 48))], 16)  # in the upper right corner
     video = other.stitch(torch.ones(1, 2, 48, 48, 3), photos)[0, 1, ..., 0]
     assert (video[:30, 66:] == 1).all() and 0 < video[0, 49] < 0.1 and 0 < video[46, 95] < 0.1
 
 
 def test_a_window_begins_a_margin_before_the_mask_and_ends_one_after_it():
     """With a margin of 16 pixels the last one falls on a cell's first pixel, which belongs to the window."""
-    window = motion_window(pictures(mask_at(24, 40, 40, 49)), 8, "crop", (512, 512))
-    (corner,), (width, _) = window.corners, window.size
-    assert corner[0] == 24 and corner[0] + width == 72
+    (window,) = motion_windows(pictures(mask_at(24, 40, 40, 49)), 8, "crop", (512, 512)).each
+    assert window.left == 24 and window.left + window.width == 72
 
 
 def test_a_slim_window_grows_to_both_sides():
-    window = motion_window(pictures(mask_at(232, 240, 24, 616, (640, 480))), 8, "crop", (512, 512))
-    assert window.size == (640, 320) and window.corners == [(0, 80)]  # with its margins it was 248 high, from 112 on
+    (window,) = motion_windows(pictures(mask_at(232, 240, 24, 616, (640, 480))), 8, "crop", (512, 512)).each
+    assert window.size == (640, 320) and (window.left, window.top) == (0, 80)  # with its margins it was 248 high, from 112 on
 
 
 def test_previews_show_the_window_in_its_place():
-    window, shown = Window([(16, 8)], (32, 24), (32, 24), 8), []
+    windows, shown = Windows([Window(16, 8, 32, 24, (80, 48), (32, 24))], 8), []
     still = torch.full((1, 4, 1, 6, 10), 7.0)
-    window.seen_whole(lambda step, total, x0: shown.append(x0), still, 8)(1, 2, torch.ones(1, 4, 2, 3, 4))
+    windows.seen_whole(lambda step, total, x0: shown.append(x0), still, 8)(1, 2, torch.ones(1, 4, 2, 3, 4))
     expected = still.repeat(1, 1, 2, 1, 1)
     expected[..., 1:4, 2:6] = 1
     assert torch.equal(shown[0], expected)
