@@ -29,6 +29,7 @@ MODULES = {
     "hands": ["HandKeypoints", "IVGAnnotateRoM", "IVGHandScore", "IVGPickBest"],
     "evaluate": ["IVGEvaluate"],
     "find": ["IVGNameThings", "IVGRoMFromThings", "IVGRoMFromVideo"],
+    "window": ["IVGCropToRoM", "IVGStitchRoM"],
 }
 
 #: Nodes that were renamed, as keywords of core's `io.NodeReplace`: workflows that hold the old name open with the new

@@ -11,6 +11,8 @@ from ._notes import noted
 
 log = logging.getLogger("ivg")
 
+SIZES = ["frames", "photo"]
+
 
 class IVGCompositeRoM(io.ComfyNode):
     @classmethod
@@ -44,6 +46,14 @@ class IVGCompositeRoM(io.ComfyNode):
                     tooltip="Brings each frame's brightness and contrast back to the photo's, by what has changed "
                     "outside the region of motion.",
                 ),
+                io.Combo.Input(
+                    "size",
+                    options=SIZES,
+                    default=SIZES[0],
+                    optional=True,
+                    tooltip="frames: the result has the frames' size. photo: it has the photo's, and the region is "
+                    "enlarged to it; what the frames do not show of the photo stands still.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The frames over the photo."),
@@ -56,11 +66,12 @@ class IVGCompositeRoM(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, frames, image, mask, feather, correct_colour) -> io.NodeOutput:
-        from ..ivg_core.rom.overlay import overlay_clip
+    def execute(cls, frames, image, mask, feather, correct_colour, size=SIZES[0]) -> io.NodeOutput:
+        from ..ivg_core.rom.overlay import overlay_clip, stitch_clip
 
         clip = frames[..., :3]
-        composed, report = overlay_clip(
+        lay_over = stitch_clip if size == "photo" else overlay_clip
+        composed, report = lay_over(
             clip, photos_of(image)[0].to(clip.device), masks_of(mask).to(clip.device),
             feather=feather if feather >= 0 else None, correct_colour=correct_colour,
         )  # fmt: skip

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import IVGError
@@ -18,6 +17,7 @@ from .camera import WIDTH, Camera, lay_over, reduced, same_colours, seen_in
 from .latent import crop_to
 from .refine import grow_by, remove_specks, resize_hard
 from .region import GROW, REACH, Shape, region_around
+from .window import centre_window
 
 FRAMES = 16  # so many frames of a draft are looked at, evenly spread
 #: Moving is what changed by so many levels of 255, and by so many times the change of the quietest quarter.
@@ -219,12 +219,10 @@ def uncrop(masks: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         (F, height, width) of 0 and 1; outside of the middle 0.
     """
-    width, height = size
-    cut = crop_to(torch.empty(height, width), (masks.shape[2], masks.shape[1]))
-    middle = resize_hard(masks, (cut.shape[1], cut.shape[0]))
-    left, top = (width - cut.shape[1]) // 2, (height - cut.shape[0]) // 2
-    right, bottom = width - cut.shape[1] - left, height - cut.shape[0] - top
-    return F.pad(middle, (left, right, top, bottom))
+    window = centre_window(size, (masks.shape[2], masks.shape[1]))
+    whole = torch.zeros(len(masks), size[1], size[0])
+    window.cut(whole).copy_(resize_hard(masks, window.size))
+    return whole
 
 
 def _without_draft(

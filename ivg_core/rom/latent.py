@@ -33,6 +33,7 @@ from ..errors import IVGError
 from ..media.clips import even_indices
 from ..models.codec import LatentGrid
 from .refine import apply_threshold, box_of
+from .window import centre_window
 
 log = logging.getLogger("ivg")
 
@@ -135,10 +136,7 @@ def crop_to(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         (..., H', W').
     """
-    (height, width), ratio = pictures.shape[-2:], size[0] / size[1]
-    x = round((width - width * (ratio / (width / height))) / 2) if width / height > ratio else 0
-    y = round((height - height * (width / height / ratio)) / 2) if width / height < ratio else 0
-    return pictures[..., y : height - y, x : width - x]
+    return centre_window((pictures.shape[-1], pictures.shape[-2]), size).cut(pictures)
 
 
 def fit(photo: Tensor, size: tuple[int, int]) -> Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from ..errors import IVGError
 from ..media.images import resize_mask
 from .composite import composite_over, seam
 from .latent import crop_to, fit
+from .window import Window, centre_window, resized
 
 log = logging.getLogger("ivg")
 
@@ -35,9 +38,7 @@ def overlay_clip(
         IVGError: the mask has another number of frames.
     """
     count, height, width = frames.shape[:3]
-    masks = mask if mask.ndim == 3 else mask[None]
-    if len(masks) not in (1, count):
-        raise IVGError(f"There are {len(masks)} masks for {count} frames: give one mask, or one a frame.")
+    masks = _masks_for(mask, count)
     for name, size in (("photo", photo.shape[:2]), ("mask", masks.shape[-2:])):
         if tuple(size) != (height, width):
             log.warning(
@@ -46,17 +47,93 @@ def overlay_clip(
     photo = fit(photo, (width, height))
     masks = resize_mask(crop_to(masks, (width, height)), (width, height))  # (F or 1, H, W)
     feather = min(width, height) / 32 if feather is None else feather
-
-    outside = seam(masks.amax(0), feather).to(frames.device) == 0
-    drift = measure_drift(frames, photo, outside)
-    if drift is None:
-        report = "The mask covers the whole picture: there is nothing outside it to compare colours with."
-    else:
-        report = drift.report(correct_colour)
-        frames = correct_drift(frames, drift) if correct_colour else frames
+    frames, report = _in_photos_colours(frames, photo, masks, feather, correct_colour)
     if len(masks) == 1:
         return composite_over(frames[None], photo[None], masks, feather)[0], report
     return composite_over(frames[:, None], photo.expand(count, -1, -1, -1), masks, feather)[:, 0], report
+
+
+def stitch_clip(
+    frames: Tensor,
+    photo: Tensor,
+    mask: Tensor,
+    window: Window | None = None,
+    feather: float | None = None,
+    correct_colour: bool = True,
+) -> tuple[Tensor, str]:
+    """Lay a clip of a window over the whole photo, in the photo's resolution and colours.
+
+    Args:
+        frames: (F, h, w, 3), 0..1, of any size with the window's shape.
+        photo: (H, W, 3), 0..1.
+        mask: (H, W), or (F, H, W) with one mask a frame; 0..1, 1 = the clip shows.
+        window: what the clip shows; None: the largest part around the photo's centre with the frames' shape.
+        feather: width in pixels of the photo of the seam, outside the mask; None takes 1/32 of the window's shorter
+            side.
+        correct_colour: as in `overlay_clip`.
+
+    Returns:
+        (F, H, W, 3), the photo's own pixels outside mask and seam, and what was found, in words.
+
+    Raises:
+        IVGError: the mask has another number of frames, the photo another size than the window's picture, or the
+            result does not fit into the memory.
+    """
+    (count, height, width), picture = frames.shape[:3], (photo.shape[1], photo.shape[0])
+    window = window or centre_window(picture, (width, height))
+    masks = _masks_for(mask, count)
+    if window.picture != picture:
+        raise IVGError(
+            f"The window was cut out of a photo of {window.picture[0]} x {window.picture[1]} and is to be laid over "
+            f"one of {picture[0]} x {picture[1]}: give the photo that it was cut out of."
+        )
+    _check_memory(count, picture)
+    if not 0.97 < (width / height) / (window.width / window.height) < 1.03:
+        log.warning(
+            "The frames are %d x %d and the window is %d x %d: they are squeezed into its shape.",
+            width, height, *window.size,
+        )  # fmt: skip
+    masks = resize_mask(masks, picture)
+    feather = min(window.size) / 32 if feather is None else feather
+    small, scale = (width, height), width / window.width
+    seen = resize_mask(window.cut(masks), small)
+    frames, report = _in_photos_colours(frames, resized(window.cut_photo(photo), small), seen, feather * scale,
+                                        correct_colour)  # fmt: skip
+    stitched, fade = photo.repeat(count, 1, 1, 1), window.fade(feather)
+    for index, (frame, whole) in enumerate(zip(frames, stitched, strict=True)):
+        if index < len(masks):
+            alpha = (fade * seam(window.cut(masks[index]), feather)).to(photo.device)
+        window.lay(frame.to(photo.device), whole, alpha)
+    return stitched, report
+
+
+def _masks_for(mask: Tensor, count: int) -> Tensor:
+    masks = mask if mask.ndim == 3 else mask[None]
+    if len(masks) not in (1, count):
+        raise IVGError(f"There are {len(masks)} masks for {count} frames: give one mask, or one a frame.")
+    return masks
+
+
+def _check_memory(frames: int, picture: tuple[int, int]) -> None:
+    needed, free = frames * picture[0] * picture[1] * 3 * 4, psutil.virtual_memory().available
+    if needed > free:
+        smaller = math.sqrt(free / needed / 2)  # half of it, as what comes next wants memory too
+        raise IVGError(
+            f"{frames} frames of {picture[0]} x {picture[1]} pixels take {needed / 1e9:.1f} GB of memory, and "
+            f"{free / 1e9:.1f} GB are free: make fewer frames, or make the photo smaller before its region is cut out "
+            f"({round(picture[0] * smaller)} x {round(picture[1] * smaller)} would do)."
+        )
+
+
+def _in_photos_colours(
+    frames: Tensor, photo: Tensor, masks: Tensor, feather: float, correct_colour: bool
+) -> tuple[Tensor, str]:
+    """The frames in the colours of their photo, all of one size, and what was found, in words."""
+    outside = seam(masks.amax(0), feather).to(frames.device) == 0
+    drift = measure_drift(frames, photo, outside)
+    if drift is None:
+        return frames, "The mask covers the whole picture: there is nothing outside it to compare colours with."
+    return correct_drift(frames, drift) if correct_colour else frames, drift.report(correct_colour)
 
 
 ENOUGH = 0.01  # share of the picture that must lie outside the mask for its colours to be judged

@@ -48,6 +48,10 @@ class Window:
         left, top, width, height = (side // cell for side in (self.left, self.top, self.width, self.height))
         return values[..., top : top + height, left : left + width]
 
+    def cut_photo(self, photo: Tensor) -> Tensor:
+        """The window of a photo (H, W, 3); a view."""
+        return self.cut(photo.movedim(-1, 0)).movedim(0, -1)
+
     def fade(self, ramp: float) -> Tensor:
         """(height, width) 1 inside, falling to 0 over `ramp` pixels at its edges, except along the picture's border."""
         width, height = self.picture
@@ -63,8 +67,8 @@ class Window:
             picture: (H, W, 3) 0..1.
             alpha: (height, width) 0..1, how much of the frame shows; where it is 0 no bit changes.
         """
-        part = self.cut(picture.movedim(-1, 0)).movedim(0, -1)  # a view
-        part.lerp_(_resized(frame, self.size), alpha[..., None].expand_as(part))
+        part = self.cut_photo(picture)
+        part.lerp_(resized(frame, self.size), alpha[..., None].expand_as(part))
 
 
 def windows_around(masks: Tensor, margin: int, cell: int = 1, ratio: float | None = None) -> list[Window]:
@@ -94,9 +98,7 @@ def windows_around(masks: Tensor, margin: int, cell: int = 1, ratio: float | Non
     ]  # fmt: skip
 
 
-def window_for(
-    mask: Tensor, region: str, base: tuple[int, int], multiple: int = 8, context: float = 0.05
-) -> Window:
+def window_for(mask: Tensor, region: str, base: tuple[int, int], multiple: int = 8, context: float = 0.05) -> Window:
     """The window of a photo that is to be given to a video model.
 
     Args:
@@ -130,13 +132,26 @@ def window_for(
     return dataclasses.replace(window, sampled=(columns, rows))
 
 
+def centre_window(picture: tuple[int, int], size: tuple[int, int]) -> Window:
+    """The largest part around the centre with the shape of `size`, to the pixel as core's `common_upscale` cuts it.
+
+    Args:
+        picture: (width, height).
+        size: (width, height), at which it is made.
+    """
+    (width, height), ratio = picture, size[0] / size[1]
+    x = round((width - width * (ratio / (width / height))) / 2) if width / height > ratio else 0
+    y = round((height - height * (width / height / ratio)) / 2) if width / height < ratio else 0
+    return Window(x, y, width - 2 * x, height - 2 * y, picture, size)
+
+
 def report(window: Window) -> str:
     """What the window saves, in sentences for the user."""
     saved = 1 - window.share
     wide = window.sampled[0] / window.width
     return (
         f"The window has {window.width} x {window.height} of the photo's {window.picture[0]} x {window.picture[1]} "
-        f"pixels ({window.share:.0%}) and is made at {window.sampled[0]} x {window.sampled[1]}, {wide:.2g} of the "
+        f"pixels ({window.share:.0%}) and is made at {window.sampled[0]} x {window.sampled[1]}, {wide:.2g} times the "
         f"photo's detail. In this detail it takes {saved:.0%} fewer tokens than the whole photo would."
     )
 
@@ -168,8 +183,8 @@ def _fade(length: int, ramp: float, first: bool, last: bool) -> Tensor:
     return near * near * (3 - 2 * near)
 
 
-def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
-    """A frame (h, w, 3) at `size` (width, height)."""
+def resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """A frame (h, w, 3), 0..1, at `size` (width, height), averaged where it shrinks."""
     if (frame.shape[1], frame.shape[0]) == size:
         return frame
     pixels = frame.movedim(-1, 0)[None]  # (1, 3, h, w)
