@@ -45,6 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
     fast = command(commands, "fast", _bench_fast, text, model_options(), record_options())
     fast.add_argument("--scenes", type=int, default=12, help="how many held-out scenes")
 
+    text = "measure what sampling a window around the region saves, and its seam in the photo"
+    crop = command(commands, "crop", _bench_crop, text, model_options(), record_options())
+    crop.add_argument("--scenes", type=int, default=6, help="how many held-out scenes")
+
     text = "measure whether the hand score notices made-up faults"
     score = command(commands, "handscore", _handscore, text, record_options())
     score.add_argument("--clips", type=int, default=24, help="how many drawn clips")
@@ -86,6 +90,12 @@ def _bench_fast(options: argparse.Namespace) -> None:
     from benchmarks.fast import bench_fast
 
     report(options, "fast", bench_fast(load(options), options.scenes))
+
+
+def _bench_crop(options: argparse.Namespace) -> None:
+    from benchmarks.crop import bench_crop
+
+    report(options, "crop", bench_crop(load(options), options.scenes))
 
 
 def _handscore(options: argparse.Namespace) -> None:

@@ -76,7 +76,7 @@ def test_a_window_begins_a_margin_before_the_mask_and_ends_one_after_it():
 
 def test_a_slim_window_grows_to_both_sides():
     (window,) = motion_windows(pictures(mask_at(232, 240, 24, 616, (640, 480))), 8, "crop", (512, 512)).each
-    assert window.size == (640, 320) and (window.left, window.top) == (0, 80)  # with its margins it was 248 high, from 112 on
+    assert window.size == (640, 320) and (window.left, window.top) == (0, 80)  # it was 248 high, from 112 on
 
 
 def test_previews_show_the_window_in_its_place():

@@ -157,7 +157,7 @@ def test_a_whole_clip_goes_back_into_the_photos_size():
 
 def test_the_photo_must_be_the_windows():
     window = window_for(MASK, "zoom", (96, 64), 8)
-    with pytest.raises(IVGError, match="150 x 101.*40 x 30"):
+    with pytest.raises(IVGError, match=r"150 x 101.*40 x 30"):
         stitch_clip(torch.zeros(1, 64, 96, 3), torch.zeros(30, 40, 3), torch.ones(30, 40), window)
 
 
@@ -166,5 +166,5 @@ def test_what_does_not_fit_into_the_memory_is_refused_before_it_is_made(monkeypa
     free = psutil.virtual_memory()._replace(available=PHOTO.numel() * 4)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     stitch_clip(drifted(window, 1, 0, frames=1), PHOTO, MASK, window)
-    with pytest.raises(IVGError, match="3 frames of 150 x 101 pixels take .* smaller before its region is cut out"):
+    with pytest.raises(IVGError, match=r"3 frames of 150 x 101 pixels take .* smaller before its region is cut out"):
         stitch_clip(drifted(window, 1, 0), PHOTO, MASK, window)
