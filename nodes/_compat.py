@@ -16,6 +16,11 @@ def supported(function, **keywords):
     return {name: value for name, value in keywords.items() if name in known}
 
 
+def found_by(*phrases: str) -> dict:
+    """The keyword of a schema that lets the interface find the node by other words than its name, where it knows it."""
+    return supported(latest.io.Schema, search_aliases=list(phrases))
+
+
 async def register_replacements(renamed: list[dict]) -> None:
     """Tell ComfyUI which nodes took the place of others, if it is one that can be told.
 

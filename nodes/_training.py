@@ -138,12 +138,12 @@ def connected_clips(images: Tensor | None, video: Any, mask: Tensor | None, prom
     given += ["folder"] if folder.strip() else []
     if len(given) != 1:
         what = f"{' and '.join(given)} are given" if given else "there are no clips"
-        raise IVGError(f"Train IVG LoRA: {what}: connect images or video, or name a folder, one of these.")
+        raise IVGError(f"IVG Train LoRA: {what}: connect images or video, or name a folder, one of these.")
     if given == ["folder"]:
         return None
     sentences = list(dict.fromkeys(" ".join(line.split()) for line in prompt.splitlines() if line.strip()))
     if not sentences:
-        raise IVGError("Train IVG LoRA: the clip has no sentence: write into prompt what happens in it.")
+        raise IVGError("IVG Train LoRA: the clip has no sentence: write into prompt what happens in it.")
     if images is not None:
         media: Any = MemoryClip(images[..., :3])
     elif path := file_behind(video):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
+from ._compat import found_by
 from ._edges import masks_of, photos_of, to_comfy
 from ._notes import noted
 
@@ -28,12 +29,13 @@ class IVGApplyRoM(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IVGApplyRoM",
-            display_name="Apply RoM (LTX, Wan 2.1)",
-            category="IVG",
+            display_name="IVG Apply RoM (LTX, Wan 2.1)",
+            category="IVG/other models",
+            **found_by("region of motion", "motion mask", "image to video", "hold background still"),
             description="Lets another video model move only the region of motion. Goes into the latent wire in front "
             "of the sampler, behind the model's own node (LTXVImgToVideo, WanImageToVideo, an empty latent …). "
             "For LTX, Wan 2.1, AnimateDiff and every model that works with a noise mask; Wan 2.2 and HunyuanVideo need "
-            "Apply RoM to Model behind it.",
+            "IVG Apply RoM to Model behind it.",
             inputs=[
                 io.Image.Input("image", tooltip=PHOTO_TIP + " Cropped to the video's shape as core's nodes do it."),
                 io.Mask.Input("mask", tooltip=MASK_TIP),
@@ -69,8 +71,8 @@ class IVGApplyRoM(io.ComfyNode):
         grid = grid_of(vae, samples)
         if samples.shape[1] == WAN_5B_CHANNELS and samples.ndim == 5:
             log.warning(
-                "Apply RoM: these are latents of Wan 2.2 5B, whose noise mask knows only whole frames: give the result "
-                "to Apply RoM to Model, and the first latent to the sampler."
+                "IVG Apply RoM: these are latents of Wan 2.2 5B, whose noise mask knows only whole frames: give the "
+                "result to IVG Apply RoM to Model, and the first latent to the sampler."
             )
         cells = latent_mask(masks_of(mask), grid, grow).to(samples.device)  # (T, h, w)
         still = encode_still(vae, photos_of(image)[0], grid, samples)
@@ -88,14 +90,15 @@ class IVGApplyRoMModel(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IVGApplyRoMModel",
-            display_name="Apply RoM to Model (Wan 2.2)",
-            category="IVG",
+            display_name="IVG Apply RoM to Model (Wan 2.2)",
+            category="IVG/other models",
+            **found_by("region of motion", "motion mask", "image to video", "hunyuanvideo"),
             description="Holds everything outside the region of motion still inside the model, at every step. For "
             "models that a noise mask does not fit: Wan 2.2 14B with its two experts (one of these nodes for each), "
             "Wan 2.2 5B, HunyuanVideo. The sampler keeps the latent that it had.",
             inputs=[
                 io.Model.Input("model", tooltip="The model, as it would go to the sampler."),
-                io.Latent.Input("rom", tooltip="The latent that Apply RoM gave."),
+                io.Latent.Input("rom", tooltip="The latent that IVG Apply RoM gave."),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The same model, moving only the region of motion.")
@@ -108,15 +111,17 @@ class IVGApplyRoMModel(io.ComfyNode):
         from ..ivg_core.errors import IVGError
 
         if rom.get("noise_mask") is None:
-            raise IVGError("Apply RoM to Model got a latent without a mask: connect the latent of Apply RoM to `rom`.")
+            raise IVGError(
+                "IVG Apply RoM to Model got a latent without a mask: connect the latent of IVG Apply RoM to `rom`."
+            )
         samples, cells = rom["samples"], rom["noise_mask"]
 
         def hold_still(step: dict) -> Tensor:
             denoised = step["denoised"]
             if samples.shape[-3:] != denoised.shape[-3:]:
                 raise IVGError(
-                    f"Apply RoM to Model holds latents of {shape_of(samples)}, and the sampler makes "
-                    f"{shape_of(denoised)}: give Apply RoM the latent that goes to the sampler."
+                    f"IVG Apply RoM to Model holds latents of {shape_of(samples)}, and the sampler makes "
+                    f"{shape_of(denoised)}: give IVG Apply RoM the latent that goes to the sampler."
                 )
             still = step["model"].process_latent_in(samples).to(denoised)
             return torch.lerp(still.expand_as(denoised), denoised, cells.to(denoised).expand_as(denoised))
@@ -131,8 +136,9 @@ class IVGApplyRoMVACE(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IVGApplyRoMVACE",
-            display_name="Apply RoM (Wan VACE)",
-            category="IVG",
+            display_name="IVG Apply RoM (Wan VACE)",
+            category="IVG/other models",
+            **found_by("region of motion", "motion mask", "image to video", "control video"),
             description="Photo and region of motion as Wan VACE takes them, for core's WanVaceToVideo: first the "
             "photo, then the photo with grey where it may move, and masks that are white there.",
             inputs=[
@@ -147,7 +153,7 @@ class IVGApplyRoMVACE(io.ComfyNode):
                     "box",
                     default=True,
                     tooltip="Gives VACE the mask's bounding box, which it follows better than a tight outline. "
-                    "Composite RoM afterwards brings the outline back.",
+                    "IVG Composite RoM afterwards brings the outline back.",
                 ),
             ],
             outputs=[
@@ -178,7 +184,7 @@ def grid_of(vae, samples: Tensor):
     from ..ivg_core.models.codec import LatentGrid
 
     if samples.ndim not in (4, 5):
-        raise IVGError(f"Apply RoM got a latent of shape {tuple(samples.shape)}: connect the latent of a video.")
+        raise IVGError(f"IVG Apply RoM got a latent of shape {tuple(samples.shape)}: connect the latent of a video.")
     frames = samples.shape[2] if samples.ndim == 5 else samples.shape[0]
     stride = (vae.temporal_compression_decode() or 1) if samples.ndim == 5 else 1
     return LatentGrid(frames, *samples.shape[-2:], cell=vae.spacial_compression_encode(), stride=stride)

@@ -14,6 +14,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
+from ._compat import found_by
 from ._edges import masks_of, to_comfy
 from .video import workflow_tags
 
@@ -40,10 +41,11 @@ class IVGBatchLoader(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IVGBatchLoader",
-            display_name="IVG Batch Loader",
-            category="IVG",
+            display_name="IVG Load Batch",
+            category="IVG/batch",
+            **found_by("batch loader", "many videos", "csv", "table"),
             description="Gives the next item of a table (photo, sentence, seed, mask) each time the graph is run, "
-            "until IVG Batch Save has saved all. What is done is skipped, also after a crash; what failed comes last.",
+            "until IVG Save Batch has saved all. What is done is skipped, also after a crash; what failed comes last.",
             inputs=[
                 io.String.Input(
                     "table",
@@ -82,7 +84,7 @@ class IVGBatchLoader(io.ComfyNode):
                 io.String.Output(display_name="action", tooltip="What is done in it."),
                 io.Int.Output(display_name="seed", tooltip="For the seed of the nodes that make mask and video."),
                 io.Mask.Output(display_name="mask", tooltip="The item's mask; all white if it has none."),
-                ItemSocket.Output(display_name="item", tooltip="For IVG Batch Save."),
+                ItemSocket.Output(display_name="item", tooltip="For IVG Save Batch."),
             ],
             is_output_node=True,
         )
@@ -130,12 +132,13 @@ class IVGBatchSave(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IVGBatchSave",
-            display_name="IVG Batch Save",
-            category="IVG",
+            display_name="IVG Save Batch",
+            category="IVG/batch",
+            **found_by("batch save", "many videos", "journal"),
             description="Saves the video of a batch's item as soon as it is ready, whole or not at all, notes it in "
             "the batch's journal, and renews its page: output/ivg/<batch>/index.html.",
             inputs=[
-                ItemSocket.Input("item", tooltip="From IVG Batch Loader."),
+                ItemSocket.Input("item", tooltip="From IVG Load Batch."),
                 io.Image.Input("frames", tooltip="The frames of the video, from any node."),
                 io.Float.Input("fps", default=8.0, min=0.1, max=50.0, step=0.5, tooltip="Frames a second."),
                 io.Combo.Input(

@@ -6,6 +6,7 @@ import logging
 
 from comfy_api.latest import io, ui
 
+from ._compat import found_by
 from ._edges import masks_of, photos_of, to_comfy
 from ._notes import noted
 
@@ -19,8 +20,9 @@ class IVGCompositeRoM(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IVGCompositeRoM",
-            display_name="Composite RoM",
-            category="IVG",
+            display_name="IVG Composite RoM",
+            category="IVG/video",
+            **found_by("region of motion", "overlay video on photo", "keep background still"),
             description="Lays any video over the still photo: the video inside the region of motion, the photo's own "
             "pixels outside, a soft seam between. Colours that drifted are measured outside the region and put right. "
             "Works with every model, also one behind an API; the camera must stand still.",
@@ -75,5 +77,5 @@ class IVGCompositeRoM(io.ComfyNode):
             clip, photos_of(image)[0].to(clip.device), masks_of(mask).to(clip.device),
             feather=feather if feather >= 0 else None, correct_colour=correct_colour,
         )  # fmt: skip
-        log.info("Composite RoM: %s", report)
+        log.info("IVG Composite RoM: %s", report)
         return io.NodeOutput(to_comfy(composed), report, ui=ui.PreviewText(report))

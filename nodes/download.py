@@ -9,6 +9,7 @@ import comfy.utils
 import folder_paths
 from comfy_api.latest import io
 
+from ._compat import found_by
 from .loaders import FOLDER
 
 MEGABYTE = 1 << 20
@@ -23,7 +24,8 @@ class IVGDownloadModel(io.ComfyNode):
         return io.Schema(
             node_id="IVGDownloadModel",
             display_name="IVG Download Model",
-            category="IVG",
+            category="IVG/model",
+            **found_by("get weights", "checkpoint", "hugging face"),
             description="Says where a published checkpoint comes from, how large it is and under which licence; "
             "fetches it into models/ivg once you switch download on. A broken download goes on where it broke.",
             inputs=[
@@ -59,10 +61,10 @@ class IVGDownloadModel(io.ComfyNode):
 
         source, folder = find_source(name), folder_paths.get_folder_paths(FOLDER)[0]
         if os.path.isdir(os.path.join(folder, name)):
-            state = f"It lies in {folder}: choose it in Load IVG Model (press R to renew the list)."
+            state = f"It lies in {folder}: choose it in IVG Load Model (press R to renew the list)."
         elif download:
             fetch(source, folder, on_bytes=_Progress(cls.hidden.unique_id))
-            state = f"It lies in {folder} now: choose it in Load IVG Model (press R to renew the list)."
+            state = f"It lies in {folder} now: choose it in IVG Load Model (press R to renew the list)."
         else:
             try:
                 size = sum(part.size for part in list_parts(source))

@@ -11,6 +11,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
+from ._compat import found_by
 from ._edges import photos_of
 from ._model import IVGNetwork, Patcher
 from ._notes import noted
@@ -46,7 +47,8 @@ class IVGEnrichAction(io.ComfyNode):
         return io.Schema(
             node_id="IVGEnrichAction",
             display_name="IVG Enrich Action",
-            category="IVG",
+            category="IVG/text",
+            **found_by("prompt enhancer", "llm", "vlm", "instructional sentence"),
             description='Turns "julienne carrot" into a sentence that says what each hand holds and does, which the '
             "model follows better. The sentence is shown, and can be edited, before it is used.",
             inputs=[
@@ -177,7 +179,7 @@ class _Managed:
 
     def __call__(self, action, image):
         if self.patcher is None:
-            with torch.inference_mode(False):  # as Load IVG Model does
+            with torch.inference_mode(False):  # as IVG Load Model does
                 network = IVGNetwork(self.model.network)
             self.patcher = Patcher(network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
         mm.load_models_gpu([self.patcher])

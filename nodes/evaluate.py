@@ -7,6 +7,7 @@ import math
 import comfy.model_management as mm
 from comfy_api.latest import io, ui
 
+from ._compat import found_by
 from ._edges import masks_of, to_comfy
 
 
@@ -16,7 +17,8 @@ class IVGEvaluate(io.ComfyNode):
         return io.Schema(
             node_id="IVGEvaluate",
             display_name="IVG Evaluate",
-            category="IVG",
+            category="IVG/evaluate",
+            **found_by("metrics", "measure", "motion precision", "psnr"),
             description="Measures a clip: whether only the region of motion moves, and, where the true clip is "
             "connected, how far it and its hands are from that. For hands without a true clip take IVG Hand Score; for "
             "FID, FVD, CLIP, EgoVLP and BLIP over many clips, python -m ivg_core evaluate.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ._compat import supported
+from ._compat import found_by, supported
 from ._edges import hands_of, masks_of, photos_of, to_comfy
 from ._notes import noted, say
 from .hands import PoseKeypoint, tracker_with
@@ -31,7 +31,8 @@ class IVGNameThings(io.ComfyNode):
         return io.Schema(
             node_id="IVGNameThings",
             display_name="IVG Name Things",
-            category="IVG",
+            category="IVG/text",
+            **found_by("objects in a sentence", "sam3 prompt", "nouns"),
             description="The things that the sentence names, as a prompt for SAM3 (core's CLIP Text Encode and SAM3 "
             "Detect) or another node that finds things by their names.",
             inputs=[
@@ -92,7 +93,8 @@ class IVGRoMFromThings(io.ComfyNode):
         return io.Schema(
             node_id="IVGRoMFromThings",
             display_name="IVG RoM from Things",
-            category="IVG",
+            category="IVG/region",
+            **found_by("region of motion", "motion mask", "mask of hands and objects"),
             description="A region of motion for a real photo, from its hands and the things that the action needs: one "
             "outline around them, grown a little. Hands alone are enough.",
             inputs=[
@@ -130,7 +132,7 @@ class IVGRoMFromThings(io.ComfyNode):
                 ),
                 io.Mask.Input("hands", optional=True, tooltip="The hands as a mask, or a batch of them."),
                 PoseKeypoint.Input(
-                    "keypoints", optional=True, tooltip="The hands as keypoints of the photo, from Hand Keypoints."
+                    "keypoints", optional=True, tooltip="The hands as keypoints of the photo, from IVG Hand Keypoints."
                 ),
             ],
             outputs=[
@@ -172,7 +174,8 @@ class IVGRoMFromVideo(io.ComfyNode):
         return io.Schema(
             node_id="IVGRoMFromVideo",
             display_name="IVG RoM from Video",
-            category="IVG",
+            category="IVG/region",
+            **found_by("region of motion", "motion mask", "what moves", "optical flow"),
             description="A region of motion from a draft: a small quick video of the photo by any image-to-video "
             "model. What moves in it counts near the hands and things; the camera and drifting colours are taken out.",
             inputs=[
@@ -273,7 +276,7 @@ class IVGRoMFromVideo(io.ComfyNode):
 
 NOTHING_FOUND = (
     "There is no hand in this photo: choose your own photo in Load Image (it should show the hands), lower the "
-    "thresholds of Hand Keypoints, connect masks of the things, or mute this node (Ctrl+M) and paint the region in "
+    "thresholds of IVG Hand Keypoints, connect masks of the things, or mute this node (Ctrl+M) and paint the region in "
     "IVG Edit Mask."
 )
 NOTHING_FOUND_BY_NAME = (

@@ -9,7 +9,7 @@ import comfy.utils
 import torch
 from comfy_api.latest import io, ui
 
-from ._compat import supported
+from ._compat import found_by, supported
 from ._edges import tint, to_comfy
 from ._notes import noted, say
 
@@ -24,8 +24,9 @@ class HandKeypoints(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="HandKeypoints",
-            display_name="Hand Keypoints",
-            category="IVG",
+            display_name="IVG Hand Keypoints",
+            category="IVG/hands",
+            **found_by("hand pose", "hand detector", "hand landmarks", "mediapipe"),
             description="Finds the hands in photos or in the frames of a video: 21 joints each, a picture of them, and "
             "a mask of each frame's hands. A picture without hands gives none, and that is no error.",
             inputs=[
@@ -86,7 +87,8 @@ class IVGAnnotateRoM(io.ComfyNode):
         return io.Schema(
             node_id="IVGAnnotateRoM",
             display_name="IVG Annotate RoM",
-            category="IVG",
+            category="IVG/region",
+            **found_by("region of motion", "motion mask", "label a clip", "training masks"),
             description="The region of motion of a video that exists, made from its hands or from what moves in it: a "
             "mask of each frame, and the union of all. For training data, and to see what a mask could be like.",
             inputs=[
@@ -188,7 +190,8 @@ class IVGHandScore(io.ComfyNode):
         return io.Schema(
             node_id="IVGHandScore",
             display_name="IVG Hand Score",
-            category="IVG",
+            category="IVG/hands",
+            **found_by("hand quality", "bad hands", "rate hands"),
             description="Scores the hands of a video from any model, 0 to 1: are they sure to be hands, do they stay, "
             "keep their bones' lengths, bend as hands do, move smoothly, have five fingers. Needs no true video.",
             inputs=[
@@ -218,7 +221,8 @@ class IVGPickBest(io.ComfyNode):
         return io.Schema(
             node_id="IVGPickBest",
             display_name="IVG Pick Best",
-            category="IVG",
+            category="IVG/hands",
+            **found_by("best seed", "best hands", "choose video"),
             description="From several videos of the same scene, such as several seeds, the one with the best hands, "
             "and the table of their scores. Videos without a hand come last.",
             inputs=[

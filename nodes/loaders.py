@@ -10,7 +10,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ._compat import supported
+from ._compat import found_by, supported
 from ._model import IVGModelSocket, manage
 from ._notes import noted
 
@@ -95,8 +95,9 @@ class LoadIVGModel(io.ComfyNode):
         names = list(find_models())
         return io.Schema(
             node_id="LoadIVGModel",
-            display_name="Load IVG Model",
-            category="IVG",
+            display_name="IVG Load Model",
+            category="IVG/model",
+            **found_by("load checkpoint", "animate photo", "image to video", "i2v"),
             description="Loads an IVG model: the tiny one that ships with this pack, or one from models/ivg "
             "(a checkpoint folder with unet/, vae/, text_encoder/ …, or a one-file .safetensors).",
             inputs=[
@@ -111,8 +112,8 @@ class LoadIVGModel(io.ComfyNode):
                     "rom_model",
                     options=[SAME_MODEL, *find_rom_models()],
                     default=SAME_MODEL,
-                    tooltip="Where the stage-1 weights come from, which Predict RoM Mask needs. Checkpoints that hold "
-                    "some are listed here; none were ever published, so they come from a training of yours.",
+                    tooltip="Where the stage-1 weights come from, which IVG Predict RoM Mask needs. Checkpoints that "
+                    "hold some are listed here; none were ever published, so they come from a training of yours.",
                 ),
                 io.Combo.Input(
                     "dtype",
@@ -125,7 +126,7 @@ class LoadIVGModel(io.ComfyNode):
             ],
             outputs=[
                 IVGModelSocket.Output(
-                    display_name="model", tooltip="The loaded model, for Predict RoM Mask and IVG Sampler."
+                    display_name="model", tooltip="The loaded model, for IVG Predict RoM Mask and IVG Sampler."
                 )
             ],
         )

@@ -10,6 +10,7 @@ import folder_paths
 from comfy.weight_adapter import LoRAAdapter
 from comfy_api.latest import io
 
+from ._compat import found_by
 from ._model import IVGModelSocket, ManagedModel
 from ._notes import noted
 
@@ -53,16 +54,17 @@ class IVGLoadLoRA(io.ComfyNode):
         return io.Schema(
             node_id="IVGLoadLoRA",
             display_name="IVG Load LoRA",
-            category="IVG",
+            category="IVG/model",
+            **found_by("lora loader", "motion lora", "adapter"),
             description="Adds a LoRA to an IVG model: an action, tool or kitchen that was trained. Put several of "
             "these nodes in a row to add several. The model that comes in is not changed.",
             inputs=[
-                IVGModelSocket.Input("model", tooltip="From Load IVG Model, or from another IVG Load LoRA."),
+                IVGModelSocket.Input("model", tooltip="From IVG Load Model, or from another IVG Load LoRA."),
                 io.Combo.Input(
                     "lora_name",
                     options=[NONE, *folder_paths.get_filename_list(FOLDER)],
                     default=NONE,
-                    tooltip="The LoRA, from models/loras (Train IVG LoRA writes to models/loras/ivg). The released "
+                    tooltip="The LoRA, from models/loras (IVG Train LoRA writes to models/loras/ivg). The released "
                     "code's .pt files are read too. With none, the model goes through unchanged.",
                 ),
                 io.Float.Input(
@@ -77,12 +79,12 @@ class IVGLoadLoRA(io.ComfyNode):
                     "lora_path",
                     optional=True,
                     force_input=True,
-                    tooltip="The file that Train IVG LoRA wrote, in place of lora_name.",
+                    tooltip="The file that IVG Train LoRA wrote, in place of lora_name.",
                 ),
             ],
             outputs=[
                 IVGModelSocket.Output(
-                    display_name="model", tooltip="The model with the LoRA, for Predict RoM Mask and IVG Sampler."
+                    display_name="model", tooltip="The model with the LoRA, for IVG Predict RoM Mask and IVG Sampler."
                 )
             ],
         )

@@ -12,7 +12,7 @@ from comfy_api.latest import io, ui
 from PIL import Image
 from torch import Tensor
 
-from ._compat import supported
+from ._compat import found_by, supported
 from ._edges import masks_of, photos_of, to_comfy
 from ._notes import noted
 
@@ -27,8 +27,9 @@ class RefineMask(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="RefineMask",
-            display_name="Refine Mask (IVG)",
-            category="IVG",
+            display_name="IVG Refine Mask",
+            category="IVG/region",
+            **found_by("grow mask", "expand mask", "feather", "clean mask"),
             description="Cleans any mask: threshold, specks, holes, shape, grow or shrink; joins it with a second one; "
             "softens its edge. The steps run in the order of the widgets.",
             inputs=[
@@ -139,7 +140,8 @@ class IVGEditMask(io.ComfyNode):
         return io.Schema(
             node_id="IVGEditMask",
             display_name="IVG Edit Mask",
-            category="IVG",
+            category="IVG/region",
+            **found_by("paint mask", "draw mask", "mask editor", "region of motion"),
             description="Paint the region of motion by hand. Run once to see the photo, press Edit mask, paint and "
             "save, then run again. The edit stays until Discard edit is pressed.",
             inputs=[
@@ -153,7 +155,7 @@ class IVGEditMask(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="The mask to begin with, such as the one that Predict RoM Mask found. Black when not "
+                    tooltip="The mask to begin with, such as the one that IVG Predict RoM Mask found. Black when not "
                     "connected. Without effect once there is an edit.",
                 ),
             ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
+from ._compat import found_by
 from ._edges import masks_of, photos_of, to_comfy
 from ._notes import noted
 
@@ -16,8 +17,9 @@ class IVGPreviewRoM(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IVGPreviewRoM",
-            display_name="Preview RoM",
-            category="IVG",
+            display_name="IVG Preview RoM",
+            category="IVG/region",
+            **found_by("region of motion", "show mask", "mask overlay"),
             description="Shows the region of motion over the photo: tinted, outlined, or both; alone, or beside the "
             "photo before it. With the frames of a video it shows whether they stay inside.",
             inputs=[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ._compat import supported
+from ._compat import found_by, supported
 from ._edges import Progress, hands_of, masks_of, photos_of, tint, to_comfy
 from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
@@ -20,8 +20,9 @@ class PredictRoMMask(io.ComfyNode):
         advanced = supported(io.Int.Input, advanced=True)
         return io.Schema(
             node_id="PredictRoMMask",
-            display_name="Predict RoM Mask",
-            category="IVG",
+            display_name="IVG Predict RoM Mask",
+            category="IVG/region",
+            **found_by("region of motion", "motion mask", "rom"),
             description="Stage 1: predicts the region of motion (RoM), that is where the photo will move when the "
             "action is done. Needs a model with stage-1 weights; without them, and for a real photo, use IVG RoM from "
             "Things.",
@@ -104,7 +105,7 @@ class PredictRoMMask(io.ComfyNode):
         if model.model.rom_unet is None:
             raise IVGError(
                 f'The model "{model.model.name}" has no stage-1 weights, so it cannot predict the region of motion: '
-                "choose some as rom_model in Load IVG Model, or put IVG RoM from Things or IVG Fallback RoM (white, "
+                "choose some as rom_model in IVG Load Model, or put IVG RoM from Things or IVG Fallback RoM (white, "
                 "prior, hands) in place of this node."
             )
         photos = photos_of(image)
@@ -140,7 +141,8 @@ class IVGFallbackRoM(io.ComfyNode):
         return io.Schema(
             node_id="IVGFallbackRoM",
             display_name="IVG Fallback RoM",
-            category="IVG",
+            category="IVG/region",
+            **found_by("region of motion", "motion mask", "rom without weights"),
             description="A region of motion without stage-1 weights: everything (white), the mean of other masks "
             "(prior), or the hands of the photo in one outline, grown by a margin (hands).",
             inputs=[
@@ -198,12 +200,14 @@ class IVGFallbackRoM(io.ComfyNode):
             mask = fallback.prior_mask(list(masks_of(masks)), (width, height))
         else:
             if not keypoints:
-                raise IVGError("IVG Fallback RoM cannot see the hands itself: connect Hand Keypoints to `keypoints`.")
+                raise IVGError(
+                    "IVG Fallback RoM cannot see the hands itself: connect IVG Hand Keypoints to `keypoints`."
+                )
             hands = hands_of(keypoints[0], width, height)
             if not hands:
                 raise IVGError(
-                    "No hand was found in the photo: lower the thresholds of Hand Keypoints, choose another method, or "
-                    "paint the region in IVG Edit Mask."
+                    "No hand was found in the photo: lower the thresholds of IVG Hand Keypoints, choose another "
+                    "method, or paint the region in IVG Edit Mask."
                 )
             if margin >= 0:
                 mask = fallback.hand_hull_mask(photo, lambda image: hands, margin)

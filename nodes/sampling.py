@@ -9,7 +9,7 @@ from comfy_api.latest import InputImpl, Types, io
 from torch import Tensor
 
 from ..ivg_core.sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
-from ._compat import supported
+from ._compat import found_by, supported
 from ._edges import Progress, mask_of_each, photos_of, to_comfy
 from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
@@ -25,7 +25,8 @@ class IVGSampler(io.ComfyNode):
         return io.Schema(
             node_id="IVGSampler",
             display_name="IVG Sampler",
-            category="IVG",
+            category="IVG/video",
+            **found_by("image to video", "i2v", "animate photo", "instructional video", "ksampler"),
             description="Stage 2: makes the video of the action from the photo, the sentence and the region of motion.",
             inputs=[
                 IVGModelSocket.Input("model", tooltip="The model."),
@@ -185,7 +186,8 @@ class IVGSamplerOptions(io.ComfyNode):
         return io.Schema(
             node_id="IVGSamplerOptions",
             display_name="IVG Sampler Options",
-            category="IVG",
+            category="IVG/video",
+            **found_by("sampler settings", "solver", "faster", "scheduler"),
             description="Further options of IVG Sampler. Its defaults are what IVG Sampler does without this node.",
             inputs=[
                 io.Combo.Input(

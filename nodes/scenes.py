@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io, ui
 
+from ._compat import found_by
 from ._edges import to_comfy
 
 
@@ -12,6 +13,7 @@ class IVGExampleScene(io.ComfyNode):
             node_id="IVGExampleScene",
             display_name="IVG Example Scene",
             category="IVG",
+            **found_by("demo photo", "test image", "sample kitchen", "animate photo"),
             description="Draws a kitchen-table scene and says what the hand will do: an example input that needs no "
             "file. Put Load Image and your own sentence in its place.",
             inputs=[

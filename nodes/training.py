@@ -6,6 +6,7 @@ import comfy.model_management as mm
 import torch
 from comfy_api.latest import io
 
+from ._compat import found_by
 from ._edges import to_comfy
 from ._model import IVGModelSocket
 from ._training import TrainingProgress, connected_clips, folder_of, keep, load, picture_of, run_folder, training_config
@@ -23,8 +24,9 @@ class TrainIVGLoRA(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="TrainIVGLoRA",
-            display_name="Train IVG LoRA",
-            category="IVG",
+            display_name="IVG Train LoRA",
+            category="IVG/training",
+            **found_by("fine-tune", "finetune", "motion lora", "instructional"),
             description="Learns an action, a tool or a kitchen from your clips. Give one clip (images or video) with "
             "its sentence, or a folder of clips. Cancel keeps what was learned; run again to go on.",
             inputs=[
@@ -46,8 +48,8 @@ class TrainIVGLoRA(io.ComfyNode):
                     "stage",
                     options=STAGES,
                     default=STAGES[0],
-                    tooltip="2 learns how things move in the video. 1 learns where they will move, for Predict RoM "
-                    "Mask.",
+                    tooltip="2 learns how things move in the video. 1 learns where they will move, for IVG Predict "
+                    "RoM Mask.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -140,7 +142,8 @@ class TrainIVGLoRA(io.ComfyNode):
             ],
             outputs=[
                 IVGModelSocket.Output(
-                    display_name="model", tooltip="The model with the LoRA on it, for IVG Sampler or Predict RoM Mask."
+                    display_name="model",
+                    tooltip="The model with the LoRA on it, for IVG Sampler or IVG Predict RoM Mask.",
                 ),
                 io.String.Output(display_name="lora_path", tooltip="The LoRA's file, for IVG Load LoRA."),
                 io.Image.Output(display_name="loss_curve", tooltip="The loss of every step and its running mean."),

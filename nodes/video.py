@@ -9,6 +9,7 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
+from ._compat import found_by
 from ._notes import noted
 
 log = logging.getLogger("ivg")
@@ -21,8 +22,9 @@ class IVGSaveVideo(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IVGSaveVideo",
-            display_name="Save Video (webm, gif, png)",
-            category="IVG",
+            display_name="IVG Save Video (webm, gif, png)",
+            category="IVG/video",
+            **found_by("export gif", "save webm", "save frames", "animated"),
             description="Saves a video in the formats that core's Save Video does not write, and plays it in a loop. "
             "The workflow goes into the file: drop it on the canvas and the graph comes back (of a GIF, the PNG beside "
             "it).",
@@ -56,7 +58,7 @@ class IVGSaveVideo(io.ComfyNode):
         clip = video.get_components()
         frames, fps = clip.images[..., :3], float(clip.frame_rate)
         if clip.audio is not None:
-            log.warning("Save Video (IVG): the sound is not kept; core's Save Video keeps it.")
+            log.warning("IVG Save Video: the sound is not kept; core's Save Video keeps it.")
         height, width = frames.shape[1:3]
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory(), width, height

@@ -31,7 +31,7 @@ class Graph:
 
 DRAWN_ONLY = (
     "**A real photo:** the embedded model knows drawn scenes only. Open *ivg_rom_real*, or choose a published "
-    "checkpoint in *Load IVG Model*."
+    "checkpoint in *IVG Load Model*."
 )
 FIXED = {"control_after_generate": "fixed"}
 
@@ -49,13 +49,13 @@ def beginning(note: str, seed: int) -> dict[str, Box]:
 def two_stage() -> Graph:
     note = (
         "## Photo + sentence → video\n\n"
-        "1. **Predict RoM Mask** finds where the photo will move.\n"
-        "2. **Refine Mask** cleans the region and grows it a little.\n"
+        "1. **IVG Predict RoM Mask** finds where the photo will move.\n"
+        "2. **IVG Refine Mask** cleans the region and grows it a little.\n"
         "3. **IVG Sampler** makes the video inside it.\n\n"
         f"Runs offline with the embedded model.\n\n{DRAWN_ONLY}\n\n"
         "With such a checkpoint, which belongs into `models/ivg`, put *Load Image* in place of *IVG Example Scene*, "
         "and write your sentence into both *action* boxes.\n\n"
-        "A model without stage-1 weights? Take *IVG Fallback RoM* in place of *Predict RoM Mask*."
+        "A model without stage-1 weights? Take *IVG Fallback RoM* in place of *IVG Predict RoM Mask*."
     )
     return Graph(
         boxes={
@@ -87,7 +87,7 @@ def mask_by_hand() -> Graph:
         "1. **Run** once: *IVG Edit Mask* shows the photo with the predicted region.\n"
         "2. Press **Edit mask**, paint or erase, save.\n"
         "3. **Run** again: the video moves where you painted.\n\n"
-        "*Discard edit* goes back to the predicted region. To paint from nothing, remove *Predict RoM Mask*.\n\n"
+        "*Discard edit* goes back to the predicted region. To paint from nothing, remove *IVG Predict RoM Mask*.\n\n"
         f"{DRAWN_ONLY} With such a one put *Load Image* in place of *IVG Example Scene*, and write your sentence into "
         "both *action* boxes."
     )

@@ -36,8 +36,8 @@ def real() -> Graph:
         "3. **Edit mask**: paint what is missing, save, run again.\n\n"
         f"{NO_HAND}\n\n"
         "**Now the video.** The model inside this pack knows drawn scenes only: of a photo it makes a ghost. "
-        "Therefore its three nodes below are muted. With a published checkpoint in `models/ivg`, choose it in *Load "
-        "IVG Model*, write your sentence into *action*, select the three and press Ctrl+M.\n\n"
+        "Therefore its three nodes below are muted. With a published checkpoint in `models/ivg`, choose it in *IVG "
+        "Load Model*, write your sentence into *action*, select the three and press Ctrl+M.\n\n"
         f"{OTHERS}"
     )
     boxes, links = photo_and_hands()
@@ -76,8 +76,8 @@ def things_sam3() -> Graph:
         "**When:** if a thing must move that the hands do not hold yet. Hands alone need no download: "
         "*ivg_rom_real*.\n\n"
         "**Now the video:** open *ivg_rom_wan22_5b*, *ivg_rom_ltx* or another *ivg_rom_*; put the nodes from *Load "
-        "Image* to *Refine Mask* in place of those there (copy, paste), and link the mask of *Refine Mask* to its "
-        "*Apply RoM* and *Composite RoM*. To add what moves in a draft, link *near* of *IVG RoM from "
+        "Image* to *IVG Refine Mask* in place of those there (copy, paste), and link the mask of *IVG Refine Mask* to "
+        "its *IVG Apply RoM* and *IVG Composite RoM*. To add what moves in a draft, link *near* of *IVG RoM from "
         "Things* to *IVG RoM from Video*."
     )
     finds = {"threshold": 0.5, "refine_iterations": 2, "individual_masks": True}
@@ -158,7 +158,7 @@ def drafted(note: str, loaders: Part, draft: Part, frames: str, model: Part, rig
 
 
 def draft_wan_5b() -> Graph:
-    how = "*Apply RoM to Model* holds the photo still outside the region."
+    how = "*IVG Apply RoM to Model* holds the photo still outside the region."
     other = "*ivg_rom_draft_ltx* is quicker, and coarser."
     note = DRAFT.format(model="Wan 2.2 5B", size="640 x 352", steps=10, how=how, other=other)
     note += KEPT.format(where="the last *Wan22ImageToVideoLatent*")
@@ -186,7 +186,7 @@ def draft_wan_5b() -> Graph:
 
 
 def draft_ltx() -> Graph:
-    how = "*Apply RoM* gives LTX the photo as finished outside the region."
+    how = "*IVG Apply RoM* gives LTX the photo as finished outside the region."
     other = "*ivg_rom_draft_wan22_5b* is slower, and better."
     note = DRAFT.format(model="LTX-Video", size="480 x 320", steps=10, how=how, other=other)
     note += KEPT.format(where="the last *LTXVImgToVideo*")
@@ -335,8 +335,8 @@ def ltx2_video() -> Part:
 
 def draft_ltx2() -> Graph:
     how = (
-        "*Apply RoM* stands before picture and sound are joined: outside the region LTX gets the photo as finished; "
-        "the sound is made anew.\n\n"
+        "*IVG Apply RoM* stands before picture and sound are joined: outside the region LTX gets the photo as "
+        "finished; the sound is made anew.\n\n"
         "Needs ComfyUI 0.33 or newer. Models, sampler and its 8 steps are those of core's template *LTX-2.5: Image to "
         "Video*, here in one stage, without its upscaler and prompt writer. Untried with the real weights: change "
         "steps and sizes as you see fit. At cfg 1 *What should not be seen* counts for nothing."

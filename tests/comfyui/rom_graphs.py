@@ -53,7 +53,7 @@ def ltx_video() -> Part:
 
 def ltx() -> Graph:
     how = (
-        "## Region of motion → LTX-Video\n\n*Apply RoM* stands in the latent wire: outside the region LTX gets the "
+        "## Region of motion → LTX-Video\n\n*IVG Apply RoM* stands in the latent wire: outside the region LTX gets the "
         "photo as finished, and makes only the rest. Soft mask edges work."
     )
     end = ending("decode.IMAGE", 24.0, 2400)
@@ -62,7 +62,7 @@ def ltx() -> Graph:
 
 def wan_21() -> Graph:
     how = (
-        "## Region of motion → Wan 2.1 image to video\n\n*Apply RoM* stands in the latent wire: at every step the "
+        "## Region of motion → Wan 2.1 image to video\n\n*IVG Apply RoM* stands in the latent wire: at every step the "
         "sampler puts the photo's latents back outside the region. Wan's own start image stays as it is."
     )
     model = (
@@ -107,7 +107,7 @@ def wan_21() -> Graph:
 
 def wan_22() -> Graph:
     how = (
-        "## Region of motion → Wan 2.2 14B, two experts\n\n*Apply RoM to Model* stands in the wire of **each** "
+        "## Region of motion → Wan 2.2 14B, two experts\n\n*IVG Apply RoM to Model* stands in the wire of **each** "
         "expert, and the sampler keeps its latent. (A noise mask would not do here: the second expert would hold the "
         "noisy latents that the first one leaves.)\n\nFor the 4-step LoRAs put *LoraLoaderModelOnly* behind each "
         "*Load Diffusion Model*, and set 4 steps, cfg 1, change of experts at 2."
@@ -210,7 +210,7 @@ def wan_5b_video() -> Part:
 
 def wan_5b() -> Graph:
     how = (
-        "## Region of motion → Wan 2.2 5B\n\n*Apply RoM to Model* stands in the model's wire, and the sampler "
+        "## Region of motion → Wan 2.2 5B\n\n*IVG Apply RoM to Model* stands in the model's wire, and the sampler "
         "keeps its latent: this model's noise mask is for whole frames only.\n\nHunyuanVideo works the same way."
     )
     end = ending("decode.IMAGE", 24.0, 2400)
@@ -219,8 +219,8 @@ def wan_5b() -> Graph:
 
 def wan_vace() -> Graph:
     how = (
-        "## Region of motion → Wan VACE\n\n*Apply RoM (Wan VACE)* makes the control video (the photo, then grey in the "
-        "region) and the control masks (white is made anew). **box** gives VACE a box, which it follows better."
+        "## Region of motion → Wan VACE\n\n*IVG Apply RoM (Wan VACE)* makes the control video (the photo, then grey in "
+        "the region) and the control masks (white is made anew). **box** gives VACE a box, which it follows better."
     )
     model = (
         {
@@ -257,13 +257,13 @@ def wan_vace() -> Graph:
         ],
     )  # fmt: skip
     encoder = texts(1360, "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan")
-    return joined(region(how, "*Apply RoM (Wan VACE)*"), model, encoder, ending("decode.IMAGE", 16.0, 2400))
+    return joined(region(how, "*IVG Apply RoM (Wan VACE)*"), model, encoder, ending("decode.IMAGE", 16.0, 2400))
 
 
 def any_video() -> Graph:
     how = (
-        "## Region of motion → the video of any model\n\n*Composite RoM* lays a finished video over the still photo: "
-        "also one from an API. Here *IVG Sampler* stands for that model; its own composite is switched off.\n\n"
+        "## Region of motion → the video of any model\n\n*IVG Composite RoM* lays a finished video over the still "
+        "photo: also one from an API. Here *IVG Sampler* stands for that model; its own composite is switched off.\n\n"
         "Runs offline, but the embedded model knows drawn scenes only. Put your video's frames (*Load Video* → *Get "
         "Video Components*) in its place."
     )

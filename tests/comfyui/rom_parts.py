@@ -69,7 +69,7 @@ YOURS = (
 )
 KEPT = (
     "**Another size or length:** change it in {where} only.\n\n"
-    "**Composite RoM** puts the photo's own pixels back outside the region, and its colours right."
+    "**IVG Composite RoM** puts the photo's own pixels back outside the region, and its colours right."
 )
 Part = tuple[dict[str, Box], list[str]]
 
@@ -106,7 +106,7 @@ def region(how: str, where: str, sentence: str = "*What is done*") -> Part:
 
 
 def edited(found: str) -> list[str]:
-    """From the box that found the region through editor and *Refine Mask* to the preview."""
+    """From the box that found the region through editor and *IVG Refine Mask* to the preview."""
     return [
         "photo.IMAGE > edit.photo",
         f"{found}.mask > edit.mask",

@@ -35,7 +35,7 @@ def all_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def hand_clip() -> DrawnClip:
-    """Two frames of a drawn hand, which *Hand Keypoints* finds: the project ships no photo of one."""
+    """Two frames of a drawn hand, which *IVG Hand Keypoints* finds: the project ships no photo of one."""
     scene = Scene(13, 768, 512)
     return scene.clip(scene.tasks[1], num_frames=2)
 

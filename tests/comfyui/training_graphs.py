@@ -25,7 +25,7 @@ NAME = "ivg_train_lora"
 def train_lora() -> Graph:
     note = (
         "## Teach it an action\n\n"
-        "1. **Train IVG LoRA** learns from the clip and its sentence. The loss curve grows in the node.\n"
+        "1. **IVG Train LoRA** learns from the clip and its sentence. The loss curve grows in the node.\n"
         "2. **Cancel** whenever you like: what was learned is kept, and the next run goes on from there.\n"
         "3. The last **IVG Sampler** uses what was learned.\n\n"
         "Runs offline: the first *IVG Sampler* stands in for your clip.\n\n"

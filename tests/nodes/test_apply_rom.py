@@ -87,7 +87,7 @@ def test_wan_5b_is_sent_to_the_other_node(caplog):
 
     with caplog.at_level(logging.WARNING, "ivg"):
         apply({"samples": torch.zeros(1, 48, 3, 6, 8)}, vae=Wide())
-    assert "Apply RoM to Model" in caplog.text
+    assert "IVG Apply RoM to Model" in caplog.text
 
 
 class Model:

@@ -81,7 +81,7 @@ def test_fallback_hands():
     ("method", "inputs", "sentence"),
     [
         ("prior", {}, "connect a batch of masks"),
-        ("hands", {}, "connect Hand Keypoints"),
+        ("hands", {}, "connect IVG Hand Keypoints"),
         ("hands", {"keypoints": [{"canvas_width": 1, "canvas_height": 1, "people": []}]}, "No hand"),
     ],
 )

@@ -1,6 +1,7 @@
 """What the nodes declare: the form of saved workflows, and the help a user sees."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import pathlib
@@ -9,10 +10,19 @@ import sys
 
 import pytest
 
-from ivg_pack.nodes import NODES, comfy_entrypoint
+from ivg_pack.nodes import NODES, _compat, comfy_entrypoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SNAPSHOT = pathlib.Path(__file__).with_name("schema_snapshot.json")
+#: What a user types who does not know our names yet -> one of the nodes that this must find.
+SOUGHT = {
+    "region of motion": "PredictRoMMask",
+    "motion mask": "IVGRoMFromThings",
+    "hand pose": "HandKeypoints",
+    "animate photo": "IVGSampler",
+    "image to video": "IVGSampler",
+    "instructional": "IVGSampler",
+}
 NAMED_BY_THE_OWNER = {"LoadIVGModel", "PredictRoMMask", "RefineMask", "HandKeypoints", "IVGSampler", "TrainIVGLoRA"}
 
 
@@ -50,12 +60,33 @@ def test_every_node_explains_itself(node):
     schema = node.GET_SCHEMA()
     assert schema.node_id == node.__name__
     assert schema.node_id in NAMED_BY_THE_OWNER or schema.node_id.startswith("IVG")
-    assert schema.category == "IVG" and schema.description and schema.display_name
+    assert schema.display_name.startswith("IVG ") and schema.description
+    assert schema.category.split("/")[0] == "IVG"
     for item in schema.inputs:
         assert item.options.get("tooltip"), f"{schema.node_id}.{item.id} has no tooltip"
     for item in schema.outputs:
         assert item.tooltip and item.display_name
     assert (ROOT / "web" / "docs" / schema.node_id / "en.md").is_file()
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_every_node_is_found_by_other_words_than_its_name(node):
+    assert len(node.GET_SCHEMA().search_aliases) > 1
+
+
+@pytest.mark.parametrize("phrase", SOUGHT)
+def test_the_search_finds_a_node_by_what_it_is_for(phrase):
+    found = {node.__name__ for node in NODES if any(phrase in words for words in node.GET_SCHEMA().search_aliases)}
+    assert SOUGHT[phrase] in found
+
+
+def test_a_comfyui_without_search_aliases_gets_schemas_without_them(monkeypatch):
+    @dataclasses.dataclass
+    class OldSchema:  # as 0.3.64 has it, in this respect
+        node_id: str
+
+    monkeypatch.setattr(_compat.latest.io, "Schema", OldSchema)
+    assert _compat.found_by("motion mask") == {}
 
 
 def test_loading_the_pack_imports_nothing_heavy():

@@ -1,4 +1,4 @@
-// What Comfy-IVG adds to IVG Batch Loader: which item it is, and a button that queues one run for each that is left.
+// What Comfy-IVG adds to IVG Load Batch: which item it is, and a button that queues one run for each that is left.
 import { app } from "../../../scripts/app.js";
 import { addTextBox, onResult } from "./text_box.js";
 import { addButton } from "./words.js";

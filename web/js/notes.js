@@ -39,7 +39,7 @@ function keepNotes() {
 app.registerExtension({
   name: "ivg.notes",
   beforeRegisterNodeDef(nodeType, nodeData) {
-    if (nodeData.category === "IVG") classes.add(nodeData.name);
+    if (nodeData.category.split("/")[0] === "IVG") classes.add(nodeData.name);
   },
   setup() {
     api.addEventListener("execution_start", () => notes.clear());

@@ -74,6 +74,7 @@ class Schema:
     is_api_node: bool = False
     not_idempotent: bool = False
     enable_expand: bool = False
+    search_aliases: list = dataclasses.field(default_factory=list)
 
     def validate(self) -> None:
         ids = [i.id for i in self.inputs]
