@@ -147,12 +147,10 @@ def centre_window(picture: tuple[int, int], size: tuple[int, int]) -> Window:
 
 def report(window: Window) -> str:
     """What the window saves, in sentences for the user."""
-    saved = 1 - window.share
-    wide = window.sampled[0] / window.width
     return (
-        f"The window has {window.width} x {window.height} of the photo's {window.picture[0]} x {window.picture[1]} "
-        f"pixels ({window.share:.0%}) and is made at {window.sampled[0]} x {window.sampled[1]}, {wide:.2g} times the "
-        f"photo's detail. In this detail it takes {saved:.0%} fewer tokens than the whole photo would."
+        f"{window.width} x {window.height} of {window.picture[0]} x {window.picture[1]} pixels ({window.share:.0%}), made "
+        f"at {window.sampled[0]} x {window.sampled[1]}: {1 - window.share:.0%} fewer tokens than the whole photo in this "
+        "detail."
     )
 
 
