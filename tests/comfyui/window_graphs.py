@@ -10,8 +10,8 @@ HOW = (
     "## The region at full detail → Wan 2.2 5B\n\n*IVG Crop to RoM* cuts a window around the region out of the photo, "
     "and Wan makes only that: hands get its whole resolution. *IVG Stitch RoM* lays the frames back into the photo, "
     "which keeps its own resolution.\n\n**In a part of the time:** set *region* to *crop*. The window then has the "
-    "detail that a video of the whole photo would have.\n\n**A very large photo** makes very large frames: put *Upscale "
-    "Image* behind *Load Image* where the memory does not do."
+    "detail that a video of the whole photo would have.\n\n**A very large photo** makes very large frames: put "
+    "*Upscale Image* behind *Load Image* where the memory does not do."
 )
 
 
