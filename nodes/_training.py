@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import time
@@ -18,11 +19,13 @@ from torch import Tensor, nn
 
 from ._edges import masks_of, to_comfy
 from ._model import ManagedModel, on_device
+from ._paths import readable_tree
 from .loras import FOLDER, SUBFOLDER
 
 if TYPE_CHECKING:
     from ..ivg_core.models.bundle import IVGModel
     from ..ivg_core.training.config import TrainConfig
+    from ..ivg_core.training.data.settings import DataSettings
     from ..ivg_core.training.data.sources import TrainingClip
 
 log = logging.getLogger("ivg")
@@ -169,8 +172,25 @@ def file_behind(video: Any) -> str | None:
 
 
 def folder_of(text: str) -> Path:
-    """The folder of clips that the user named: a full path, or one inside ComfyUI's input folder."""
-    return Path(folder_paths.get_input_directory()) / Path(text.strip().strip('"')).expanduser()
+    """The folder of clips that the user named: one inside ComfyUI's input folder, or a full path in its folders.
+
+    Raises:
+        IVGError: it lies elsewhere, or something in it does.
+    """
+    return Path(readable_tree(os.path.expanduser(text.strip().strip('"')), "folder"))
+
+
+def check_clips(settings: DataSettings) -> None:
+    """Stop before clips are read that a list names outside ComfyUI's folders.
+
+    Raises:
+        IVGError: there is such a clip.
+    """
+    from ..ivg_core.training.data.sources import find_training_clips
+
+    for clip in find_training_clips(settings).clips:
+        if path := getattr(clip.media, "path", None):
+            readable_tree(str(path), f"A clip of {os.path.basename(settings.source)}")
 
 
 def run_folder(save_name: str, resume: bool) -> Path:

@@ -16,6 +16,7 @@ from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import masks_of, to_comfy
+from ._paths import inside, readable, readable_tree
 from .video import workflow_tags
 
 if TYPE_CHECKING:
@@ -186,13 +187,17 @@ def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str)
         raise IVGError("There is no table: write the name of a folder or file in ComfyUI's input folder.")
     inputs = folder_paths.get_input_directory()
     folder = inside(os.path.join(folder_paths.get_output_directory(), "ivg"), batch or "batch", "batch")
-    path = inside(inputs, table, "table")
+    path = readable_tree(inside(inputs, table, "table"), "table")
     items = read_table(
         draw_example(path) if table.strip() == EXAMPLE else path,
         mask_folder=inside(inputs, mask_folder, "mask_folder") if mask_folder.strip() else None,
         prompts=[line.strip() for line in prompts.splitlines() if line.strip()],
         seeds=read_seeds(seeds or "0"),
     )
+    for item in items:  # a table may name any path
+        for named in (item.image, item.mask):
+            if named is not None:
+                readable(named, f"A photo or mask of {table.strip()}")
     return items, pathlib.Path(folder)
 
 
@@ -206,21 +211,6 @@ def draw_example(folder: str) -> str:
     if not os.path.isfile(table):
         export_scenes(pathlib.Path(folder), range(4), (192, 128), 2)
     return table
-
-
-def inside(root: str, name: str, what: str) -> str:
-    """The path of a name in a folder of ComfyUI's.
-
-    Raises:
-        IVGError: the name leads out of that folder.
-    """
-    from ..ivg_core.errors import IVGError
-
-    root = os.path.abspath(root)
-    path = os.path.abspath(os.path.join(root, name.strip()))
-    if os.path.commonpath([root, path]) != root:
-        raise IVGError(f"{what} is {name!r}, which is not in {root}: put it there and write its name alone.")
-    return path
 
 
 def progress_of(items: list[Item], folder: pathlib.Path) -> list:

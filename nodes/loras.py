@@ -13,6 +13,7 @@ from comfy_api.latest import io
 from ._compat import found_by
 from ._model import IVGModelSocket, ManagedModel
 from ._notes import noted
+from ._paths import readable
 
 if TYPE_CHECKING:
     from ..ivg_core.models.lora import LoRA
@@ -106,7 +107,7 @@ class IVGLoadLoRA(io.ComfyNode):
 
         if not lora_path and lora_name == NONE:
             return io.NodeOutput(model)
-        path = lora_path or folder_paths.get_full_path(FOLDER, lora_name)
+        path = readable(lora_path, "lora_path") if lora_path else folder_paths.get_full_path(FOLDER, lora_name)
         if path is None:
             raise IVGError(f"There is no LoRA {lora_name!r} in models/loras: put it there, or choose another one.")
         with torch.inference_mode(False):

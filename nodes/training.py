@@ -9,7 +9,17 @@ from comfy_api.latest import io
 from ._compat import found_by
 from ._edges import to_comfy
 from ._model import IVGModelSocket
-from ._training import TrainingProgress, connected_clips, folder_of, keep, load, picture_of, run_folder, training_config
+from ._training import (
+    TrainingProgress,
+    check_clips,
+    connected_clips,
+    folder_of,
+    keep,
+    load,
+    picture_of,
+    run_folder,
+    training_config,
+)
 from .loaders import state_of
 from .loras import with_lora
 
@@ -95,8 +105,8 @@ class TrainIVGLoRA(io.ComfyNode):
                     "folder",
                     default="",
                     tooltip="A folder of clips: videos, GIFs, or folders of numbered pictures; the sentence of cut.mp4 "
-                    "is in cut.txt. A full path, or one inside ComfyUI's input folder. Empty when images or video are "
-                    "connected.",
+                    "is in cut.txt. One inside ComfyUI's input folder, or a full path in one of its folders or of "
+                    "those that extra_model_paths.yaml names. Empty when images or video are connected.",
                 ),
                 io.Int.Input(
                     "frames",
@@ -204,6 +214,8 @@ class TrainIVGLoRA(io.ComfyNode):
             width=width,
             height=height,
         )
+        if clips is None:
+            check_clips(settings)
         size = (width or defaults.width, height or defaults.height)
         progress = TrainingProgress(cls.hidden.unique_id, steps, run)
         config = training_config(model.model, run, number, steps, rank, learning_rate, hand_loss, training_seed)

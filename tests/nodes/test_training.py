@@ -1,5 +1,7 @@
 """TrainIVGLoRA and IVGLoadLoRA as ComfyUI runs them: in inference mode, with its folders, its patches, its cancel."""
 
+import json
+import os
 import pathlib
 
 import comfy.model_management as mm
@@ -220,3 +222,22 @@ def test_a_lora_that_is_gone_or_does_not_fit_is_one_sentence(model, fresh):
     lora.layers["conv_in2"] = (torch.zeros(7, 2, 1, 1), torch.zeros(2, 5, 3, 3))
     with pytest.raises(IVGError, match="does not fit the model: conv_in2"):
         with_lora(model, lora, 1.0)
+
+
+@pytest.mark.parametrize("way", ["absolute", "dots", "link", "listed", "linked caption"])
+def test_clips_outside_comfyuis_folders_are_not_read(model, fresh, tmp_path_factory, way):
+    secret, inputs = tmp_path_factory.mktemp("secret"), pathlib.Path(folder_paths.get_input_directory())
+    write_video(torch.rand(4, 32, 48, 3), secret / "cut.mp4", 8)
+    (secret / "cut.txt").write_text("the password")
+    name = {"absolute": str(secret), "dots": os.path.relpath(secret, inputs)}.get(way, "clips")
+    if way == "link":
+        (inputs / "clips").symlink_to(secret)
+    if way == "listed":
+        name = "clips.json"
+        (inputs / name).write_text(json.dumps([{"video": str(secret / "cut.mp4"), "caption": "stir"}]))
+    if way == "linked caption":
+        (inputs / "clips").mkdir()
+        write_video(torch.rand(4, 32, 48, 3), inputs / "clips" / "cut.mp4", 8)
+        (inputs / "clips" / "cut.txt").symlink_to(secret / "cut.txt")
+    with pytest.raises(IVGError, match="which is not in a folder of ComfyUI's"):
+        run(model, None, folder=name, prompt="stir")
