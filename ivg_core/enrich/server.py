@@ -5,30 +5,20 @@ from __future__ import annotations
 import base64
 import http.client
 import io
-import ipaddress
 import json
-import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import to_pil
+from .address import Address
 from .answer import INSTRUCTION, question, sentence_in
 
 LONGEST_SIDE = 768  # pixels of the photo that is sent
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A server on this machine must not pass the photo on to another one."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        return None
+LONGEST = 1 << 20  # bytes of an answer
 
 
 class Server:
@@ -46,10 +36,8 @@ class Server:
     """
 
     def __init__(self, url: str, model: str = "", timeout: float = 60.0, on_wait: Callable[[], None] | None = None):
-        self.url, self.model, self.timeout, self.on_wait = url.rstrip("/"), model, timeout, on_wait
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise IVGError(f'"{url}" is no address of a server: write it like http://localhost:11434/v1.')
+        self.url, self.model, self.timeout, self.on_wait = url.strip().rstrip("/"), model, timeout, on_wait
+        self.address = Address(self.url)
         if not timeout > 0:
             raise IVGError(f"The time-out is {timeout} seconds: give more than 0.")
 
@@ -83,28 +71,22 @@ class Server:
             text = json.loads(answer)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise IVGError(
-                f"{self.url} answers something else than a chat ({_start_of(answer)}): is it the address of an "
-                "OpenAI-compatible server, ending in /v1?"
+                f"{self.url} answers something else than a chat: is it the address of an OpenAI-compatible server, "
+                "ending in /v1?"
             ) from error
         return sentence_in(str(text or ""), self.model or self.url)
 
     def _post(self, body: bytes) -> bytes:
-        _check_own(self.url)
-        request = urllib.request.Request(f"{self.url}/chat/completions", body, {"Content-Type": "application/json"})
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
         try:
-            with opener.open(request, timeout=self.timeout) as answer:
-                return answer.read()
-        except urllib.error.HTTPError as error:
-            raise IVGError(
-                f"{self.url} answers HTTP {error.code} ({_start_of(error.read(2000))}): look whether the model"
-                f"{f' {self.model!r}' if self.model else ''} is loaded there."
-            ) from error
+            status, answer = self.address.post("/chat/completions", body, "application/json", self.timeout, LONGEST)
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
+            raise IVGError(f"Nobody answers at {self.url} ({error}): start the server, or mend the address.") from error
+        if status != http.client.OK:
             raise IVGError(
-                f"Nobody answers at {self.url} ({reason}): start the server, or mend the address."
-            ) from error
+                f"{self.url} answers HTTP {status}{_reason_in(answer)}: look whether the model"
+                f"{f' {self.model!r}' if self.model else ''} is loaded there."
+            )
+        return answer
 
     def _within_time(self, work: Callable[[], bytes]) -> bytes:
         """Run work beside us, so that neither a silent nor a dripping server can hold us longer than was said."""
@@ -134,21 +116,6 @@ class Server:
         return result[0]
 
 
-def _check_own(url: str) -> None:
-    """Photos go nowhere but to the user's own machine or network."""
-    parts = urlsplit(url)
-    try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise IVGError(f"There is no machine {parts.hostname!r} ({error}): mend the address {url}.") from error
-    for *_, place in found:
-        address = ipaddress.ip_address(str(place[0]).partition("%")[0])
-        if not (address.is_loopback or address.is_private or address.is_link_local):
-            raise IVGError(
-                f"{url} is not on your machine or in your own network ({address}): the photo is not sent there."
-            )
-
-
 def _data_url(image: Tensor) -> str:
     picture = to_pil(image)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
@@ -157,5 +124,11 @@ def _data_url(image: Tensor) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def _start_of(answer: bytes) -> str:
-    return " ".join(answer.decode(errors="replace").split())[:120] or "nothing"
+def _reason_in(answer: bytes) -> str:
+    """What an OpenAI-compatible server says of its error; nothing of any other answer is shown."""
+    try:
+        error = json.loads(answer)["error"]
+        said = str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f" ({' '.join(said.split())[:120]})"

@@ -3,6 +3,7 @@
 import http.server
 import json
 import logging
+import socket
 import threading
 import time
 
@@ -14,6 +15,7 @@ from PIL import Image
 from tiny_vlm import make_vlm
 
 from ivg_core.cli import main
+from ivg_core.enrich.address import is_own
 from ivg_core.enrich.answer import EXAMPLE, sentence_in
 from ivg_core.enrich.enrich import enrich_action
 from ivg_core.enrich.local import LocalModel
@@ -247,6 +249,7 @@ def test_waiting_can_be_cancelled(server):
         (b"<html>hello</html>", "something else than a chat"),
         (b"", "something else than a chat"),
         (b"[]", "something else than a chat"),
+        (b" " * (2 << 20), "something else than a chat"),
         (b'{"choices": []}', "something else than a chat"),
         (b'{"choices": [{"message": {"content": null}}]}', "no sentence"),
         (b'{"choices": [{"message": {"content": "%%%%"}}]}', "no sentence"),
@@ -265,12 +268,57 @@ def test_troubles_of_a_server_are_named(server, trouble, hint):
         ("ftp://localhost/v1", "no address"),
         ("http://127.0.0.1:9/v1", "Nobody answers"),
         ("http://8.8.8.8/v1", "not on your machine"),
+        ("http://169.254.169.254/latest", "not on your machine"),  # where clouds keep their keys
+        ("http://[fe80::1]/v1", "not on your machine"),
+        ("http://198.18.0.1/v1", "not on your machine"),
+        ("http://[::ffff:8.8.8.8]/v1", "not on your machine"),
+        ("http://0.0.0.0/v1", "not on your machine"),
+        ("http://127.0.0.1:9/v1#", "no address"),
+        ("http://127.0.0.1:9/admin?x=", "no address"),
+        ("http://me@127.0.0.1:9/v1", "no address"),
+        ("http://127.0.0.1:99999/v1", "no address"),
+        ("http://127.0.0.1:9/v1\r\nX: y", "no address"),
         ("http://no-such-machine.invalid/v1", "no machine"),
     ],
 )
 def test_addresses(url, hint):
     with pytest.raises(IVGError, match=hint):
         Server(url, timeout=5)("hold pot", RED)
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "192.168.1.7", "10.1.2.3", "172.20.0.1", "100.100.1.2", "fd00::1"]
+)
+def test_addresses_of_ones_own(address):
+    assert is_own(address)
+
+
+def test_a_name_is_looked_up_once(server, monkeypatch):
+    """Else the second answer could lead elsewhere than the one that was checked."""
+    asked = []
+
+    def look_up(host, port, **_):
+        asked.append(host)
+        place = "127.0.0.1" if len(asked) == 1 else "8.8.8.8"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (place, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    assert Server(server.url.replace("127.0.0.1", "my-server"))("hold pot", None) == POT
+    assert asked == ["my-server"]
+
+
+def test_a_machine_with_two_addresses_is_found_at_either(server, monkeypatch):
+    port = server.server_port
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", at)) for at in (9, port)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    assert Server(server.url)("hold pot", None) == POT
+
+
+def test_nothing_of_an_answer_that_is_no_chat_is_shown(server):
+    server.trouble = b"root:x:0:0 secret"
+    with pytest.raises(IVGError) as caught:
+        Server(server.url)("hold pot", None)
+    assert "secret" not in str(caught.value)
 
 
 # -- the cache ---------------------------------------------------------------------------------------------------------
