@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from comfy_api.latest import io, ui
 
 from ._compat import found_by
-from ._edges import masks_of, photos_of, to_comfy
+from ._edges import batch_of, masks_of, photos_of, shown, to_comfy
 from ._notes import noted
 
 LAYOUTS = ["one picture", "side by side"]
@@ -80,5 +79,5 @@ class IVGPreviewRoM(io.ComfyNode):
             before = [draw_rom(photo, one, opacity, contour) for one in each]
         if layout == "side by side":
             drawn = [side_by_side(left, right) for left, right in zip(before, drawn, strict=True)]
-        preview = to_comfy(torch.stack(drawn))
-        return io.NodeOutput(preview, ui=ui.PreviewImage(preview, cls=cls))
+        preview = to_comfy(batch_of(drawn))
+        return io.NodeOutput(preview, ui=ui.PreviewImage(shown(preview), cls=cls))

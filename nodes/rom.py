@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ._compat import found_by, supported
-from ._edges import Progress, hands_of, masks_of, photos_of, tint, to_comfy
+from ._edges import Progress, batch_of, hands_of, masks_of, photos_of, shown, to_comfy
 from ._inputs import denoising_inputs
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
@@ -100,6 +100,7 @@ class PredictRoMMask(io.ComfyNode):
     @noted
     def execute(cls, model, image, action, seed, steps, guidance, threshold, min_area, close, frames) -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
+        from ..ivg_core.rom.preview import draw_tint
         from ..ivg_core.sampling.predict import Sampling, predict_rom
 
         if model.model.rom_unet is None:
@@ -131,8 +132,8 @@ class PredictRoMMask(io.ComfyNode):
         say(f"The region covers {covered} of the photo, from a mask video of {len(roms[0].frame_masks)} frames.")
         masks = to_comfy(torch.stack([rom.mask for rom in roms]))
         frame_masks = to_comfy(torch.cat([rom.frame_masks for rom in roms]))
-        preview = torch.stack([tint(to_comfy(photo), mask) for photo, mask in zip(photos, masks, strict=True)])
-        return io.NodeOutput(masks, frame_masks, preview, ui=ui.PreviewImage(preview, cls=cls))
+        preview = batch_of([draw_tint(to_comfy(photo), mask) for photo, mask in zip(photos, masks, strict=True)])
+        return io.NodeOutput(masks, frame_masks, preview, ui=ui.PreviewImage(shown(preview), cls=cls))
 
 
 class IVGFallbackRoM(io.ComfyNode):

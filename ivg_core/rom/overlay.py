@@ -14,6 +14,7 @@ from ..errors import IVGError
 from ..media.images import resize_mask
 from .composite import composite_over, seam
 from .latent import crop_to, fit
+from .refine import LARGE
 from .window import Window, centre_window, resized
 
 log = logging.getLogger("ivg")
@@ -129,8 +130,9 @@ def _in_photos_colours(
     frames: Tensor, photo: Tensor, masks: Tensor, feather: float, correct_colour: bool
 ) -> tuple[Tensor, str]:
     """The frames in the colours of their photo, all of one size, and what was found, in words."""
-    outside = seam(masks.amax(0), feather).to(frames.device) == 0
-    drift = measure_drift(frames, photo, outside)
+    every = math.ceil(math.sqrt(photo[..., 0].numel() / LARGE))  # of a big picture some pixels are enough
+    outside = seam(masks.amax(0)[::every, ::every], feather / every).to(frames.device) == 0
+    drift = measure_drift(frames[:, ::every, ::every], photo[::every, ::every], outside)
     if drift is None:
         return frames, "The mask covers the whole picture: there is nothing outside it to compare colours with."
     return correct_drift(frames, drift) if correct_colour else frames, drift.report(correct_colour)
@@ -211,7 +213,7 @@ def measure_drift(frames: Tensor, photo: Tensor, outside: Tensor) -> Drift | Non
 
 def correct_drift(frames: Tensor, drift: Drift) -> Tensor:
     """The frames (F, H, W, 3) with the drift taken out, also inside the mask; 0..1."""
-    return ((frames - drift.offset[:, None, None]) / drift.gain[:, None, None]).clamp(0, 1)
+    return (frames - drift.offset[:, None, None]).div_(drift.gain[:, None, None]).clamp_(0, 1)
 
 
 def _colour_change(were: Tensor, are: Tensor) -> tuple[Tensor, Tensor]:

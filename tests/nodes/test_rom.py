@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ivg_pack.ivg_core.errors import IVGError
-from ivg_pack.nodes._edges import tint
+from ivg_pack.ivg_core.rom.preview import draw_tint
 from ivg_pack.nodes.rom import IVGFallbackRoM, PredictRoMMask
 
 PHOTOS = torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(0))
@@ -23,7 +23,7 @@ def test_a_photo_gets_a_region(model):
     mask, frame_masks, preview = output.args
     assert mask.shape == (1, 48, 64) and frame_masks.shape == (2, 48, 64) and preview.shape == (1, 48, 64, 3)
     assert torch.equal(mask[0], frame_masks.amax(0))
-    assert torch.equal(preview[0], tint(PHOTOS[0], mask[0]))
+    assert torch.equal(preview[0], draw_tint(PHOTOS[0], mask[0]))
     assert torch.equal(output.ui.values[0], preview)
 
 
