@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ._compat import found_by, supported
 from ._edges import masks_of, photos_of, shown, to_comfy
+from ._inputs import UNITS, unit_input
 from ._notes import noted
 
 log = logging.getLogger("ivg")
@@ -102,6 +103,7 @@ class RefineMask(io.ComfyNode):
                     optional=True,
                     tooltip="A second mask to unite with, to intersect with, or to cut away. It is resized if needed.",
                 ),
+                unit_input("min_area (in squares), close, grow and feather"),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="The refined mask, as many frames as came in.")],
             is_output_node=True,
@@ -110,8 +112,9 @@ class RefineMask(io.ComfyNode):
     @classmethod
     @noted
     def execute(
-        cls, mask, threshold, min_area, close, fill_holes, shape, grow, combine, feather, smooth, other=None
-    ) -> io.NodeOutput:
+        cls, mask, threshold, min_area, close, fill_holes, shape, grow, combine, feather, smooth, other=None,
+        unit="pixels",
+    ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.rom.refine import refine_mask
 
         refined = refine_mask(
@@ -128,6 +131,7 @@ class RefineMask(io.ComfyNode):
             other=None if other is None else masks_of(other),
             combine=combine,
             feather=feather,
+            unit=UNITS[unit],
         )
         refined = to_comfy(refined)
         return io.NodeOutput(refined, ui=ui.PreviewMask(shown(refined), cls=cls))

@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 
 from ._compat import found_by, supported
 from ._edges import Progress, batch_of, hands_of, masks_of, photos_of, shown, to_comfy
-from ._inputs import denoising_inputs
+from ._inputs import UNITS, denoising_inputs, unit_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
 
@@ -180,16 +180,18 @@ class IVGFallbackRoM(io.ComfyNode):
                     optional=True,
                     tooltip="hands, with a margin of -1: by which share of the photo's width the outline grows.",
                 ),
+                unit_input("margin"),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="The region of motion, in the photo's size.")],
         )
 
     @classmethod
     @noted
-    def execute(cls, image, method, margin, masks=None, keypoints=None, share=0.1) -> io.NodeOutput:
+    def execute(cls, image, method, margin, masks=None, keypoints=None, share=0.1, unit="pixels") -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
         from ..ivg_core.rom import fallback
         from ..ivg_core.rom.find import find_rom
+        from ..ivg_core.rom.units import in_pixels
 
         photo = photos_of(image)[0]
         height, width = photo.shape[:2]
@@ -211,7 +213,8 @@ class IVGFallbackRoM(io.ComfyNode):
                     "method, or paint the region in IVG Edit Mask."
                 )
             if margin >= 0:
-                mask = fallback.hand_hull_mask(photo, lambda image: hands, margin)
+                pixels = in_pixels(margin, UNITS[unit], width)
+                mask = fallback.hand_hull_mask(photo, lambda image: hands, pixels)
             else:
                 mask = find_rom(photo, fallback.draw_hulls(hands, (width, height)), grow=share).mask
         return io.NodeOutput(to_comfy(mask)[None])

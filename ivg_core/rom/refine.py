@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import IVGError
 from ..media.images import resize_mask
 from . import morphology
+from .units import Unit, in_pixels
 
 log = logging.getLogger("ivg")
 
@@ -34,16 +35,17 @@ def refine_mask(
     *,
     smooth: int = 0,
     threshold: float | None = None,
-    min_area: int = 0,
-    close: int = 0,
+    min_area: float = 0,
+    close: float = 0,
     fill_holes: bool = False,
     convex_hull: bool = False,
     box: bool = False,
     each_part: bool = False,
-    grow: int = 0,
+    grow: float = 0,
     other: Tensor | None = None,
     combine: Combination = "union",
     feather: float = 0.0,
+    unit: Unit = "pixels",
 ) -> Tensor:
     """Refine a mask, or one mask a frame, in the order of the arguments.
 
@@ -63,6 +65,7 @@ def refine_mask(
         other: a second mask (H', W') or (F', H', W'); resized if need be, which is logged.
         combine: how the second mask is joined: "union", "intersect" or "subtract".
         feather: width in pixels of the soft edge, half inside and half outside.
+        unit: in what `min_area`, `close`, `grow` and `feather` are told in place of pixels, see `in_pixels`.
 
     Returns:
         A mask of the same shape.
@@ -74,6 +77,9 @@ def refine_mask(
     for name, value in (("smooth", smooth), ("min_area", min_area), ("close", close), ("feather", feather)):
         if not value >= 0:
             raise IVGError(f"{name} is {value}: it cannot be below 0.")
+    width = mask.shape[-1]
+    min_area = in_pixels(min_area, unit, width, area=True)
+    close, grow, feather = (in_pixels(length, unit, width) for length in (close, grow, feather))
     if smooth:
         mask = smooth_in_time(mask, smooth)
     if threshold is not None:

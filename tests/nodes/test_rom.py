@@ -75,6 +75,8 @@ def test_fallback_hands():
     keypoints = [{"canvas_width": 32, "canvas_height": 24, "people": [person]}]  # half the photo's size
     mask = IVGFallbackRoM.execute(PHOTOS, "hands", 2, keypoints=keypoints)[0][0]
     assert mask[24, 24] == 1 and mask[24, 15] == 1 and mask[24, 12] == 0 and mask[24, 40] == 0
+    wider = IVGFallbackRoM.execute(PHOTOS, "hands", 125, keypoints=keypoints, unit="1/1000 of the width")[0][0]
+    assert torch.equal(wider, IVGFallbackRoM.execute(PHOTOS, "hands", 8, keypoints=keypoints)[0][0])  # 1/8 of 64
 
 
 @pytest.mark.parametrize(
