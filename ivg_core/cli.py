@@ -16,6 +16,7 @@ SUBJECTS = (
     "generate",
     "find",
     "refine",
+    "window",
     "annotate",
     "hands",
     "batch",

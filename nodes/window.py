@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ._compat import found_by
 from ._edges import masks_of, photos_of, to_comfy
 from ._notes import noted, say
 
@@ -32,6 +33,7 @@ class IVGCropToRoM(io.ComfyNode):
             node_id="IVGCropToRoM",
             display_name="IVG Crop to RoM",
             category="IVG/region",
+            **found_by("region of motion", "crop to mask", "inpaint crop", "zoom in on hands", "detail"),
             description="Cuts a window around the region of motion out of the photo, for any video model: so hands get "
             "the model's whole resolution, or the video takes a part of the time. IVG Stitch RoM lays the frames back "
             "into the photo's own resolution.",
@@ -121,6 +123,7 @@ class IVGStitchRoM(io.ComfyNode):
             node_id="IVGStitchRoM",
             display_name="IVG Stitch RoM",
             category="IVG/region",
+            **found_by("uncrop", "inpaint stitch", "paste back", "full resolution"),
             description="Lays the frames of a window back into the whole photo, in the photo's own resolution and "
             "colours: the video inside the region of motion, the photo's own pixels outside, a soft seam between.",
             inputs=[

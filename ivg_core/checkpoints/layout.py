@@ -154,18 +154,18 @@ def _file_layout(path: Path) -> Layout:
     try:
         layout = Layout(
             path,
-            tokenizer_files=json.loads(metadata.pop("tokenizer")),
-            scheduler_config=json.loads(metadata.pop("scheduler_config")),
-            defaults=ModelDefaults.from_dict(json.loads(metadata.pop("defaults"))),
+            tokenizer_files=_object(metadata.pop("tokenizer")),
+            scheduler_config=_object(metadata.pop("scheduler_config")),
+            defaults=ModelDefaults.from_dict(_object(metadata.pop("defaults"))),
             licence=metadata.pop("licence", ""),
             domain=_domain(metadata.pop("domain", None)),
         )
         for name in COMPONENTS:
             config = metadata.pop(f"{name}_config", None)
             if config is not None:
-                layout.configs[name] = json.loads(config)
+                layout.configs[name] = _object(config)
                 layout.weights[name] = (path, f"{name}.")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise IVGError(f"{path} is an IVG file whose description is damaged ({error!r}): download it again.") from error
     layout.metadata = metadata
     return layout
@@ -177,9 +177,17 @@ def _domain(text: str | None) -> Domain | None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return _object(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise IVGError(f"{path} is half-downloaded or damaged ({error}): download it again.") from error
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object. Diffusers would take a string in its place for a repository's name, and ask the hub for it."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds {type(found).__name__} where an object belongs")
+    return found
 
 
 def _check_unet_class(config: dict[str, Any], folder: Path) -> None:

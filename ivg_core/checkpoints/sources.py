@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import IVGError
+from ..media.files import plain_path
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -143,7 +144,7 @@ def _hub_part(source: Source, file: RepoSibling, commit: str, by_hand: str) -> P
 
     return Part(
         url=hf_hub_url(source.repo, file.rfilename, revision=commit, endpoint=source.hub),
-        path=file.rfilename,
+        path=str(plain_path(file.rfilename, f"{source.hub}/{source.repo}")),
         size=file.size or 0,
         by_hand=by_hand,
         sha256=file.lfs.sha256 if file.lfs else "",

@@ -6,10 +6,11 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from ..errors import IVGError
+from ..media.files import plain_path
 from .layout import read_layout
 
 
@@ -64,10 +65,7 @@ def checkpoint_in(folder: Path) -> Path:
 
 
 def _write(content: IO[bytes], folder: Path, name: str, size: int, archive: Path) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise IVGError(f"{archive} wants to write to {name!r}, outside its own folder: do not use it.")
-    target = folder / path
+    target = folder / plain_path(name, archive)
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "wb") as file:
         shutil.copyfileobj(content, file, 1 << 20)

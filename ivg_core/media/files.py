@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import IVGError
 
@@ -55,3 +55,19 @@ def why_not_written(error: Exception) -> str:
         return said.partition("I/O error: ")[2]
     # torch keeps the system's reason to itself
     return "a file was cut short" if "unexpected pos" in said or "file write failed" in said else ""
+
+
+def plain_path(name: str, source: object) -> PurePosixPath:
+    """A file's name as an archive or a server gives it, if it stays in the folder that it is put into.
+
+    Args:
+        name: with folders, parted by either kind of slash.
+        source: who gives it, for the error.
+
+    Raises:
+        IVGError: it leads out of the folder, or names none of its files.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
+        raise IVGError(f"{source} wants to write to {name!r}, outside its own folder: do not use it.")
+    return path

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import os
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from ..errors import IVGError
 from ..models.codec import fit_size
 
+KEY = "ivg_window"  # under which a picture of a window says where it was cut out
 SLIMMEST = 1 / 2  # a window's shorter side, relative to its longer one
 
 
@@ -114,10 +118,15 @@ def window_for(mask: Tensor, region: str, base: tuple[int, int], multiple: int =
         reaches; what is sampled has the window's shape but for less than a multiple.
 
     Raises:
-        IVGError: the mask is empty, or the region has another name.
+        IVGError: the mask is empty, the region has another name, or a number cannot be meant.
     """
     if region not in ("zoom", "crop"):
         raise IVGError(f'There is no region "{region}" here: choose zoom or crop.')
+    if multiple < 1 or min(base) < multiple or not 0 <= context <= 1:
+        raise IVGError(
+            f"A window of {base[0]} x {base[1]} in multiples of {multiple} with a context of {context} cannot be made: "
+            "give sides of at least one multiple, a multiple of at least 1, and a context from 0 to 1."
+        )
     if not mask.any():
         raise IVGError("The mask is empty: there is no region to cut out. Paint one, or connect another mask.")
     height, width = mask.shape
@@ -145,14 +154,37 @@ def centre_window(picture: tuple[int, int], size: tuple[int, int]) -> Window:
     return Window(x, y, width - 2 * x, height - 2 * y, picture, size)
 
 
+def as_text(window: Window) -> str:
+    """The window as a picture of it keeps it, under `KEY`."""
+    return json.dumps(dataclasses.asdict(window))
+
+
+def read_window(path: str | os.PathLike) -> Window:
+    """What a picture says of the window that it shows.
+
+    Raises:
+        IVGError: no such file, or a picture of nothing that was cut out.
+    """
+    try:
+        with Image.open(path) as picture:
+            found = json.loads(picture.info[KEY])
+        (width, height), (wide, high) = found["picture"], found["sampled"]
+        left, top, *size = (int(found[name]) for name in ("left", "top", "width", "height"))
+        return Window(left, top, size[0], size[1], (int(width), int(height)), (int(wide), int(high)))
+    except FileNotFoundError as error:
+        raise IVGError(f"There is no picture at {path}: check the path.") from error
+    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise IVGError(
+            f"{path} does not say where it was cut out: give the PNG that crop-rom wrote, as it wrote it."
+        ) from error
+
+
 def report(window: Window) -> str:
     """What the window saves, in sentences for the user."""
-    saved = 1 - window.share
-    wide = window.sampled[0] / window.width
+    (width, height), made = window.picture, window.sampled
     return (
-        f"The window has {window.width} x {window.height} of the photo's {window.picture[0]} x {window.picture[1]} "
-        f"pixels ({window.share:.0%}) and is made at {window.sampled[0]} x {window.sampled[1]}, {wide:.2g} times the "
-        f"photo's detail. In this detail it takes {saved:.0%} fewer tokens than the whole photo would."
+        f"{window.width} x {window.height} of {width} x {height} pixels ({window.share:.0%}), made at "
+        f"{made[0]} x {made[1]}: {1 - window.share:.0%} fewer tokens than the whole photo in this detail."
     )
 
 

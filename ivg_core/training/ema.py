@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
@@ -52,10 +55,27 @@ class Average:
             parameter.copy_(value)
             value.copy_(current)
 
-    def state_dict(self) -> dict[str, Tensor | int]:
-        return {**self.values, "steps": self.steps}
+    def save(self, path: Path) -> None:
+        """Write the average as safetensors, with the number of steps in the header."""
+        values = {name: value.cpu().contiguous() for name, value in self.values.items()}
+        save_file(values, path, {"steps": str(self.steps)})
 
-    def load_state_dict(self, state: Mapping[str, Tensor | int]) -> None:
-        self.steps = int(state["steps"])
+    def load(self, path: Path) -> None:
+        """Take up what `save` wrote.
+
+        Raises:
+            OSError, SafetensorError, ValueError, KeyError: no such file, a damaged one, or one of other parameters.
+        """
+        with safe_open(path, framework="pt") as file:
+            self.take_up({name: file.get_tensor(name) for name in file.keys()}, int(file.metadata()["steps"]))  # noqa: SIM118
+
+    @torch.no_grad()
+    def take_up(self, values: Mapping[str, Tensor], steps: int) -> None:
+        """Go on from this average.
+
+        Raises:
+            KeyError: a parameter is missing.
+        """
+        self.steps = steps
         for name, value in self.values.items():
-            value.copy_(state[name])  # type: ignore[arg-type]
+            value.copy_(values[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
 from torch import nn
@@ -20,6 +22,7 @@ from torch import nn
 from ..errors import IVGError
 from ..media.files import why_not_written
 from .config import TrainConfig
+from .ema import Average
 
 log = logging.getLogger("ivg")
 
@@ -27,7 +30,8 @@ log = logging.getLogger("ivg")
 FREE_TO_CHANGE = {"out", "name", "save_every", "keep_last", "validation", "tensorboard", "device", "model", "data"}
 # What may not, because the checkpoint would not fit.
 FIXED = {"stage", "method", "lora", "trainable", "optimizer", "prediction"}
-WEIGHTS, PROGRESS = "trained.safetensors", "progress.json"
+WEIGHTS, AVERAGE, PROGRESS = "trained.safetensors", "average.safetensors", "progress.json"
+OLD_AVERAGE = "custom_checkpoint_0.pkl"  # of version 0.1, which left it to accelerate
 NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -93,7 +97,14 @@ def keep_only_what_is_learned(accelerator: Any) -> None:
     accelerator.register_load_state_pre_hook(load)
 
 
-def save_checkpoint(accelerator: Any, folder: Path, step: int, progress: Mapping[str, Any], keep_last: int) -> Path:
+def save_checkpoint(
+    accelerator: Any,
+    folder: Path,
+    step: int,
+    progress: Mapping[str, Any],
+    keep_last: int,
+    average: Average | None = None,
+) -> Path:
     """Writes `<folder>/checkpoint-<step>` and removes the oldest beyond `keep_last`.
 
     It is written under another name and renamed when it is on the disk: whatever ends the process, every checkpoint
@@ -109,6 +120,8 @@ def save_checkpoint(accelerator: Any, folder: Path, step: int, progress: Mapping
         partial.mkdir(parents=True, exist_ok=True)
         accelerator.save_state(str(partial))
         if accelerator.is_main_process:
+            if average is not None:
+                average.save(partial / AVERAGE)
             (partial / PROGRESS).write_text(json.dumps(progress, indent=1))
             _to_disk(partial)
     except Exception as error:  # a full disk is an OSError, a RuntimeError of torch or a SafetensorError
@@ -136,19 +149,32 @@ def save_checkpoint(accelerator: Any, folder: Path, step: int, progress: Mapping
     return target
 
 
-def load_checkpoint(accelerator: Any, path: Path) -> None:
-    """Puts weights, optimiser, average and generators back as they were.
+def load_checkpoint(accelerator: Any, path: Path, average: Average | None = None) -> None:
+    """Puts weights, optimiser, average and generators back as they were. No file of it can run code.
 
     Raises:
         IVGError: the checkpoint is damaged or of another training.
     """
     try:
+        if average is not None:
+            if accelerator.is_main_process and (path / OLD_AVERAGE).exists():
+                _renew_average(path, average)
+            accelerator.wait_for_everyone()
+            average.load(path / AVERAGE)
         accelerator.load_state(str(path))
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise IVGError(
             f"{path} cannot be taken up ({str(error).splitlines()[0]}): it is damaged or belongs to a training with "
             "other layers; remove it to go on from the one before."
         ) from error
+
+
+def _renew_average(path: Path, average: Average) -> None:
+    """Write the average of an older checkpoint as it is written today: accelerate would unpickle the old file."""
+    saved = torch.load(path / OLD_AVERAGE, map_location="cpu", weights_only=True)
+    average.take_up(saved, int(saved["steps"]))
+    average.save(path / AVERAGE)
+    (path / OLD_AVERAGE).unlink()
 
 
 def read_progress(path: Path) -> dict[str, Any]:

@@ -109,8 +109,6 @@ class _Trainer:
         self.learner, self.optimizer = accelerator.prepare(learner, optimizer)
         self._train_mode()
         self.average = Average(trained_parameters(learner), config.ema) if config.ema else None
-        if self.average is not None:
-            accelerator.register_for_checkpointing(self.average)
         keep_only_what_is_learned(accelerator)
         self.about_data = describe(dataset, backbone.codec.cell)
         self.history: list[dict[str, float]] = []
@@ -164,7 +162,7 @@ class _Trainer:
         if found is not None:
             progress = read_progress(found)
             compare(progress, found, config, self.base_hash, accelerator.num_processes)
-            load_checkpoint(accelerator, found)
+            load_checkpoint(accelerator, found, self.average)
             start = progress["step"]
             self.history = read_history(self._history_file)[:start]
             log.warning("Going on from step %d (%s).", start, found)
@@ -235,7 +233,7 @@ class _Trainer:
             "processes": self.accelerator.num_processes,
             "config": self.config.to_dict(),
         }
-        path = save_checkpoint(self.accelerator, self.folder, done, progress, self.config.keep_last)
+        path = save_checkpoint(self.accelerator, self.folder, done, progress, self.config.keep_last, self.average)
         if self.lora is not None and self.accelerator.is_main_process:
             self._write_lora(path)
         return path

@@ -8,6 +8,7 @@ from batch_graphs import batch_two_stage, enriched_action
 from graphs import FIXED, Box, Graph, mask_by_hand, two_stage
 from rom_graphs import any_video, ltx, wan_22
 from training_graphs import train_lora
+from window_graphs import through_a_window
 
 #: A drawn clip that the script puts into ComfyUI's input folder.
 CLIP = "clip.mp4"
@@ -204,6 +205,7 @@ SCENES = {
             "IVGRoMFromVideo": ["draft", "video"],
         },
     ),
+    "window": Scene(through_a_window(), {"IVGCropToRoM": ["crop"], "IVGStitchRoM": ["stitch", "report", "result"]}),
     "vace": Scene(vace(), {"IVGApplyRoMVACE": ["apply", "video", "masks"]}),
     "training": Scene(train_lora(), {"TrainIVGLoRA": ["train"]}),
     "side": Scene(

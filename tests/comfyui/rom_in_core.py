@@ -48,6 +48,7 @@ spec.loader.exec_module(pack)
 
 from ivg_pack.ivg_core.rom.latent import LatentGrid, fit, latent_mask  # noqa: E402
 from ivg_pack.nodes.apply_rom import IVGApplyRoM, IVGApplyRoMModel, IVGApplyRoMVACE  # noqa: E402
+from ivg_pack.nodes.window import IVGCropToRoM, IVGStitchRoM  # noqa: E402
 
 SAMPLERS = ["euler", "uni_pc", "dpmpp_2m", "dpmpp_sde", "euler_ancestral", "lcm", "res_multistep"]
 
@@ -191,6 +192,8 @@ def main() -> dict:
     same = sample(held, positive, negative, latent)["samples"] - sample(model, positive, negative, rom)["samples"]
     found["wan_both_ways_differ"] = same.abs().max().item()
 
+    found["window"] = through_a_window(model, vae, positive, negative)
+
     # Two experts, one after the other.
     def two_experts(experts, latent):
         half = sample(experts, positive, negative, latent, steps=4, add_noise="enable", start_at_step=0, end_at_step=2,
@@ -281,6 +284,27 @@ def with_sound(model, positive, negative, rom, cells) -> dict:
         picture, heard = LTXVSeparateAVLatent.execute(out).args
         found[name] = {**compare(picture, rom["samples"], cells), "sound": heard["samples"].abs().max().item()}
     return found
+
+
+def through_a_window(model, vae, positive, negative) -> dict:
+    """The region cut out of a larger photo, made by core's model and VAE, and laid back."""
+    photo, mask = torch.rand(1, 202, 300, 3), square(202, 300)
+    image, part, window, width, height, _ = IVGCropToRoM.execute(photo, mask, "zoom", 96, 64, 16, 0.05).args
+    positive, negative, latent = WanImageToVideo.execute(
+        positive, negative, vae, width, height, 5, 1, start_image=image
+    ).args
+    rom = IVGApplyRoM.execute(image, part, vae, latent, 1)[0]
+    frames = core.VAEDecode().decode(vae, sample(model, positive, negative, rom))[0]
+    stitched, report = IVGStitchRoM.execute(frames, window, 0.01, True).args
+    seam = torch.nn.functional.max_pool2d(mask[None], 9, 1, 4)[0, 0]  # .01 of the width is 3 pixels
+    outside = seam == 0
+    return {
+        "made": [width, height, *frames.shape],
+        "shape": list(stitched.shape),
+        "outside": (stitched[:, outside] - photo[0, outside]).abs().max().item(),
+        "inside": (stitched - photo)[:, mask[0] > 0].abs().mean().item(),
+        "report": report,
+    }
 
 
 def guide_frame_kept(positive, negative, vae, latent, photo, mask) -> float:

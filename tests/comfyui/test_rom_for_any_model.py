@@ -64,6 +64,12 @@ def test_wan_held_inside_the_model(core):
     assert ours < 0.02 and ours == pytest.approx(theirs, rel=0.01)
 
 
+def test_a_region_made_through_a_window_goes_back_into_the_whole_photo(core):
+    window = core["window"]
+    assert window["made"] == [96, 64, 5, 64, 96, 3] and window["shape"] == [5, 202, 300, 3]
+    assert window["outside"] == 0 and window["inside"] > 0.01 and "Outside the mask" in window["report"]
+
+
 def test_two_experts_need_the_model_and_not_the_noise_mask(core):
     assert holds(core["two_experts_held"])
     assert core["two_experts_noise_mask"]["outside"] > 1, "core can do it now: the docs may be shortened"

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 from checkpoint_edits import UNET, edit_json, edit_weights
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
 
@@ -52,6 +53,27 @@ def test_half_downloaded(folder, suffix, share):
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     refuse(folder, path, "half-downloaded", "download it again")
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "scheduler"])
+@pytest.mark.parametrize("config", ['"someone/else"', "[1]", "3", "[" * 100_000])
+def test_a_config_that_is_no_object_is_refused_and_asks_nobody(folder, monkeypatch, part, config):
+    def asked(*args, **kwargs):
+        raise AssertionError("a hub was asked")
+
+    monkeypatch.setattr("socket.socket.connect", asked)
+    (path,) = (folder / part).glob("*config.json")
+    path.write_text(config)
+    refuse(folder, path, "download it again")
+
+
+@pytest.mark.parametrize("key", ["vae_config", "scheduler_config", "defaults", "tokenizer"])
+def test_a_config_in_one_file_is_refused_too(tiny_model, tmp_path, key):
+    path = save_file(tiny_model, tmp_path / "tiny.safetensors")
+    with safe_open(path, "pt") as file:
+        metadata = {**file.metadata(), key: '"someone/else"'}
+    save_tensors(load_file(path), path, metadata)
+    refuse(path, path, "download it again")
 
 
 def test_half_downloaded_one_file(tiny_model, tmp_path):

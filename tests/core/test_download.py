@@ -275,7 +275,10 @@ def test_a_zip_is_as_good(server, source, tmp_path):
     assert same_files(download(source, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["../outside.txt", "/tmp/outside.txt", "a/../../outside.txt", "C:\\outside.txt"])
+OUTSIDE = ["../outside.txt", "/tmp/outside.txt", "a/../../outside.txt", "C:\\outside.txt", "..\\outside.txt", "."]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_archives_cannot_write_outside(tmp_path, name, kind):
     path = tmp_path / "a.archive"
@@ -369,6 +372,19 @@ def test_a_damaged_file_of_the_hub_is_found(server, tmp_path, name):
     with pytest.raises(IVGError, match="checksum"):
         download(source, tmp_path)
     assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize("name", ["unet/../../../outside", "unet/..\\..\\outside", "unet/../.."])
+def test_a_repository_cannot_write_outside(server, tmp_path, name):
+    source = serve_hub(server)
+    listing = "/api/models/maker/tiny/revision/main"
+    said = json.loads(server.files[listing])
+    said["siblings"].append({"rfilename": name, "size": 1, "blobId": "0" * 40})
+    server.files[listing] = json.dumps(said).encode()
+    server.files[f"/maker/tiny/resolve/{COMMIT}/{name}"] = b"x"
+    with pytest.raises(IVGError, match="outside its own folder"):
+        download(source, tmp_path / "deep" / "models", wait=0)
+    assert not list(tmp_path.rglob("outside*")) and not any("resolve" in path for _, path, _ in server.asked)
 
 
 def test_a_repository_that_moves_on_between_two_attempts_is_not_mixed(server, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from training_clips import clips, small
 
 from ivg_core.errors import IVGError
@@ -58,6 +59,47 @@ def test_a_cancelled_run_goes_on_bit_for_bit(tiny_model, whole, tmp_path, step):
     resumed = train(config, tiny_model, clips(), resume="auto")
     assert resumed.finished and equal(resumed.lora, whole.lora)
     assert [figures["loss"] for figures in resumed.history] == [figures["loss"] for figures in whole.history]
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def stopped_with_an_average(tiny_model, folder):
+    with pytest.raises(Cancelled):
+        train(small(folder, **STATEFUL), tiny_model, clips(), on_step=cancel_at(3))
+    (checkpoint,) = resume_module.checkpoints(folder)
+    return checkpoint
+
+
+def test_no_file_of_a_checkpoint_is_unpickled_that_is_not_ours(tiny_model, tmp_path):
+    checkpoint = stopped_with_an_average(tiny_model, tmp_path)
+    assert not list(checkpoint.glob("custom_checkpoint*"))
+    for name in ("custom_checkpoint_0.pkl", "optimizer.bin", "random_states_0.pkl"):
+        spoilt = shutil.copytree(checkpoint, tmp_path / f"with_{name}" / checkpoint.name)
+        trap = tmp_path / f"{name}.ran"
+        torch.save({"steps": Trap(trap)}, spoilt / name)
+        config = small(spoilt.parent, **STATEFUL)
+        if name == "random_states_0.pkl":  # nothing depends on it, as every batch has its own seed
+            train(config, tiny_model, clips(), resume="auto")
+        else:
+            with pytest.raises(IVGError, match="cannot be taken up"):
+                train(config, tiny_model, clips(), resume="auto")
+        assert not trap.exists()
+
+
+def test_a_checkpoint_of_an_older_version_goes_on_bit_for_bit(tiny_model, whole, tmp_path):
+    checkpoint = stopped_with_an_average(tiny_model, tmp_path)
+    average = checkpoint / resume_module.AVERAGE
+    torch.save({**load_file(average), "steps": 3}, checkpoint / resume_module.OLD_AVERAGE)
+    average.unlink()
+    assert equal(train(small(tmp_path, **STATEFUL), tiny_model, clips(), resume="auto").lora, whole.lora)
 
 
 def test_should_stop_gives_what_was_learned(tiny_model, tmp_path, caplog):

@@ -83,6 +83,12 @@ def test_mistakes(mask, region, sentence):
         window_for(mask, region, (832, 480))
 
 
+@pytest.mark.parametrize("numbers", [((832, 480), 0, 0.1), ((832, 16), 32, 0.1), ((64, 64), 8, float("nan"))])
+def test_numbers_that_cannot_be_meant(numbers):
+    with pytest.raises(IVGError, match="cannot be made"):
+        window_for(MASK, "zoom", *numbers)
+
+
 def drifted(window, gain, offset, frames=3, size=None, photo=PHOTO):
     """The still window as a model gives it back: at its own size, in other colours, a black thing moving in it."""
     still = resized(window.cut_photo(photo), size or window.sampled)
