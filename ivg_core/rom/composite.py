@@ -35,7 +35,7 @@ def composite_over(frames: Tensor, photos: Tensor, masks: Tensor, feather: float
     """
     alpha = torch.stack([seam(mask, feather) for mask in masks])[:, None, ..., None]  # (B, 1, H, W, 1)
     rows, columns = around((alpha.amax((0, 1, 4)) > 0).byte().numpy())
-    laid = photos[:, None].repeat(1, frames.shape[1], 1, 1, 1)
+    laid = torch.empty_like(frames, memory_format=torch.contiguous_format).copy_(photos[:, None])
     over = frames[:, :, rows, columns]
     laid[:, :, rows, columns].lerp_(over, alpha[:, :, rows, columns].to(over).expand_as(over))
     return laid

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 SMALL = 8  # a disc of up to so many pixels is laid over the picture sooner than distances are measured
-Part = tuple[slice, slice]
+Part = tuple[slice, slice]  # rows, columns
+WHOLE = (slice(None), slice(None))
 
 
 def without_specks(core: np.ndarray, min_area: float) -> np.ndarray:
