@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.model_management as mm
 import comfy.utils
 import torch
@@ -9,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 PREVIEW_SIDE = 256
+SHOWN_SIDE = 1024
 
 
 def photos_of(images: Tensor) -> list[Tensor]:
@@ -48,11 +51,16 @@ def to_comfy(tensor: Tensor) -> Tensor:
     return tensor.to(mm.intermediate_device(), torch.float32)
 
 
-def tint(image: Tensor, mask: Tensor) -> Tensor:
-    """The photo (H, W, 3) with the masked region (H, W) in orange."""
-    orange = torch.tensor([1.0, 0.45, 0.05], device=image.device)
-    strength = 0.55 * mask[..., None]
-    return image * (1 - strength) + orange * strength
+def batch_of(pictures: Sequence[Tensor]) -> Tensor:
+    """Pictures of one size as a batch; a lone one is not copied, as it may be large."""
+    return torch.stack(list(pictures)) if len(pictures) > 1 else pictures[0][None]
+
+
+def shown(pictures: Tensor, side: int = SHOWN_SIDE) -> Tensor:
+    """An IMAGE or MASK as a node shows it: a file of a whole photo would take longer than its mask."""
+    from ..ivg_core.media.images import shrink_to
+
+    return shrink_to(pictures, side)
 
 
 class Progress:

@@ -2,6 +2,9 @@
 
 from comfy_api.latest import io
 
+#: What the list says -> what the library calls it.
+UNITS = {"pixels": "pixels", "1/1000 of the width": "thousandths"}
+
 
 def denoising_inputs() -> list:
     """Steps and guidance, the same for both stages."""
@@ -23,3 +26,19 @@ def denoising_inputs() -> list:
             "what the model was made for (9 for the published ones).",
         ),
     ]
+
+
+def unit_input(what: str) -> io.Combo.Input:
+    """In what lengths are told: an optional input at the end, so that workflows without it mean pixels as before.
+
+    Args:
+        what: the names of the widgets that it is for.
+    """
+    return io.Combo.Input(
+        "unit",
+        options=list(UNITS),
+        default="pixels",
+        optional=True,
+        tooltip=f"What {what} count. With 1/1000 of the width they mean what they would if the picture were 1000 "
+        "pixels wide: the same on a photo of any size.",
+    )

@@ -8,6 +8,7 @@ from comfy_api.latest import io, ui
 
 from ._compat import found_by
 from ._edges import masks_of, photos_of, to_comfy
+from ._inputs import UNITS, unit_input
 from ._notes import noted
 
 log = logging.getLogger("ivg")
@@ -56,6 +57,7 @@ class IVGCompositeRoM(io.ComfyNode):
                     tooltip="frames: the result has the frames' size. photo: it has the photo's, and the region is "
                     "enlarged to it; what the frames do not show of the photo stands still.",
                 ),
+                unit_input("feather"),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The frames over the photo."),
@@ -68,13 +70,15 @@ class IVGCompositeRoM(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, frames, image, mask, feather, correct_colour, size=SIZES[0]) -> io.NodeOutput:
+    def execute(cls, frames, image, mask, feather, correct_colour, size=SIZES[0], unit="pixels") -> io.NodeOutput:
         from ..ivg_core.rom.overlay import overlay_clip, stitch_clip
+        from ..ivg_core.rom.units import in_pixels
 
-        clip = frames[..., :3]
+        clip, photo = frames[..., :3], photos_of(image)[0]
+        feather = in_pixels(feather, UNITS[unit], (photo if size == "photo" else clip).shape[-2])
         lay_over = stitch_clip if size == "photo" else overlay_clip
         composed, report = lay_over(
-            clip, photos_of(image)[0].to(clip.device), masks_of(mask).to(clip.device),
+            clip, photo.to(clip.device), masks_of(mask).to(clip.device),
             feather=feather if feather >= 0 else None, correct_colour=correct_colour,
         )  # fmt: skip
         log.info("IVG Composite RoM: %s", report)

@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ._compat import found_by, supported
-from ._edges import hands_of, masks_of, photos_of, to_comfy
+from ._edges import hands_of, masks_of, photos_of, shown, to_comfy
 from ._notes import noted, say
 from .hands import PoseKeypoint, tracker_with
 
@@ -164,7 +164,7 @@ class IVGRoMFromThings(io.ComfyNode):
         mask = to_comfy(region.mask)
         preview = draw_rom(to_comfy(photo), mask)[None]
         return io.NodeOutput(
-            mask[None], to_comfy(region.near)[None], preview, region.report, ui=ui.PreviewImage(preview, cls=cls)
+            mask[None], to_comfy(region.near)[None], preview, region.report, ui=ui.PreviewImage(shown(preview), cls=cls)
         )
 
 
@@ -270,7 +270,7 @@ class IVGRoMFromVideo(io.ComfyNode):
         mask = to_comfy(found.mask)
         preview = draw_rom(to_comfy(photo), mask)[None]
         return io.NodeOutput(
-            mask[None], to_comfy(found.frame_masks), preview, found.report, ui=ui.PreviewImage(preview, cls=cls)
+            mask[None], to_comfy(found.frame_masks), preview, found.report, ui=ui.PreviewImage(shown(preview), cls=cls)
         )
 
 

@@ -6,11 +6,10 @@ import logging
 
 import comfy.model_management as mm
 import comfy.utils
-import torch
 from comfy_api.latest import io, ui
 
 from ._compat import found_by, supported
-from ._edges import tint, to_comfy
+from ._edges import batch_of, shown, to_comfy
 from ._notes import noted, say
 
 log = logging.getLogger("ivg")
@@ -75,10 +74,10 @@ class HandKeypoints(io.ComfyNode):
         hands = tracker.track(image) if video else tracker.detect(image)
         size = (image.shape[2], image.shape[1])
         overlay = to_comfy(draw_hands(image[..., :3], hands))
-        mask = torch.stack([mask_of_hands(found, size, dilate) for found in hands])
+        mask = batch_of([mask_of_hands(found, size, dilate) for found in hands])
         count = max(len(found) for found in hands)
         keypoints = [pose_keypoints(found, size) for found in hands]
-        return io.NodeOutput(keypoints, overlay, to_comfy(mask), count, ui=ui.PreviewImage(overlay, cls=cls))
+        return io.NodeOutput(keypoints, overlay, to_comfy(mask), count, ui=ui.PreviewImage(shown(overlay), cls=cls))
 
 
 class IVGAnnotateRoM(io.ComfyNode):
@@ -155,6 +154,7 @@ class IVGAnnotateRoM(io.ComfyNode):
         from ..ivg_core.hands.draw import draw_hands
         from ..ivg_core.rom.annotate import RELEASED_TRACKER, annotate_clip
         from ..ivg_core.rom.camera import laid_over
+        from ..ivg_core.rom.preview import draw_tint
 
         thresholds = {"palm_threshold": palm_threshold, "presence_threshold": presence_threshold}
         found = annotate_clip(
@@ -173,14 +173,14 @@ class IVGAnnotateRoM(io.ComfyNode):
         say(report)
         drawn = draw_hands(frames[..., :3], found.hands)
         drawn = laid_over(drawn, found.cameras) if found.cameras else drawn
-        overlay = torch.stack([tint(*pair) for pair in zip(drawn, found.frame_masks.to(drawn), strict=True)])
+        overlay = batch_of([draw_tint(*pair) for pair in zip(drawn, found.frame_masks, strict=True)])
         overlay = to_comfy(overlay)
         return io.NodeOutput(
             to_comfy(found.mask)[None],
             to_comfy(found.frame_masks),
             overlay,
             report,
-            ui=ui.PreviewImage(overlay, cls=cls),
+            ui=ui.PreviewImage(shown(overlay), cls=cls),
         )
 
 

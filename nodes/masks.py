@@ -13,12 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from ._compat import found_by, supported
-from ._edges import masks_of, photos_of, to_comfy
+from ._edges import masks_of, photos_of, shown, to_comfy
+from ._inputs import UNITS, unit_input
 from ._notes import noted
 
 log = logging.getLogger("ivg")
 
 SHAPES = ["as it is", "convex hull", "box", "convex hull of each part", "box of each part"]
+EDITOR_SIDE = 2048  # a mask is painted in at most so many pixels
 COMBINATIONS = ["union", "intersect", "subtract"]
 
 
@@ -101,6 +103,7 @@ class RefineMask(io.ComfyNode):
                     optional=True,
                     tooltip="A second mask to unite with, to intersect with, or to cut away. It is resized if needed.",
                 ),
+                unit_input("min_area (in squares), close, grow and feather"),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="The refined mask, as many frames as came in.")],
             is_output_node=True,
@@ -109,8 +112,9 @@ class RefineMask(io.ComfyNode):
     @classmethod
     @noted
     def execute(
-        cls, mask, threshold, min_area, close, fill_holes, shape, grow, combine, feather, smooth, other=None
-    ) -> io.NodeOutput:
+        cls, mask, threshold, min_area, close, fill_holes, shape, grow, combine, feather, smooth, other=None,
+        unit="pixels",
+    ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.rom.refine import refine_mask
 
         refined = refine_mask(
@@ -127,9 +131,10 @@ class RefineMask(io.ComfyNode):
             other=None if other is None else masks_of(other),
             combine=combine,
             feather=feather,
+            unit=UNITS[unit],
         )
         refined = to_comfy(refined)
-        return io.NodeOutput(refined, ui=ui.PreviewMask(refined, cls=cls))
+        return io.NodeOutput(refined, ui=ui.PreviewMask(shown(refined), cls=cls))
 
 
 class IVGEditMask(io.ComfyNode):
@@ -171,16 +176,22 @@ class IVGEditMask(io.ComfyNode):
         frame = photos_of(photo)[0]
         height, width = frame.shape[:2]
         if image:
-            shown = painted_mask(image)
+            painted = painted_mask(image)
         elif mask is not None:
-            shown = masks_of(mask).amax(0)
+            painted = masks_of(mask).amax(0)
         else:
-            shown = torch.zeros(height, width)
-        if shown.shape != (height, width):
-            log.warning("IVGEditMask: the mask is %s, the photo %s: it is resized.", size_of(shown), size_of(frame))
-        shown = resize_mask(shown.to(frame.device), (width, height))
-        see_through = torch.cat([frame, 1 - shown[..., None]], -1)  # (H, W, 4): the editor reads the mask from alpha
-        return io.NodeOutput(to_comfy(shown)[None], ui=ui.PreviewImage(see_through[None], cls=cls))
+            painted = torch.zeros(height, width)
+        if painted.shape != (height, width) and not (image and is_smaller(painted, frame)):
+            log.warning("IVGEditMask: the mask is %s, the photo %s: it is resized.", size_of(painted), size_of(frame))
+        painted = resize_mask(painted.to(frame.device), (width, height))
+        edited = [shown(part[None], EDITOR_SIDE) for part in (frame, painted)]
+        see_through = torch.cat([edited[0], 1 - edited[1][..., None]], -1)  # the editor reads the mask from alpha
+        return io.NodeOutput(to_comfy(painted)[None], ui=ui.PreviewImage(see_through, cls=cls))
+
+
+def is_smaller(painted: Tensor, photo: Tensor) -> bool:
+    """Whether a painted mask has the shape of the photo, as the editor was shown it."""
+    return abs(painted.shape[1] * photo.shape[0] / (painted.shape[0] * photo.shape[1]) - 1) < 0.01
 
 
 def size_of(picture: Tensor) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from comfy_api.latest import io, ui
 
 from ._compat import found_by
-from ._edges import masks_of, photos_of, to_comfy
+from ._edges import batch_of, masks_of, photos_of, shown, to_comfy
+from ._inputs import UNITS, unit_input
 from ._notes import noted
 
 LAYOUTS = ["one picture", "side by side"]
@@ -53,6 +53,7 @@ class IVGPreviewRoM(io.ComfyNode):
                     optional=True,
                     tooltip="The frames of the video that was made with this mask, to see what moved.",
                 ),
+                unit_input("contour"),
             ],
             outputs=[io.Image.Output(display_name="preview", tooltip="What the node shows; one picture a frame.")],
             is_output_node=True,
@@ -60,15 +61,17 @@ class IVGPreviewRoM(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, image, mask, opacity, contour, layout, after=None) -> io.NodeOutput:
+    def execute(cls, image, mask, opacity, contour, layout, after=None, unit="pixels") -> io.NodeOutput:
         from ..ivg_core.media.images import resize_mask
         from ..ivg_core.rom.latent import crop_to, fit
         from ..ivg_core.rom.preview import draw_rom, side_by_side
+        from ..ivg_core.rom.units import in_pixels
 
         photo = photos_of(image)[0]
         if after is not None:
             photo = fit(photo, (after.shape[2], after.shape[1]))
         size = (photo.shape[1], photo.shape[0])
+        contour = max(1, round(in_pixels(contour, UNITS[unit], size[0]))) if contour else 0
         masks = resize_mask(crop_to(masks_of(mask), size), size).to(photo.device)  # (F, H, W)
         if after is None:
             drawn = [draw_rom(photo, one, opacity, contour) for one in masks]
@@ -80,5 +83,5 @@ class IVGPreviewRoM(io.ComfyNode):
             before = [draw_rom(photo, one, opacity, contour) for one in each]
         if layout == "side by side":
             drawn = [side_by_side(left, right) for left, right in zip(before, drawn, strict=True)]
-        preview = to_comfy(torch.stack(drawn))
-        return io.NodeOutput(preview, ui=ui.PreviewImage(preview, cls=cls))
+        preview = to_comfy(batch_of(drawn))
+        return io.NodeOutput(preview, ui=ui.PreviewImage(shown(preview), cls=cls))

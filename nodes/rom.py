@@ -6,8 +6,8 @@ import torch
 from comfy_api.latest import io, ui
 
 from ._compat import found_by, supported
-from ._edges import Progress, hands_of, masks_of, photos_of, tint, to_comfy
-from ._inputs import denoising_inputs
+from ._edges import Progress, batch_of, hands_of, masks_of, photos_of, shown, to_comfy
+from ._inputs import UNITS, denoising_inputs, unit_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
 
@@ -100,6 +100,7 @@ class PredictRoMMask(io.ComfyNode):
     @noted
     def execute(cls, model, image, action, seed, steps, guidance, threshold, min_area, close, frames) -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
+        from ..ivg_core.rom.preview import draw_tint
         from ..ivg_core.sampling.predict import Sampling, predict_rom
 
         if model.model.rom_unet is None:
@@ -131,8 +132,8 @@ class PredictRoMMask(io.ComfyNode):
         say(f"The region covers {covered} of the photo, from a mask video of {len(roms[0].frame_masks)} frames.")
         masks = to_comfy(torch.stack([rom.mask for rom in roms]))
         frame_masks = to_comfy(torch.cat([rom.frame_masks for rom in roms]))
-        preview = torch.stack([tint(to_comfy(photo), mask) for photo, mask in zip(photos, masks, strict=True)])
-        return io.NodeOutput(masks, frame_masks, preview, ui=ui.PreviewImage(preview, cls=cls))
+        preview = batch_of([draw_tint(to_comfy(photo), mask) for photo, mask in zip(photos, masks, strict=True)])
+        return io.NodeOutput(masks, frame_masks, preview, ui=ui.PreviewImage(shown(preview), cls=cls))
 
 
 class IVGFallbackRoM(io.ComfyNode):
@@ -179,16 +180,18 @@ class IVGFallbackRoM(io.ComfyNode):
                     optional=True,
                     tooltip="hands, with a margin of -1: by which share of the photo's width the outline grows.",
                 ),
+                unit_input("margin"),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="The region of motion, in the photo's size.")],
         )
 
     @classmethod
     @noted
-    def execute(cls, image, method, margin, masks=None, keypoints=None, share=0.1) -> io.NodeOutput:
+    def execute(cls, image, method, margin, masks=None, keypoints=None, share=0.1, unit="pixels") -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
         from ..ivg_core.rom import fallback
         from ..ivg_core.rom.find import find_rom
+        from ..ivg_core.rom.units import in_pixels
 
         photo = photos_of(image)[0]
         height, width = photo.shape[:2]
@@ -210,7 +213,8 @@ class IVGFallbackRoM(io.ComfyNode):
                     "method, or paint the region in IVG Edit Mask."
                 )
             if margin >= 0:
-                mask = fallback.hand_hull_mask(photo, lambda image: hands, margin)
+                pixels = in_pixels(margin, UNITS[unit], width)
+                mask = fallback.hand_hull_mask(photo, lambda image: hands, pixels)
             else:
                 mask = find_rom(photo, fallback.draw_hulls(hands, (width, height)), grow=share).mask
         return io.NodeOutput(to_comfy(mask)[None])

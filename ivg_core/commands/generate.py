@@ -23,6 +23,7 @@ from .shared import (
     say,
     scene_options,
     stage1_options,
+    unit_option,
 )
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ def add(commands) -> None:
         "what find-rom finds",
     )
     generate.add_argument("--prior-masks", type=Path, help="folder of masks whose mean is the prior")
+    unit_option(generate, "--margin and --grow")
     generate.add_argument("--margin", type=float, default=32.0, help="pixels around the hands that may move too")
     generate.add_argument("--negative", default="", help="what the video should not show")
     generate.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20")
-    generate.add_argument("--grow", type=int, default=4, help="pixels by which a predicted mask is grown")
+    generate.add_argument("--grow", type=float, default=4, help="pixels by which a predicted mask is grown")
     generate.add_argument("--fps", type=float, help="frames a second (default: the model's)")
     generate.add_argument("--sheet", type=Path, help="also write a contact sheet, a PNG")
 
@@ -95,6 +97,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
     from ..rom.fallback import hand_hull_mask, prior_mask, white_mask
     from ..rom.find import find_rom, hands_in
     from ..rom.refine import refine_mask
+    from ..rom.units import in_pixels
 
     size = (photo.shape[1], photo.shape[0])
     if options.mask:
@@ -104,7 +107,8 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
     if options.fallback == "hands":
         from ..hands.tracker import HandTracker
 
-        return hand_hull_mask(photo, HandTracker(device=options.device), options.margin)
+        margin = in_pixels(options.margin, options.unit, size[0])
+        return hand_hull_mask(photo, HandTracker(device=options.device), margin)
     if options.fallback == "find":
         return find_rom(photo, hands_in(photo, device=options.device)).mask
     if options.fallback == "prior":
@@ -118,7 +122,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
             "The predicted mask is empty: lower --threshold, try another --seed or --prompt, give a --mask, "
             "or choose --fallback white."
         )
-    return refine_mask(mask, grow=options.grow) if options.grow else mask
+    return refine_mask(mask, grow=options.grow, unit=options.unit) if options.grow else mask
 
 
 def _predict_mask(options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .shared import command, say
+from .shared import command, say, unit_option
 
 
 def add(commands) -> None:
@@ -16,12 +16,13 @@ def add(commands) -> None:
     refine.add_argument("mask", type=Path, help="image to read")
     refine.add_argument("--out", type=Path, required=True, help="PNG to write")
     refine.add_argument("--threshold", type=float, help="values from here up become white, 0..1")
-    refine.add_argument("--min-area", type=int, default=0, help="remove parts smaller than this many pixels")
-    refine.add_argument("--close", type=int, default=0, help="close gaps up to about twice this many pixels wide")
+    unit_option(refine, "--min-area, --close, --grow and --feather")
+    refine.add_argument("--min-area", type=float, default=0, help="remove parts smaller than this many pixels")
+    refine.add_argument("--close", type=float, default=0, help="close gaps up to about twice this many pixels wide")
     refine.add_argument("--fill-holes", action="store_true", help="fill what the mask encloses")
     refine.add_argument("--convex-hull", action="store_true", help="replace the mask by its convex hull")
     refine.add_argument("--box", action="store_true", help="replace the mask by its bounding box")
-    refine.add_argument("--grow", type=int, default=0, help="pixels to grow by; negative shrinks")
+    refine.add_argument("--grow", type=float, default=0, help="pixels to grow by; negative shrinks")
     refine.add_argument("--other", type=Path, help="a second mask to join")
     refine.add_argument("--combine", choices=("union", "intersect", "subtract"), default="union", help="how to join it")
     refine.add_argument("--feather", type=float, default=0.0, help="width of the soft edge in pixels")
@@ -43,6 +44,7 @@ def _refine_mask(options: argparse.Namespace) -> None:
         other=load_mask(options.other) if options.other else None,
         combine=options.combine,
         feather=options.feather,
+        unit=options.unit,
     )
     save_png(refined, options.out)
     say(options.out)

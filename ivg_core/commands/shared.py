@@ -149,6 +149,12 @@ def command(commands: Any, name: str, run, text: str, *parents: argparse.Argumen
     return added
 
 
+def unit_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--unit`, in which the options `what` are told."""
+    text = f"what {what} count; thousandths of the picture's width mean the same on a photo of any size"
+    parser.add_argument("--unit", choices=("pixels", "thousandths"), default="pixels", help=text)
+
+
 def load(options: argparse.Namespace, device: str | None = None) -> IVGModel:
     import torch
 

@@ -35,12 +35,14 @@ def draw_hands(frames: Tensor, hands: Sequence[Sequence[Hand]]) -> Tensor:
     Returns:
         (F, H, W, 3), 0..1, float32 on the CPU.
     """
-    drawn = [_draw(frame, found) for frame, found in zip(frames, hands, strict=True)]
-    return torch.stack(drawn)
+    drawn = torch.empty(frames.shape)
+    for frame, found, out in zip(frames, hands, drawn.numpy(), strict=True):
+        np.divide(_draw(frame, found), np.float32(255), out=out)
+    return drawn
 
 
-def _draw(frame: Tensor, hands: Sequence[Hand]) -> Tensor:
-    picture = np.ascontiguousarray((frame.detach().clamp(0, 1) * 255).round().byte().cpu().numpy())
+def _draw(frame: Tensor, hands: Sequence[Hand]) -> np.ndarray:
+    picture = frame.detach().float().clamp(0, 1).mul_(255).round_().byte().cpu().contiguous().numpy()
     owner = {row: name for name, rows in FINGERS.items() for row in rows}
     for hand in hands:
         width = max(1, round(0.04 * hand.palm))
@@ -55,7 +57,7 @@ def _draw(frame: Tensor, hands: Sequence[Hand]) -> Tensor:
             for grow, fill in ((1, (0, 0, 0)), (0, colour)):
                 cv2.circle(picture, point, (width + grow) << SHARP, fill, -1, cv2.LINE_AA, SHARP)
         _label(picture, hand)
-    return torch.from_numpy(picture).float() / 255
+    return picture
 
 
 def _label(picture: np.ndarray, hand: Hand) -> None:

@@ -106,7 +106,32 @@ def to_mask(mask: ImageLike) -> Tensor:
 
 def to_pil(image: Tensor) -> Image.Image:
     """(H, W, 3) or (H, W) float 0..1 → an 8-bit PIL image, rounded to the nearest level."""
-    return Image.fromarray((image.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy())
+    return Image.fromarray(to_bytes(image))
+
+
+def to_bytes(pictures: Tensor) -> np.ndarray:
+    """Pictures or masks of any shape, float 0..1 → uint8, rounded to the nearest level."""
+    import cv2
+
+    values = pictures.detach().float().cpu()
+    low, high = values.aminmax()
+    values = values if low >= 0 and high <= 1 else values.clamp(0, 1)
+    return cv2.convertScaleAbs(values.reshape(len(values), -1).numpy(), alpha=255).reshape(values.shape)
+
+
+def shrink_to(pictures: Tensor, side: int) -> Tensor:
+    """Pictures (B, H, W, C) or masks (B, H, W), averaged so that no side is longer than `side` pixels, never larger."""
+    import cv2
+
+    height, width = pictures.shape[1:3]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pictures
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrunk = [
+        cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures.detach().float().cpu().numpy()
+    ]
+    return torch.from_numpy(np.stack(shrunk))
 
 
 def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -201,14 +226,16 @@ def _floats(values: np.ndarray | Tensor, what: str) -> Tensor:
     if not isinstance(x, Tensor):
         raise IVGError(f"The {what} is a {type(values).__name__}: give a path, a PIL image or a tensor.")
     scale = 1.0 if x.is_floating_point() or x.dtype == torch.bool else 1 / 255
-    x = x.detach().to("cpu", torch.float32) * scale
+    x = x.detach().to("cpu", torch.float32)
+    x = x if scale == 1 else x * scale
     if x.numel() == 0:
         raise IVGError(f"The {what} is empty (shape {tuple(x.shape)}): give one with pixels.")
-    if not torch.isfinite(x).all():
+    low, high = x.aminmax()  # NaN survives
+    if not (torch.isfinite(low) and torch.isfinite(high)):
         raise IVGError(f"The {what} holds NaN or infinite values: look at the step that made it.")
-    if x.min() < -0.5 or x.max() > 1.5:
+    if low < -0.5 or high > 1.5:
         raise IVGError(
-            f"The {what} has values from {x.min():.3g} to {x.max():.3g}: floats must lie in 0..1 "
+            f"The {what} has values from {low:.3g} to {high:.3g}: floats must lie in 0..1 "
             "(divide by 255), bytes may be given as integers."
         )
     return x.clamp(0, 1)

@@ -17,7 +17,7 @@ from ..errors import IVGError
 from .clips import open_media
 from .ffmpeg import ffmpeg_options, write_with_ffmpeg
 from .files import atomic_write
-from .images import save_png
+from .images import save_png, to_bytes
 
 # One palette for the whole clip, and an ordered dither: the usual one crawls over still parts.
 PALETTE = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
@@ -108,4 +108,4 @@ def _even(frames: Tensor) -> Tensor:
 
 
 def _bytes(frames: Tensor) -> bytes:
-    return (frames.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy().tobytes()
+    return to_bytes(frames).tobytes()

@@ -13,7 +13,8 @@ from torch import Tensor
 from ..errors import IVGError
 from .camera import laid_over, reduced, stood_still
 from .draft import STAYS, Watcher, moving_parts
-from .fallback import draw_hulls
+from .fallback import draw_hulls, fill_hulls
+from .morphology import grown
 from .refine import apply_threshold, grow_by, resize_hard
 from .region import REACH, region_around
 
@@ -142,11 +143,11 @@ def mask_of_hands(hands: Sequence[Hand], size: tuple[int, int], dilate: float, a
     Returns:
         (height, width) of 0 and 1.
     """
-    mask = torch.zeros(size[1], size[0])
+    mask = np.zeros((size[1], size[0]), np.uint8)
     for hand in hands:
-        shape = draw_hulls([hand.joints] + ([forearm(hand.joints, size)] if arms else []), size)
-        mask = torch.maximum(mask, grow_by(shape, dilate * hand.palm) if dilate else shape)
-    return mask
+        shape = fill_hulls([hand.joints] + ([forearm(hand.joints, size)] if arms else []), size)
+        mask |= grown(shape, dilate * hand.palm) if dilate else shape
+    return torch.from_numpy(mask).float()
 
 
 def forearm(joints: Tensor, size: tuple[int, int]) -> Tensor:

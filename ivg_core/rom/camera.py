@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..media.images import to_bytes
+
 WIDTH = 224
 #: With so much of the picture in agreement, the motion is the camera's.
 AGREED = 0.5
@@ -57,8 +59,7 @@ class Camera:
 def reduced(frames: Tensor) -> list[np.ndarray]:
     """Frames (F, H, W, 3), 0..1, at the width at which they are looked at."""
     size = (WIDTH, reduced_height(frames.shape[2], frames.shape[1]))
-    pictures = (frames[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
+    return [cv2.resize(to_bytes(frame), size, interpolation=cv2.INTER_AREA) for frame in frames[..., :3]]
 
 
 def reduced_height(width: int, height: int) -> int:

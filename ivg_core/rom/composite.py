@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .refine import distance_to
+from .morphology import around, distance_to
 
 
 def keep_first(frames: Tensor, photos: Tensor) -> Tensor:
@@ -34,7 +34,11 @@ def composite_over(frames: Tensor, photos: Tensor, masks: Tensor, feather: float
         (B, F, H, W, 3).
     """
     alpha = torch.stack([seam(mask, feather) for mask in masks])[:, None, ..., None]  # (B, 1, H, W, 1)
-    return torch.lerp(photos[:, None].expand_as(frames), frames, alpha.expand_as(frames))
+    rows, columns = around((alpha.amax((0, 1, 4)) > 0).byte().numpy())
+    laid = torch.empty_like(frames, memory_format=torch.contiguous_format).copy_(photos[:, None])
+    over = frames[:, :, rows, columns]
+    laid[:, :, rows, columns].lerp_(over, alpha[:, :, rows, columns].to(over).expand_as(over))
+    return laid
 
 
 def seam(mask: Tensor, feather: float) -> Tensor:
@@ -47,6 +51,10 @@ def seam(mask: Tensor, feather: float) -> Tensor:
     Returns:
         (H, W) 0..1.
     """
-    distance = torch.from_numpy(distance_to((mask >= 0.5).byte().cpu().numpy()))
-    near = (1 - distance / max(feather, 1e-6)).clamp(0, 1)
-    return torch.maximum(near * near * (3 - 2 * near), mask.cpu())
+    core = (mask >= 0.5).byte().cpu().numpy()
+    part = around(core, feather)
+    near = torch.from_numpy(distance_to(core[part])).div_(-max(feather, 1e-6)).add_(1).clamp_(0, 1)
+    near = near.square().mul_(near.mul(-2).add_(3))
+    shows = mask.cpu().clone()
+    shows[part] = torch.maximum(near, shows[part], out=near)
+    return shows

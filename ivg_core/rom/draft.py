@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.clips import even_indices, open_media
+from ..media.images import to_bytes
 from .camera import WIDTH, Camera, lay_over, reduced, same_colours, seen_in
 from .latent import crop_to
 from .refine import grow_by, remove_specks, resize_hard
@@ -235,8 +236,8 @@ def _without_draft(
 
 
 def _small(picture: Tensor) -> np.ndarray:
-    pixels = (picture[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
-    grey = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (64, 36), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(to_bytes(picture[..., :3]), cv2.COLOR_RGB2GRAY)
+    grey = cv2.resize(grey, (64, 36), interpolation=cv2.INTER_AREA)
     grey = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1)
     return grey - grey.mean()
 

@@ -94,10 +94,15 @@ def draw_hulls(hands: Sequence[Tensor], size: tuple[int, int], joint: bool = Fal
 
     Source: the released code's mask_video.py, which draws the joint hull.
     """
+    return torch.from_numpy(fill_hulls(hands, size, joint)).float()
+
+
+def fill_hulls(hands: Sequence[Tensor], size: tuple[int, int], joint: bool = False) -> np.ndarray:
+    """As `draw_hulls`, (height, width) uint8."""
     picture = np.zeros((size[1], size[0]), np.uint8)
     points = [np.asarray(hand, dtype=np.float64).astype(np.int32) for hand in hands]  # truncated, as in the source
     if joint and points:
         points = [np.concatenate(points)]
     for hand in points:
         cv2.fillConvexPoly(picture, cv2.convexHull(hand), 1)
-    return torch.from_numpy(picture).float()
+    return picture

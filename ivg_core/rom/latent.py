@@ -120,10 +120,10 @@ def vace_control(
         )
     if box:
         masks = box_of(masks)
-    masks = _spread(masks, frames).clone()  # (F, height, width)
+    masks = _spread(masks, frames)  # (F, height, width)
     masks[0] = 0
     still = fit(photo, size).expand(frames, -1, -1, -1)
-    return torch.where(masks[..., None] > 0, torch.full_like(still, GREY), still), masks
+    return torch.where(masks[..., None] > 0, GREY, still), masks
 
 
 def crop_to(pictures: Tensor, size: tuple[int, int]) -> Tensor:
@@ -142,7 +142,9 @@ def crop_to(pictures: Tensor, size: tuple[int, int]) -> Tensor:
 def fit(photo: Tensor, size: tuple[int, int]) -> Tensor:
     """The photo (H, W, 3) cropped and resized to (width, height), as core's image-to-video nodes do it."""
     cropped = crop_to(photo.movedim(-1, 0), size)  # (3, H', W')
-    return F.interpolate(cropped[None], size=(size[1], size[0]), mode="bilinear")[0].movedim(0, -1)
+    if cropped.shape[1:] != (size[1], size[0]):
+        cropped = F.interpolate(cropped[None], size=(size[1], size[0]), mode="bilinear")[0]
+    return cropped.movedim(0, -1)
 
 
 def _spread(masks: Tensor, frames: int) -> Tensor:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import resize_mask
-from .composite import composite_over, seam
+from .composite import seam
 from .latent import crop_to, fit
+from .morphology import WHOLE, Part, around
+from .refine import LARGE
 from .window import Window, centre_window, resized
 
 log = logging.getLogger("ivg")
@@ -47,10 +49,14 @@ def overlay_clip(
     photo = fit(photo, (width, height))
     masks = resize_mask(crop_to(masks, (width, height)), (width, height))  # (F or 1, H, W)
     feather = min(width, height) / 32 if feather is None else feather
-    frames, report = _in_photos_colours(frames, photo, masks, feather, correct_colour)
-    if len(masks) == 1:
-        return composite_over(frames[None], photo[None], masks, feather)[0], report
-    return composite_over(frames[:, None], photo.expand(count, -1, -1, -1), masks, feather)[:, 0], report
+    part = around((masks.amax(0) > 0).byte().cpu().numpy(), feather)  # the rest is the photo's
+    shown, report = _in_photos_colours(frames, photo, masks, feather, correct_colour, part)
+    laid = torch.empty_like(frames, memory_format=torch.contiguous_format).copy_(photo)
+    for index, (frame, whole) in enumerate(zip(shown, laid, strict=True)):
+        if index < len(masks):
+            alpha = seam(masks[index][part], feather)[..., None].to(frames.device)
+        whole[part].lerp_(frame, alpha.expand_as(frame))
+    return laid, report
 
 
 def stitch_clip(
@@ -126,11 +132,13 @@ def _check_memory(frames: int, picture: tuple[int, int]) -> None:
 
 
 def _in_photos_colours(
-    frames: Tensor, photo: Tensor, masks: Tensor, feather: float, correct_colour: bool
+    frames: Tensor, photo: Tensor, masks: Tensor, feather: float, correct_colour: bool, part: Part = WHOLE
 ) -> tuple[Tensor, str]:
-    """The frames in the colours of their photo, all of one size, and what was found, in words."""
-    outside = seam(masks.amax(0), feather).to(frames.device) == 0
-    drift = measure_drift(frames, photo, outside)
+    """A part of the frames in the colours of their photo, all of one size, and what was found, in words."""
+    every = math.ceil(math.sqrt(photo[..., 0].numel() / LARGE))  # of a big picture some pixels are enough
+    outside = seam(masks.amax(0)[::every, ::every], feather / every).to(frames.device) == 0
+    drift = measure_drift(frames[:, ::every, ::every], photo[::every, ::every], outside)
+    frames = frames[:, part[0], part[1]]
     if drift is None:
         return frames, "The mask covers the whole picture: there is nothing outside it to compare colours with."
     return correct_drift(frames, drift) if correct_colour else frames, drift.report(correct_colour)
@@ -211,7 +219,7 @@ def measure_drift(frames: Tensor, photo: Tensor, outside: Tensor) -> Drift | Non
 
 def correct_drift(frames: Tensor, drift: Drift) -> Tensor:
     """The frames (F, H, W, 3) with the drift taken out, also inside the mask; 0..1."""
-    return ((frames - drift.offset[:, None, None]) / drift.gain[:, None, None]).clamp(0, 1)
+    return (frames - drift.offset[:, None, None]).div_(drift.gain[:, None, None]).clamp_(0, 1)
 
 
 def _colour_change(were: Tensor, are: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import cv2
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from .morphology import around
 
 ORANGE = (1.0, 0.45, 0.05)
 BETWEEN = 4  # pixels between two pictures side by side
@@ -28,23 +29,29 @@ def draw_rom(picture: Tensor, mask: Tensor, opacity: float = 0.5, contour: int =
     Raises:
         IVGError: picture and mask differ in size.
     """
-    import cv2
-
     if picture.shape[:2] != mask.shape:
         raise IVGError(
             f"The mask is {tuple(mask.shape)} and the picture {tuple(picture.shape[:2])}: resize one of them."
         )
-    orange = torch.tensor(ORANGE, device=picture.device)
-    strength = (opacity * mask.to(picture.device))[..., None]
-    tinted = torch.lerp(picture, orange.expand_as(picture), strength.expand_as(picture))
+    tinted = draw_tint(picture, mask, opacity)
     core = (mask >= 0.5).byte().cpu().numpy()
     if not contour or not core.any():
         return tinted
     lines = cv2.findContours(core, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
-    drawn = np.ascontiguousarray(tinted.detach().float().cpu().numpy())
+    drawn = tinted.cpu().numpy()
     cv2.drawContours(drawn, lines, -1, (0.0, 0.0, 0.0), contour + 2, cv2.LINE_AA)
     cv2.drawContours(drawn, lines, -1, ORANGE, contour, cv2.LINE_AA)
     return torch.from_numpy(drawn).to(picture.device)
+
+
+def draw_tint(picture: Tensor, mask: Tensor, opacity: float = 0.55) -> Tensor:
+    """As `draw_rom`, without an outline."""
+    tinted = picture.detach().float().clone(memory_format=torch.contiguous_format)
+    inside = tinted[part := around((mask > 0).byte().cpu().numpy())]  # the rest is not touched
+    orange = torch.tensor(ORANGE, device=picture.device)
+    strength = (opacity * mask[part].to(inside))[..., None]
+    inside.lerp_(orange.expand_as(inside), strength.expand_as(inside))
+    return tinted
 
 
 def side_by_side(before: Tensor, after: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -19,10 +20,14 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import resize_mask
+from . import morphology
+from .units import Unit, in_pixels
 
 log = logging.getLogger("ivg")
 
 Combination = Literal["union", "intersect", "subtract"]
+LARGE = 2_000_000  # pixels beyond which a wide blur is worked out in a smaller picture
+ROWS = 64  # of a clip's masks that are smoothed at once
 
 
 def refine_mask(
@@ -30,16 +35,17 @@ def refine_mask(
     *,
     smooth: int = 0,
     threshold: float | None = None,
-    min_area: int = 0,
-    close: int = 0,
+    min_area: float = 0,
+    close: float = 0,
     fill_holes: bool = False,
     convex_hull: bool = False,
     box: bool = False,
     each_part: bool = False,
-    grow: int = 0,
+    grow: float = 0,
     other: Tensor | None = None,
     combine: Combination = "union",
     feather: float = 0.0,
+    unit: Unit = "pixels",
 ) -> Tensor:
     """Refine a mask, or one mask a frame, in the order of the arguments.
 
@@ -59,6 +65,7 @@ def refine_mask(
         other: a second mask (H', W') or (F', H', W'); resized if need be, which is logged.
         combine: how the second mask is joined: "union", "intersect" or "subtract".
         feather: width in pixels of the soft edge, half inside and half outside.
+        unit: in what `min_area`, `close`, `grow` and `feather` are told in place of pixels, see `in_pixels`.
 
     Returns:
         A mask of the same shape.
@@ -70,22 +77,28 @@ def refine_mask(
     for name, value in (("smooth", smooth), ("min_area", min_area), ("close", close), ("feather", feather)):
         if not value >= 0:
             raise IVGError(f"{name} is {value}: it cannot be below 0.")
+    width = mask.shape[-1]
+    min_area = in_pixels(min_area, unit, width, area=True)
+    close, grow, feather = (in_pixels(length, unit, width) for length in (close, grow, feather))
     if smooth:
         mask = smooth_in_time(mask, smooth)
     if threshold is not None:
         mask = apply_threshold(mask, threshold)
+    shape: list[Callable[[np.ndarray], np.ndarray]] = []  # these look at the core; one after the other, in bytes
     if min_area:
-        mask = remove_specks(mask, min_area)
+        shape.append(partial(morphology.without_specks, min_area=min_area))
     if close:
-        mask = close_gaps(mask, close)
+        shape.append(partial(morphology.closed, pixels=close))
     if fill_holes:
-        mask = fill_enclosed(mask)
+        shape.append(morphology.filled)
     if convex_hull:
-        mask = hull_of(mask, each_part)
+        shape.append(partial(morphology.hulled, each_part=each_part))
     if box:
-        mask = box_of(mask, each_part)
+        shape.append(partial(morphology.boxed, each_part=each_part))
     if grow:
-        mask = grow_by(mask, grow) if grow > 0 else shrink_by(mask, -grow)
+        shape.append(partial(morphology.grown if grow > 0 else morphology.shrunk, pixels=abs(grow)))
+    if shape:
+        mask = _shaped(mask, *shape)
     if other is not None:
         mask = combine_masks(mask, other, combine)
     if feather:
@@ -97,17 +110,22 @@ def smooth_in_time(mask: Tensor, radius: int) -> Tensor:
     """Mean over the frames from `radius` before to `radius` after; a single mask stays as it is. Soft."""
     if mask.ndim == 2 or radius == 0:
         return mask.float()
-    total = torch.cat([mask.new_zeros(1, *mask.shape[1:]), mask.double().cumsum(0)])  # (F + 1, H, W)
-    frames = torch.arange(len(mask), device=mask.device)
-    first, last = (frames - radius).clamp(min=0), (frames + radius + 1).clamp(max=len(mask))
-    return ((total[last] - total[first]) / (last - first)[:, None, None]).float().clamp(0, 1)
+    windows = [(max(0, index - radius), min(len(mask), index + radius + 1)) for index in range(len(mask))]
+    smooth = torch.empty(mask.shape, device=mask.device)
+    for rows, out in zip(mask.split(ROWS, 1), smooth.split(ROWS, 1), strict=True):  # (F, ROWS, W): sums are doubles
+        total = [torch.zeros_like(rows[0], dtype=torch.float64)]
+        for frame in rows:
+            total.append(total[-1] + frame)
+        for index, (first, last) in enumerate(windows):
+            out[index] = (total[last] - total[first]) / (last - first)
+    return smooth.clamp_(0, 1)
 
 
 def apply_threshold(mask: Tensor, threshold: float) -> Tensor:
     """1 where the mask is at least `threshold` (0..1) and above 0, else 0."""
     if not 0 <= threshold <= 1:
         raise IVGError(f"The threshold is {threshold}: it must lie in 0..1.")
-    return ((mask >= threshold) & (mask > 0)).float()
+    return (mask >= threshold if threshold > 0 else mask > 0).float()
 
 
 def resize_hard(mask: Tensor, size: tuple[int, int]) -> Tensor:
@@ -115,67 +133,39 @@ def resize_hard(mask: Tensor, size: tuple[int, int]) -> Tensor:
     return apply_threshold(resize_mask(mask, size), 0.5)
 
 
-def remove_specks(mask: Tensor, min_area: int) -> Tensor:
+def remove_specks(mask: Tensor, min_area: float) -> Tensor:
     """Without the connected parts (8 neighbours) that have fewer than `min_area` pixels. Hard."""
-
-    def keep_large(core: np.ndarray) -> np.ndarray:
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
-        large = stats[:, cv2.CC_STAT_AREA] >= min_area
-        large[0] = False  # label 0 is the background
-        return large[labels.astype(np.intp)]
-
-    return _per_frame(mask, keep_large)
+    return _shaped(mask, partial(morphology.without_specks, min_area=min_area))
 
 
-def close_gaps(mask: Tensor, radius: int) -> Tensor:
+def close_gaps(mask: Tensor, radius: float) -> Tensor:
     """Morphological closing with a disc: gaps narrower than about twice `radius` pixels are bridged. Hard."""
-    return shrink_by(grow_by(mask, radius), radius)
+    return _shaped(mask, partial(morphology.closed, pixels=radius))
 
 
 def fill_enclosed(mask: Tensor) -> Tensor:
     """With everything filled that the mask encloses, and that so does not reach the border of the picture. Hard."""
-
-    def fill(core: np.ndarray) -> np.ndarray:
-        _, labels = cv2.connectedComponents(1 - core, connectivity=4)
-        border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-        return (core > 0) | ~np.isin(labels, border)
-
-    return _per_frame(mask, fill)
+    return _shaped(mask, morphology.filled)
 
 
 def hull_of(mask: Tensor, each_part: bool = False) -> Tensor:
     """The convex hull of the mask, or of each of its connected parts. Hard."""
-
-    def hull(core: np.ndarray) -> np.ndarray:
-        filled = core.copy()
-        for points in _outlines(core, each_part):
-            cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
-        return filled
-
-    return _per_frame(mask, hull)
+    return _shaped(mask, partial(morphology.hulled, each_part=each_part))
 
 
 def box_of(mask: Tensor, each_part: bool = False) -> Tensor:
     """The bounding box of the mask, or of each of its connected parts. Hard."""
-
-    def boxes(core: np.ndarray) -> np.ndarray:
-        filled = core.copy()
-        for points in _outlines(core, each_part):
-            x, y, width, height = cv2.boundingRect(points)
-            filled[y : y + height, x : x + width] = 1
-        return filled
-
-    return _per_frame(mask, boxes)
+    return _shaped(mask, partial(morphology.boxed, each_part=each_part))
 
 
 def grow_by(mask: Tensor, pixels: float) -> Tensor:
     """Everything within `pixels` of the mask, by exact Euclidean distance. Hard."""
-    return _per_frame(mask, lambda core: distance_to(core) <= pixels)
+    return _shaped(mask, partial(morphology.grown, pixels=pixels))
 
 
 def shrink_by(mask: Tensor, pixels: float) -> Tensor:
     """Only what lies further than `pixels` from the outside; the picture's border does not count as outside. Hard."""
-    return _per_frame(mask, lambda core: distance_to(1 - core) > pixels)
+    return _shaped(mask, partial(morphology.shrunk, pixels=pixels))
 
 
 def combine_masks(mask: Tensor, other: Tensor, combine: Combination = "union") -> Tensor:
@@ -217,39 +207,54 @@ def feather_edge(mask: Tensor, width: float) -> Tensor:
     """Blur the edge with a Gaussian, so that it takes about `width` pixels from 1 to 0. Soft."""
     # 2 sigma on either side hold 95 % of the way; OpenCV finds no kernel for much less than 0.1
     sigma = max(width / 4, 0.1)
-
-    def blur(values: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-
-    return _per_frame(mask, blur, hard=False).clamp(0, 1)
+    blur = _blurred_large if mask.shape[-2] * mask.shape[-1] > LARGE else _blurred
+    return _each(mask.detach().float().cpu(), lambda values: blur(values, sigma)).to(mask.device).clamp_(0, 1)
 
 
-def distance_to(core: np.ndarray) -> np.ndarray:
-    """Distance in pixels of every pixel to the nearest 1 of a 0/1 uint8 picture (H, W); infinite if there is none."""
-    if not core.any():
-        return np.full(core.shape, np.inf, dtype=np.float32)
-    return cv2.distanceTransform(1 - core, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
 
 
-def _outlines(core: np.ndarray, each_part: bool) -> list[np.ndarray]:
-    contours = cv2.findContours(core, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-    return list(contours) if each_part or not contours else [np.concatenate(contours)]
-
-
-def _per_frame(mask: Tensor, function: Callable[[np.ndarray], np.ndarray], hard: bool = True) -> Tensor:
-    values = mask.detach().float().cpu()
-    frames = (values >= 0.5).byte().numpy() if hard else values.numpy()
-    if mask.ndim == 2:
-        done = function(np.ascontiguousarray(frames))
+def _blurred_large(values: np.ndarray, sigma: float) -> np.ndarray:
+    """As `_blurred`, only around the mask, and a wide blur in a smaller picture: wrong by half a level of 255."""
+    part = morphology.around((values > 0).view(np.uint8), 4 * sigma + 2)
+    near = values[part]
+    less = max(1, int(sigma / 4))
+    if less > 1:
+        height, width = near.shape
+        small = cv2.resize(near, (-(-width // less), -(-height // less)), interpolation=cv2.INTER_AREA)
+        near = cv2.resize(_blurred(small, sigma / less), (width, height))
     else:
-        done = np.stack([function(np.ascontiguousarray(frame)) for frame in frames])
-    return torch.from_numpy(done.astype(np.float32)).to(mask.device)
+        near = _blurred(near, sigma)
+    blurred = np.zeros_like(values)
+    blurred[part] = near
+    return blurred
+
+
+def _shaped(mask: Tensor, *steps: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    """The core of each mask, (H, W) uint8 of 0 and 1, after the steps."""
+
+    def shaped(values: np.ndarray) -> np.ndarray:
+        core = np.ascontiguousarray(values >= 0.5).view(np.uint8)
+        for step in steps:
+            core = step(core)
+        return core
+
+    return _each(mask.detach().float().cpu(), shaped).to(mask.device)
+
+
+def _each(mask: Tensor, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    """A function of one mask (H, W), for one or for one a frame."""
+    done = torch.empty(mask.shape)
+    for values, out in zip(mask.reshape(-1, *mask.shape[-2:]), done.view(-1, *mask.shape[-2:]), strict=True):
+        out.copy_(torch.from_numpy(function(np.ascontiguousarray(values.numpy()))))
+    return done
 
 
 def _checked(mask: Tensor, what: str) -> Tensor:
     if mask.ndim not in (2, 3) or mask.numel() == 0:
         raise IVGError(f"The {what} has shape {tuple(mask.shape)}: give (height, width) or (frames, height, width).")
     mask = mask.detach().float()
-    if not torch.isfinite(mask).all():
+    if not torch.isfinite(torch.stack(mask.aminmax())).all():  # NaN survives
         raise IVGError(f"The {what} holds NaN or infinite values: look at the step that made it.")
     return mask.clamp(0, 1)

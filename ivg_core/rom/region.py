@@ -6,6 +6,7 @@ outlined and grown. Lengths are shares of the picture's width, so that a photo o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import IVGError
-from .refine import close_gaps, fill_enclosed, grow_by, hull_of
+from .refine import LARGE, close_gaps, fill_enclosed, grow_by, hull_of, resize_hard
 
 Shape = Literal["one", "each", "none"]  # one outline around all, one around each part, or as it is
 SHAPES = get_args(Shape)
@@ -45,9 +46,10 @@ def needed(hands: Tensor, things: Sequence[Tensor] | Tensor, big: float = BIG) -
     if not 0 <= big <= 1:
         raise IVGError(f"big is {big}: give the share of the picture that a thing may cover, 0..1.")
     found = hands.float()
-    near = grow_by(hands, REACH * hands.shape[-1]) if len(things) and hands.any() else None
+    near = None
     for thing in things:
-        if near is not None and thing.mean() > big:
+        if thing.mean() > big and hands.any():
+            near = grow_by(hands, REACH * hands.shape[-1]) if near is None else near
             thing = thing * near
         found = torch.maximum(found, thing)
     return found
@@ -75,6 +77,10 @@ def region_around(core: Tensor, *, grow: float, shape: Shape = "one", close: flo
             raise IVGError(f"{name} is {value}: give a share of the picture's width, 0..1.")
     if not core.any():
         return torch.zeros_like(core, dtype=torch.float32)
+    if core.numel() > LARGE:  # in the detail that lengths of the width need, whatever the photo has
+        less = math.ceil(math.sqrt(core.numel() / LARGE))
+        small = F.max_pool2d(core[None].float(), less, ceil_mode=True)[0]
+        return resize_hard(region_around(small, grow=grow, shape=shape, close=close), (core.shape[1], core.shape[0]))
     width = core.shape[-1]
     region = fill_enclosed(closed(core, round(close * width)))
     if shape != "none":

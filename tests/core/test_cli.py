@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from ivg_core.cli import main
 from ivg_core.media.images import load_image, load_mask
@@ -86,7 +87,11 @@ def test_mistakes_are_one_sentence(tmp_path, capsys, words, hint):
 
 def test_refine_mask(tmp_path):
     out = tmp_path / "deeper" / "mask.png"
+    shares = ("--unit", "thousandths", "--grow", 3000 / load_mask(GOLDEN / "input_mask.png").shape[1])
+    assert run("refine-mask", GOLDEN / "input_mask.png", *shares, "--out", out) == 0
+    in_shares = load_mask(out)
     assert run("refine-mask", GOLDEN / "input_mask.png", "--grow", 3, "--out", out) == 0
+    assert torch.equal(load_mask(out), in_shares)
     before, after = load_mask(GOLDEN / "input_mask.png"), load_mask(out)
     assert after.shape == before.shape and after.mean() > before.mean()
 

@@ -94,3 +94,16 @@ def test_a_photo_of_another_size_is_fitted_and_said(caplog):
         composed, _ = overlay_clip(torch.rand(2, 24, 24, 3), PHOTO, MASK)
     assert composed.shape == (2, 24, 24, 3)
     assert "photo is 64 x 48" in caplog.text and "mask is 64 x 48" in caplog.text
+
+
+def test_a_large_photo_is_compared_on_some_pixels_and_laid_over_whole():
+    photo = 0.2 + 0.5 * torch.rand(1500, 1600, 3)
+    mask = torch.zeros(1500, 1600)
+    mask[700:900, 700:1000] = 1
+    frames = (photo + 0.1)[None]
+    laid, report = overlay_clip(frames, photo, mask, 8.0)
+    assert "25.5 levels" in report and (laid[0] - photo).abs().max() < 2 / 255
+    raw, _ = overlay_clip(frames, photo, mask, 8.0, correct_colour=False)
+    assert torch.equal(raw[0, 700:900, 700:1000], frames[0, 700:900, 700:1000])
+    assert torch.equal(raw[0, :690], photo[:690]) and torch.equal(raw[0, :, 1010:], photo[:, 1010:])
+    assert (raw[0, 696, 800] - photo[696, 800]).abs().max() > 0.01  # the seam

@@ -21,6 +21,17 @@ def test_composite_leaves_colours_alone_when_told_to():
     assert torch.equal(frames[1, 20:28, 24:36], FRAMES[1, 20:28, 24:36])
 
 
+def test_a_seam_and_an_outline_in_thousandths_of_the_width():
+    thousandths = 1000 * 8 / 64
+    wanted = IVGCompositeRoM.execute(FRAMES, PHOTO, MASK, 8.0, False)[0]
+    found = IVGCompositeRoM.execute(FRAMES, PHOTO, MASK, thousandths, False, unit="1/1000 of the width")[0]
+    assert torch.equal(found, wanted)
+    automatic = IVGCompositeRoM.execute(FRAMES, PHOTO, MASK, -1.0, False, unit="1/1000 of the width")[0]
+    assert torch.equal(automatic, IVGCompositeRoM.execute(FRAMES, PHOTO, MASK, -1.0, False)[0])
+    outlined = IVGPreviewRoM.execute(PHOTO, MASK, 0.5, 32, LAYOUTS[0], unit="1/1000 of the width")[0]
+    assert torch.equal(outlined, IVGPreviewRoM.execute(PHOTO, MASK, 0.5, 2, LAYOUTS[0])[0])
+
+
 def test_composite_takes_frames_with_alpha():
     frames = torch.cat([FRAMES, torch.ones(3, 48, 64, 1)], -1)
     assert IVGCompositeRoM.execute(frames, PHOTO, MASK, -1.0, True)[0].shape == (3, 48, 64, 3)

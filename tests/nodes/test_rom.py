@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ivg_pack.ivg_core.errors import IVGError
-from ivg_pack.nodes._edges import tint
+from ivg_pack.ivg_core.rom.preview import draw_tint
 from ivg_pack.nodes.rom import IVGFallbackRoM, PredictRoMMask
 
 PHOTOS = torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(0))
@@ -23,7 +23,7 @@ def test_a_photo_gets_a_region(model):
     mask, frame_masks, preview = output.args
     assert mask.shape == (1, 48, 64) and frame_masks.shape == (2, 48, 64) and preview.shape == (1, 48, 64, 3)
     assert torch.equal(mask[0], frame_masks.amax(0))
-    assert torch.equal(preview[0], tint(PHOTOS[0], mask[0]))
+    assert torch.equal(preview[0], draw_tint(PHOTOS[0], mask[0]))
     assert torch.equal(output.ui.values[0], preview)
 
 
@@ -75,6 +75,8 @@ def test_fallback_hands():
     keypoints = [{"canvas_width": 32, "canvas_height": 24, "people": [person]}]  # half the photo's size
     mask = IVGFallbackRoM.execute(PHOTOS, "hands", 2, keypoints=keypoints)[0][0]
     assert mask[24, 24] == 1 and mask[24, 15] == 1 and mask[24, 12] == 0 and mask[24, 40] == 0
+    wider = IVGFallbackRoM.execute(PHOTOS, "hands", 125, keypoints=keypoints, unit="1/1000 of the width")[0][0]
+    assert torch.equal(wider, IVGFallbackRoM.execute(PHOTOS, "hands", 8, keypoints=keypoints)[0][0])  # 1/8 of 64
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...media.images import to_bytes
+
 #: Grey levels of 255 by which a pixel must change to count as moved; the released code's threshold.
 CHANGE = 20
 
@@ -72,7 +74,7 @@ def background_stillness(frames: Tensor, mask: Tensor, threshold: int = CHANGE) 
 
 def _largest_change(frames: Tensor) -> np.ndarray:
     """Grey levels (H, W) uint8 by which each pixel differs from the first frame at most."""
-    pictures = (frames.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+    pictures = to_bytes(frames)
     grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in pictures]
     changes = [cv2.absdiff(grey[0], other) for other in grey[1:]] or [np.zeros_like(grey[0])]
     return np.stack(changes).max(0)
@@ -89,7 +91,7 @@ def optical_flow(frames: Tensor) -> Tensor:
 
     Source: dense inverse search, Kroeger et al. 2016, as in OpenCV.
     """
-    pictures = (frames.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+    pictures = to_bytes(frames)
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flows = [search.calc(one, other, None) for one, other in pairwise(grey)]

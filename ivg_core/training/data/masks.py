@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...errors import IVGError
 from ...media.clips import file_identity, pictures_in
-from ...media.images import load_mask
+from ...media.images import load_mask, to_bytes
 from ...models.codec import check_cells, mask_cells
 from ...sampling.inputs import check_mask
 from ..backbone import fingerprint
@@ -74,7 +74,7 @@ class MaskMaker:
     def shaped_by(self, clip: TrainingClip) -> list[str]:
         """Everything but the frames that the masks of a clip follow from."""
         if isinstance(clip.mask, Tensor):
-            return [hashlib.sha256(_bytes(clip.mask).tobytes()).hexdigest(), str(tuple(clip.mask.shape))]
+            return [hashlib.sha256(to_bytes(clip.mask).tobytes()).hexdigest(), str(tuple(clip.mask.shape))]
         if clip.mask is not None:
             return [file_identity(path) for path in (pictures_in(clip.mask) if clip.mask.is_dir() else [clip.mask])]
         if self.settings.masks == "stage1":
@@ -125,7 +125,7 @@ class MaskMaker:
             if self.stage == 1:
                 raise IVGError("no hand was found in it, and masks are made from hands: give masks of your own")
             return _white(view, "no hand was found in it, so all of it may move; give a mask to say what does")
-        small = [cv2.resize(_bytes(mask), view.cut.size, interpolation=cv2.INTER_AREA) for mask in found.frame_masks]
+        small = [cv2.resize(to_bytes(mask), view.cut.size, interpolation=cv2.INTER_AREA) for mask in found.frame_masks]
         return _of_frames(np.stack(small))
 
     def _imagined(self, clip: TrainingClip, view: View) -> Masks:
@@ -133,7 +133,7 @@ class MaskMaker:
 
         photo = torch.from_numpy(view.frames[0]).float() / 255
         rom = predict_rom(self.model, photo, clip.caption, num_frames=len(view.frames), size=view.cut.size)
-        return _of_frames(np.stack([_bytes(mask) for mask in rom.frame_masks]))
+        return _of_frames(np.stack([to_bytes(mask) for mask in rom.frame_masks]))
 
     def _given(self, mask: Path | Tensor, view: View) -> Masks:
         pictures: Sequence[Path | Tensor]
@@ -142,7 +142,7 @@ class MaskMaker:
         else:
             pictures = [mask] if mask.ndim == 2 else list(mask)
         if len(pictures) == 1:
-            rom = _bytes(_read(pictures[0]))
+            rom = to_bytes(_read(pictures[0]))
             # A mask of all of a clip says where the first frame's things go, and that frame is never moved.
             return Masks(view.cut(rom), None, _stretched(rom, view))
         if len(pictures) == view.count:
@@ -152,7 +152,7 @@ class MaskMaker:
                 f"it has {len(pictures)} masks for {view.count} frames: give one a frame, one for each of the "
                 f"{len(view.indices)} frames that are trained on, or a single one"
             )
-        read = [_bytes(_read(picture)) for picture in pictures]
+        read = [to_bytes(_read(picture)) for picture in pictures]
         frames = np.stack([view.cut(frame) for frame in read])
         if view.homographies is not None:
             frames = stabilise(frames, view.homographies)
@@ -169,10 +169,6 @@ def _white(view: View, note: str) -> Masks:
 
 def _read(mask: Path | Tensor) -> Tensor:
     return load_mask(mask) if isinstance(mask, Path) else mask
-
-
-def _bytes(mask: Tensor) -> np.ndarray:
-    return (mask.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 def _stretched(mask: np.ndarray, view: View) -> str:
