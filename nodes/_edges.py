@@ -14,14 +14,36 @@ PREVIEW_SIDE = 256
 SHOWN_SIDE = 1024
 
 
+def frames_of(images: Tensor, what: str = "frames") -> Tensor:
+    """An IMAGE as the library wants it: (B, H, W, 3) float32, 0..1, whatever numbers and channels it came with.
+
+    Raises:
+        IVGError: there is no picture in it, or it holds what is no colour, such as NaN.
+    """
+    from ..ivg_core.media.frames import to_frames
+
+    return to_frames(images, what)
+
+
 def photos_of(images: Tensor) -> list[Tensor]:
-    """The photos of an IMAGE, each (H, W, 3)."""
-    return list(images[..., :3])
+    """The photos of an IMAGE, each (H, W, 3); see `frames_of`."""
+    return list(frames_of(images, "photos"))
 
 
 def masks_of(mask: Tensor) -> Tensor:
-    """A MASK as (B, H, W), whether or not it came with its batch."""
-    return mask if mask.ndim == 3 else mask[None]
+    """A MASK as (B, H, W) float32, 0..1, whether or not it came with its batch.
+
+    Raises:
+        IVGError: there is none in it, or it holds what is none, such as NaN.
+    """
+    from ..ivg_core.media.frames import to_masks
+
+    return to_masks(mask)
+
+
+def masks_if_any(mask: Tensor | None) -> list[Tensor]:
+    """The masks (H, W) of a MASK from something that may find nothing, such as a segmenter."""
+    return [] if mask is None or not mask.numel() else list(masks_of(mask))
 
 
 def mask_of_each(mask: Tensor | None, photos: int) -> list[Tensor | None]:

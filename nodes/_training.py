@@ -17,7 +17,7 @@ import torch
 from comfy_api.latest import InputImpl
 from torch import Tensor, nn
 
-from ._edges import masks_of, to_comfy
+from ._edges import frames_of, masks_of, to_comfy
 from ._model import ManagedModel, on_device
 from ._paths import readable_tree
 from .loras import FOLDER, SUBFOLDER
@@ -148,12 +148,12 @@ def connected_clips(images: Tensor | None, video: Any, mask: Tensor | None, prom
     if not sentences:
         raise IVGError("IVG Train LoRA: the clip has no sentence: write into prompt what happens in it.")
     if images is not None:
-        media: Any = MemoryClip(images[..., :3])
+        media: Any = MemoryClip(frames_of(images))
     elif path := file_behind(video):
         media = Video(Path(path))
     else:
         components = video.get_components()
-        media = MemoryClip(components.images[..., :3], float(components.frame_rate))
+        media = MemoryClip(frames_of(components.images), float(components.frame_rate))
     masks = None if mask is None else masks_of(mask)
     clips: list[TrainingClip] = [
         TrainingClip(f"{given[0]} #{i}" if i > 1 else given[0], media, sentence, masks)

@@ -15,7 +15,7 @@ import torch
 from comfy_api.latest import io
 
 from ._compat import found_by
-from ._edges import masks_of, to_comfy
+from ._edges import frames_of, masks_of, to_comfy
 from ._paths import inside, readable, readable_tree
 from .video import workflow_tags
 
@@ -156,14 +156,20 @@ class IVGBatchSave(io.ComfyNode):
 
     @classmethod
     def execute(cls, item, frames, fps, format, mask=None) -> io.NodeOutput:
-        from ..ivg_core.batch.journal import DONE, Journal
+        from ..ivg_core.batch.journal import DONE, FAILED, Journal
         from ..ivg_core.batch.page import write_page
         from ..ivg_core.batch.run import save_result
+        from ..ivg_core.errors import IVGError
 
-        frames = frames[..., :3].cpu()
-        region = masks_of(mask).amax(0).cpu() if mask is not None else torch.ones(frames.shape[1:3])
         about = {"prompt": item.item.prompt, "seed": item.item.seed}
-        files = save_result(item.folder, item.item, frames, region, fps, f".{format}", about, workflow_tags(cls))
+        try:
+            clip = frames_of(frames).cpu()
+            region = masks_of(mask).amax(0).cpu() if mask is not None else torch.ones(clip.shape[1:3])
+            files = save_result(item.folder, item.item, clip, region, fps, f".{format}", about, workflow_tags(cls))
+        except IVGError as error:
+            with Journal(item.folder) as journal:
+                journal.write(item.item, FAILED, error=str(error))
+            raise
         with Journal(item.folder) as journal:
             journal.write(item.item, DONE, **files)
         write_page(item.folder)

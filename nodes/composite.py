@@ -7,7 +7,7 @@ import logging
 from comfy_api.latest import io, ui
 
 from ._compat import found_by
-from ._edges import masks_of, photos_of, to_comfy
+from ._edges import frames_of, masks_of, photos_of, to_comfy
 from ._inputs import UNITS, unit_input
 from ._notes import noted
 
@@ -74,7 +74,7 @@ class IVGCompositeRoM(io.ComfyNode):
         from ..ivg_core.rom.overlay import overlay_clip, stitch_clip
         from ..ivg_core.rom.units import in_pixels
 
-        clip, photo = frames[..., :3], photos_of(image)[0]
+        clip, photo = frames_of(frames), photos_of(image)[0]
         feather = in_pixels(feather, UNITS[unit], (photo if size == "photo" else clip).shape[-2])
         lay_over = stitch_clip if size == "photo" else overlay_clip
         composed, report = lay_over(

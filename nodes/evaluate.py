@@ -8,7 +8,7 @@ import comfy.model_management as mm
 from comfy_api.latest import io, ui
 
 from ._compat import found_by
-from ._edges import masks_of, to_comfy
+from ._edges import frames_of, masks_of, to_comfy
 
 
 class IVGEvaluate(io.ComfyNode):
@@ -68,8 +68,8 @@ class IVGEvaluate(io.ComfyNode):
         from ..ivg_core.hands.tracker import HandTracker
 
         clip = comparable(
-            frames[..., :3],
-            truth=None if truth is None else truth[..., :3],
+            frames_of(frames),
+            truth=None if truth is None else frames_of(truth),
             true_mask=None if mask is None else masks_of(mask).amax(0),
         )
         values = measure_plain(clip)

@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ._compat import found_by, supported
-from ._edges import hands_of, masks_of, photos_of, shown, to_comfy
+from ._edges import frames_of, hands_of, masks_if_any, masks_of, photos_of, shown, to_comfy
 from ._notes import noted, say
 from .hands import PoseKeypoint, tracker_with
 
@@ -155,7 +155,7 @@ class IVGRoMFromThings(io.ComfyNode):
         from ..ivg_core.rom.preview import draw_rom
 
         photo = photos_of(image)[0]
-        masks = [] if things is None else list(masks_of(things))
+        masks = masks_if_any(things)
         found = hands_mask(photo, hands, keypoints, arms)
         if not found.any() and not any(mask.any() for mask in masks):
             raise IVGError(NOTHING_FOUND if things is None else NOTHING_FOUND_BY_NAME)
@@ -249,9 +249,9 @@ class IVGRoMFromVideo(io.ComfyNode):
         from ..ivg_core.rom.preview import draw_rom
         from ..ivg_core.rom.region import GROW, GROW_HANDS
 
-        frames = frames[..., :3]
+        frames = frames_of(frames)
         photo = frames[0] if image is None else photos_of(image)[0]
-        known = near is not None and bool(masks_of(near).any())
+        known = any(mask.any() for mask in masks_if_any(near))
         needed = masks_of(near).amax(0) if known else hands_mask(photo, None, keypoints)
         if not needed.any() and keypoints is None:
             needed = hands_seen(photo, frames)
@@ -292,8 +292,8 @@ def hands_mask(photo: torch.Tensor, hands: torch.Tensor | None, keypoints: list 
 
     height, width = photo.shape[:2]
     found = hands_drawn(hands_of(keypoints[0], width, height) if keypoints else [], (width, height), arms)
-    if hands is not None and len(masks_of(hands)):
-        found = torch.maximum(found, resize_mask(masks_of(hands).amax(0).float().cpu(), (width, height)))
+    if masks := masks_if_any(hands):
+        found = torch.maximum(found, resize_mask(torch.stack(masks).amax(0).cpu(), (width, height)))
     return found
 
 

@@ -10,6 +10,7 @@ from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
 from ._compat import found_by
+from ._edges import frames_of
 from ._notes import noted
 
 log = logging.getLogger("ivg")
@@ -56,7 +57,7 @@ class IVGSaveVideo(io.ComfyNode):
         from ..ivg_core.media.video import write_video
 
         clip = video.get_components()
-        frames, fps = clip.images[..., :3], float(clip.frame_rate)
+        frames, fps = frames_of(clip.images), float(clip.frame_rate)
         if clip.audio is not None:
             log.warning("IVG Save Video: the sound is not kept; core's Save Video keeps it.")
         height, width = frames.shape[1:3]

@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ._compat import found_by
-from ._edges import masks_of, photos_of, to_comfy
+from ._edges import frames_of, masks_of, photos_of, to_comfy
 from ._notes import noted, say
 
 log = logging.getLogger("ivg")
@@ -161,8 +161,9 @@ class IVGStitchRoM(io.ComfyNode):
     def execute(cls, frames, window, feather, correct_colour) -> io.NodeOutput:
         from ..ivg_core.rom.overlay import stitch_clip
 
+        frames = frames_of(frames)
         stitched, report = stitch_clip(
-            frames[..., :3], window.photo.to(frames.device), window.masks.to(frames.device), window.window,
+            frames, window.photo.to(frames.device), window.masks.to(frames.device), window.window,
             feather=feather * window.photo.shape[1] if feather >= 0 else None, correct_colour=correct_colour,
         )  # fmt: skip
         log.info("IVG Stitch RoM: %s", report)

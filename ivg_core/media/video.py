@@ -17,6 +17,7 @@ from ..errors import IVGError
 from .clips import open_media
 from .ffmpeg import ffmpeg_options, write_with_ffmpeg
 from .files import atomic_write
+from .frames import to_frames
 from .images import save_png, to_bytes
 
 # One palette for the whole clip, and an ordered dither: the usual one crawls over still parts.
@@ -45,7 +46,7 @@ def write_video(frames: Tensor, path: str | os.PathLike, fps: float, metadata: M
     `name_0002.png`, …
 
     Args:
-        frames: (F, H, W, 3), 0..1, F >= 1.
+        frames: (F, H, W, 3), 0..1, F >= 1; see `to_frames`.
         path: where to; missing folders are made.
         fps: frames a second, above 0, at most 240; a GIF holds at most 50. Numbered PNGs do not keep it.
         metadata: kept as JSON in the `comment` tag of mp4 and webm, and in the text entry `comment` of PNGs.
@@ -54,12 +55,11 @@ def write_video(frames: Tensor, path: str | os.PathLike, fps: float, metadata: M
         The file written; for `.png` the first of them.
 
     Raises:
-        IVGError: wrong shape, fps or ending, or the place cannot be written to.
+        IVGError: wrong shape, values (NaN), fps or ending, or the place cannot be written to.
     """
     target = Path(path).expanduser()
     suffix = target.suffix.lower()
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.shape[0] < 1:
-        raise IVGError(f"A video needs frames of shape (frames, height, width, 3), not {tuple(frames.shape)}.")
+    frames = to_frames(frames)
     most = 50 if suffix == ".gif" else 240
     if not (math.isfinite(fps) and 0 < fps <= most):
         raise IVGError(f"{target.name} cannot play {fps} frames a second: choose more than 0 and at most {most}.")

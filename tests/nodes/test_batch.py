@@ -63,6 +63,20 @@ def test_every_run_takes_the_next_item_until_none_is_left(widgets):
     assert (results(widgets) / "index.html").read_text().count("<article>") == 3
 
 
+def test_frames_that_are_no_numbers_are_failed_and_made_again(widgets):
+    loaded = IVGBatchLoader.execute(**widgets)
+    with pytest.raises(IVGError, match="NaN"):
+        IVGBatchSave.execute(loaded[4], torch.full((3, 32, 64, 3), float("nan")), 8.0, "gif")
+    last = json.loads((results(widgets) / "results.jsonl").read_text().splitlines()[-1])
+    assert last["status"] == "failed" and "NaN" in last["error"] and not list(results(widgets).glob("*.gif"))
+    actions = []
+    for _ in range(3):
+        again = IVGBatchLoader.execute(**widgets)
+        actions.append(again[1])
+        save(again)
+    assert actions[-1] == loaded[1]
+
+
 def test_a_run_that_failed_is_tried_again_after_the_others(widgets):
     failed = IVGBatchLoader.execute(**widgets)[1]
     mark = IVGBatchLoader.fingerprint_inputs(**widgets)
