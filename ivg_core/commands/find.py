@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .shared import command, say
+from .shared import command, hand_options, say
 
 TEXT = """\
 Find where a real photo will move, without a model: from its hands; from the things that the sentence names, whose masks
@@ -16,7 +16,8 @@ alone, and each adds to the ones before it. With --image alone it is the outline
 
 def add(commands) -> None:
     """Add the command to the parser."""
-    find = command(commands, "find-rom", _find_rom, "real photo -> mask: from hands, things and a draft video")
+    text = "real photo -> mask: from hands, things and a draft video"
+    find = command(commands, "find-rom", _find_rom, text, hand_options())
     find.description = TEXT
     find.add_argument("--image", type=Path, required=True, help="the photo")
     find.add_argument("--things", type=Path, nargs="+", default=[], help="masks of the things, one image each")
@@ -43,9 +44,13 @@ def _find_rom(options: argparse.Namespace) -> None:
     from ..rom.preview import draw_rom
 
     photo = load_image(options.image)
+    if options.hands:
+        hands = load_mask(options.hands)
+    else:
+        hands = hands_in(photo, options.arms, options.device, options.hand_backend)
     region = find_rom(
         photo,
-        load_mask(options.hands) if options.hands else hands_in(photo, options.arms, options.device),
+        hands,
         [load_mask(path) for path in options.things],
         read_draft(options.video) if options.video else None,
         big=options.big,
