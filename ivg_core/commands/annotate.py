@@ -24,7 +24,7 @@ def add(commands) -> None:
     annotate.add_argument("--video-dir", type=Path, required=True, help="folder of the videos")
     annotate.add_argument("--save-dir", type=Path, required=True, help="folder to write to: NAME.png, NAME/0001.png …")
     annotate.add_argument("--dilate", type=float, default=0.15, help="how far each hull grows, in palms of its hand")
-    annotate.add_argument("--arms", action="store_true", help="mark the forearms too, straight back to the border")
+    annotate.add_argument("--arms", action="store_true", help="mark the forearms too, where they are found")
     annotate.add_argument("--min-hand-frames", type=int, default=2, help="no mask where fewer frames show hands")
     annotate.add_argument(
         "--from",

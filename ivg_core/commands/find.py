@@ -30,7 +30,7 @@ def add(commands) -> None:
     find.add_argument(
         "--grow", type=float, help="share of the width (default: 0.02 with a draft, 0.05 with things, 0.1 with hands)"
     )
-    find.add_argument("--arms", action="store_true", help="take the forearms too")
+    find.add_argument("--arms", action="store_true", help="take the forearms too, where they are found")
     find.add_argument("--device", default="cpu", help="cpu, cuda, mps …, where hands are looked for")
     find.add_argument("--out", type=Path, required=True, help="PNG to write, white where things will move")
     find.add_argument("--preview", type=Path, help="also write the photo with the region in orange, a PNG")
