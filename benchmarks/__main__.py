@@ -52,7 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
     text = "measure whether the hand score notices made-up faults"
     score = command(commands, "handscore", _handscore, text, record_options())
     score.add_argument("--clips", type=int, default=24, help="how many drawn clips")
-    score.add_argument("--media", type=Path, help="folder of real clips to measure too")
+    score.add_argument("--media", type=Path, help="folder of real clips to measure too: every second one, by name")
+    score.add_argument("--photos", type=Path, help="folder of real photos to measure too")
     text = "measure pseudo masks against exact ones of drawn clips"
     annotate = command(commands, "annotate", _annotate, text, record_options())
     annotate.add_argument("--clips", type=int, default=100, help="how many drawn clips")
@@ -105,7 +106,7 @@ def _bench_crop(options: argparse.Namespace) -> None:
 def _handscore(options: argparse.Namespace) -> None:
     from benchmarks.handscore import bench_handscore
 
-    report(options, "handscore", bench_handscore(options.clips, options.media))
+    report(options, "handscore", bench_handscore(options.clips, options.media, options.photos))
 
 
 def _annotate(options: argparse.Namespace) -> None:

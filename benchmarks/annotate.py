@@ -53,7 +53,7 @@ def bench_annotate(
         pairs = {
             "exact_rom": (annotation.mask, truth),
             "exact_rom_hull_only": (_union(annotation.hands, dilate=0.0), truth),
-            "exact_rom_with_arms": (_union(annotation.hands, dilate=0.15, arms=True), truth),
+            "exact_rom_with_arms": (_union(annotation.hands, dilate=0.15, arms_in=frames), truth),
             "exact_rom_motion": (annotate_clip(frames, tracker, evidence="motion").mask, truth),
             "exact_rom_both": (annotate_clip(frames, tracker, evidence="both").mask, truth),
             "exact_rom_panned": (annotate_clip(_panned(frames, seed), tracker).mask, truth),
@@ -83,8 +83,10 @@ def _panned(frames: Tensor, seed: int) -> Tensor:
     return spoilt(frames, "camera", seed)
 
 
-def _union(hands: Sequence[Sequence[Hand]], dilate: float, arms: bool = False) -> Tensor:
-    return torch.stack([mask_of_hands(found, SIZE, dilate, arms) for found in hands]).amax(0)
+def _union(hands: Sequence[Sequence[Hand]], dilate: float, arms_in: Tensor | None = None) -> Tensor:
+    photos = [None] * len(hands) if arms_in is None else arms_in
+    masks = [mask_of_hands(found, SIZE, dilate, photo) for found, photo in zip(hands, photos, strict=True)]
+    return torch.stack(masks).amax(0)
 
 
 def _hands_alone(scene: Scene, task: Task) -> Tensor:

@@ -19,16 +19,17 @@ from ivg_core.rom.refine import grow_by
 
 #: Half the width of a finger, in palms (wrist to middle knuckle).
 FINGER = 0.14
-#: A finger that looks shorter than this, in palms, is too bent to be copied.
-SHORTEST = 0.4
+#: Length of a finger that is added, in palms.
+LENGTH = 0.8
 
 Joints = Sequence["Tensor | None"]
 
 
 def extra_finger(frames: Tensor, joints: Joints, rng: np.random.Generator) -> Tensor:
-    """A copy of the index or the little finger spread 25 to 40 degrees away from the others, in every frame.
+    """A copy of the index or the little finger, stretched out, 25 to 40 degrees outwards, in every frame.
 
-    The finger that is less bent is taken; if both are so bent that nothing would show, there is no fault to make.
+    Of the two places the one where more of the copy shows beside the hand is taken; if that is less than half of it, in
+    the picture and not on the hand, there is no fault to make.
 
     Args:
         frames: (F, H, W, 3) 0..1.
@@ -38,38 +39,71 @@ def extra_finger(frames: Tensor, joints: Joints, rng: np.random.Generator) -> Te
     Returns:
         New frames.
     """
-    lengths = {name: _length(joints, FINGERS[name]) for name in ("index", "little")}
-    name = max(lengths, key=lengths.__getitem__)
-    if lengths[name] < SHORTEST:
-        return frames
     degrees = float(rng.uniform(25, 40))
-    shown = []
-    for frame, hand in zip(frames, joints, strict=True):
-        shown.append(frame if hand is None else _with_finger(frame, hand, name, degrees))
-    return torch.stack(shown)
+    size = (frames.shape[2], frames.shape[1])
+    shown = {name: _share_shown(joints, name, degrees, size) for name in ("index", "little")}
+    name = max(shown, key=shown.__getitem__)
+    if shown[name] < 0.5:
+        return frames
+    pairs = zip(frames, joints, strict=True)
+    return torch.stack([frame if hand is None else _with_finger(frame, hand, name, degrees) for frame, hand in pairs])
 
 
-def _length(joints: Joints, rows: tuple[int, ...]) -> float:
-    """Mean distance from knuckle to tip, in palms, as the picture shows it."""
-    shown = [hand for hand in joints if hand is not None]
-    lengths = [float((hand[rows[-1]] - hand[rows[0]]).norm() / (hand[9] - hand[0]).norm()) for hand in shown]
-    return float(np.mean(lengths)) if lengths else 0.0
+def _share_shown(joints: Joints, name: str, degrees: float, size: tuple[int, int]) -> float:
+    """Which share of a copied finger lies in the picture and beside the hand, on average over the frames."""
+    shares = []
+    for hand in (hand for hand in joints if hand is not None):
+        palm, (start, end) = _palm(hand), _copy(hand, name, degrees)
+        points = start + np.linspace(0.3, 1, 15)[:, None] * (end - start)
+        others = [hand[[*rows]].numpy() for finger, rows in FINGERS.items()] + [hand[[0, 5, 9, 13, 17]].numpy()]
+        free = np.array([all(_away(point, chain) > FINGER * palm for chain in others) for point in points])
+        shares.append((free & (points >= 0).all(-1) & (points < size).all(-1)).mean())
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def _away(point: np.ndarray, chain: np.ndarray) -> float:
+    """Distance of a point to a chain of bones (K, 2)."""
+    start, way = chain[:-1], np.diff(chain, axis=0)
+    along = ((point - start) * way).sum(-1) / np.maximum((way**2).sum(-1), 1e-6)
+    return float(np.linalg.norm(start + along.clip(0, 1)[:, None] * way - point, axis=-1).min())
+
+
+def _palm(hand: Tensor) -> float:
+    return float((hand[9] - hand[0]).norm())
+
+
+def _copy(hand: Tensor, name: str, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where the copy of a finger begins and ends; it points as the palm does, turned away from the middle finger."""
+    knuckle, ahead = hand[FINGERS[name][0]], hand[9] - hand[0]
+    across = hand[9] - knuckle
+    outwards = -1 if across[0] * ahead[1] - across[1] * ahead[0] < 0 else 1
+    angle = outwards * np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    start = knuckle.numpy().astype(np.float64)
+    return start, start + LENGTH * turn @ ahead.numpy()
 
 
 def _with_finger(frame: Tensor, hand: Tensor, name: str, degrees: float) -> Tensor:
     height, width = frame.shape[:2]
-    palm = float((hand[9] - hand[0]).norm())
-    chain = hand[list(FINGERS[name])]
-    # away from the middle finger, whichever way the hand is turned
-    across, along = hand[9] - chain[0], chain[-1] - chain[0]
-    outwards = -1 if across[0] * along[1] - across[1] * along[0] < 0 else 1
-    turn = cv2.getRotationMatrix2D(chain[0].tolist(), -outwards * degrees, 1.0)
+    palm, (start, end) = _palm(hand), _copy(hand, name, degrees)
     shape = np.zeros((height, width), np.float32)
     thick = max(2, round(2 * FINGER * palm))
-    cv2.polylines(shape, [chain.round().int().numpy()], False, 1.0, thick, cv2.LINE_AA)
-    shape = cv2.GaussianBlur(shape, (0, 0), 0.02 * palm)
-    copy = cv2.warpAffine(frame.numpy(), turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    cover = torch.from_numpy(cv2.warpAffine(shape, turn, (width, height)))[..., None]
+    cv2.line(shape, start.round().astype(int).tolist(), end.round().astype(int).tolist(), 1.0, thick, cv2.LINE_AA)
+    cover = torch.from_numpy(cv2.GaussianBlur(shape, (0, 0), 0.02 * palm))[..., None]
+    # each pixel of the straight copy is taken from the bent finger, at the same share of its length
+    down, right = np.indices((height, width))
+    ahead = (end - start) / np.linalg.norm(end - start)
+    way = np.stack([right, down], -1) - start
+    along, aside = way @ ahead / np.linalg.norm(end - start), way @ np.array([-ahead[1], ahead[0]])
+    chain = hand[list(FINGERS[name])].numpy().astype(np.float64)
+    lengths = np.linalg.norm(np.diff(chain, axis=0), axis=-1)
+    passed = np.concatenate([[0], lengths.cumsum()]) / max(lengths.sum(), 1e-6)
+    source = np.stack([np.interp(along, passed, line) for line in chain.T], -1)
+    bones = np.diff(chain, axis=0) / np.maximum(lengths, 1e-6)[:, None]
+    bone = bones[np.searchsorted(passed[1:-1], along)]
+    source += aside[..., None] * np.stack([-bone[..., 1], bone[..., 0]], -1)
+    x, y = source.astype(np.float32).transpose(2, 0, 1)
+    copy = cv2.remap(frame.numpy(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return frame * (1 - cover) + torch.from_numpy(copy) * cover
 
 

@@ -121,7 +121,8 @@ class IVGRoMFromThings(io.ComfyNode):
                 io.Boolean.Input(
                     "arms",
                     default=False,
-                    tooltip="Also take the forearms of the keypoints' hands, from the wrist straight to the border.",
+                    tooltip="Also take the forearms of the keypoints' hands, as far as skin or sleeve can be followed "
+                    "from the wrist; none where no arm is found.",
                     **supported(io.Boolean.Input, advanced=True),
                 ),
                 io.Mask.Input(
@@ -291,7 +292,7 @@ def hands_mask(photo: torch.Tensor, hands: torch.Tensor | None, keypoints: list 
     from ..ivg_core.rom.find import hands_drawn
 
     height, width = photo.shape[:2]
-    found = hands_drawn(hands_of(keypoints[0], width, height) if keypoints else [], (width, height), arms)
+    found = hands_drawn(hands_of(keypoints[0], width, height) if keypoints else [], photo, arms)
     if masks := masks_if_any(hands):
         found = torch.maximum(found, resize_mask(torch.stack(masks).amax(0).cpu(), (width, height)))
     return found

@@ -46,6 +46,14 @@ class HandKeypoints(io.ComfyNode):
                     step=0.01,
                     tooltip="The mask: by how much the outline of each hand's joints is grown, in lengths of its palm.",
                 ),
+                io.Combo.Input(
+                    "backend",
+                    options=["torch", "mediapipe"],
+                    default="torch",
+                    optional=True,
+                    tooltip="torch: MediaPipe's networks in PyTorch, nothing to install. mediapipe: the original, "
+                    "version 0.10.5 to 0.10.21, which must be installed; it misses more small hands.",
+                ),
             ],
             outputs=[
                 PoseKeypoint.Output(
@@ -66,11 +74,13 @@ class HandKeypoints(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, image, palm_threshold, presence_threshold, max_hands, video, dilate) -> io.NodeOutput:
+    def execute(
+        cls, image, palm_threshold, presence_threshold, max_hands, video, dilate, backend="torch"
+    ) -> io.NodeOutput:
         from ..ivg_core.hands.draw import draw_hands
         from ..ivg_core.rom.annotate import mask_of_hands
 
-        tracker = tracker_with(palm_threshold, presence_threshold, max_hands=max_hands)
+        tracker = tracker_with(palm_threshold, presence_threshold, max_hands=max_hands, backend=backend)
         hands = tracker.track(image) if video else tracker.detect(image)
         size = (image.shape[2], image.shape[1])
         overlay = to_comfy(draw_hands(image[..., :3], hands))
@@ -101,7 +111,10 @@ class IVGAnnotateRoM(io.ComfyNode):
                     tooltip="By how much each outline is grown, in lengths of that hand's palm.",
                 ),
                 io.Boolean.Input(
-                    "arms", default=False, tooltip="Also mark the forearms, from the wrist straight to the border."
+                    "arms",
+                    default=False,
+                    tooltip="Also mark the forearms, as far as skin or sleeve can be followed from the wrist; none "
+                    "where no arm is found.",
                 ),
                 io.Int.Input(
                     "min_hand_frames",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .shared import command
+from .shared import command, hand_options
 
 if TYPE_CHECKING:
     from ..rom.annotate_folder import ClipReport
@@ -19,11 +19,12 @@ def add(commands) -> None:
         "annotate",
         _annotate,
         "videos -> masks of where their hands go or what moves, to train on; resumes where it stopped",
+        hand_options(),
     )
     annotate.add_argument("--video-dir", type=Path, required=True, help="folder of the videos")
     annotate.add_argument("--save-dir", type=Path, required=True, help="folder to write to: NAME.png, NAME/0001.png …")
     annotate.add_argument("--dilate", type=float, default=0.15, help="how far each hull grows, in palms of its hand")
-    annotate.add_argument("--arms", action="store_true", help="mark the forearms too, straight back to the border")
+    annotate.add_argument("--arms", action="store_true", help="mark the forearms too, where they are found")
     annotate.add_argument("--min-hand-frames", type=int, default=2, help="no mask where fewer frames show hands")
     annotate.add_argument(
         "--from",
@@ -49,10 +50,11 @@ def _annotate(options: argparse.Namespace) -> None:
     from ..rom.annotate_folder import REPORT, annotate_folder
 
     thresholds = {"palm_threshold": options.palm_threshold, "presence_threshold": options.presence_threshold}
+    how = {"device": options.device, "backend": options.hand_backend}
     reports = annotate_folder(
         options.video_dir,
         options.save_dir,
-        HandTracker(device=options.device, **(RELEASED_TRACKER if options.parity else thresholds)),
+        HandTracker(**how, **(RELEASED_TRACKER if options.parity else thresholds)),
         keep_frames=not options.no_frames,
         overwrite=options.overwrite,
         on_clip=_say,

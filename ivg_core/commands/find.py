@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .shared import command, say
+from .shared import command, hand_options, say
 
 TEXT = """\
 Find where a real photo will move, without a model: from its hands; from the things that the sentence names, whose masks
@@ -16,7 +16,8 @@ alone, and each adds to the ones before it. With --image alone it is the outline
 
 def add(commands) -> None:
     """Add the command to the parser."""
-    find = command(commands, "find-rom", _find_rom, "real photo -> mask: from hands, things and a draft video")
+    text = "real photo -> mask: from hands, things and a draft video"
+    find = command(commands, "find-rom", _find_rom, text, hand_options())
     find.description = TEXT
     find.add_argument("--image", type=Path, required=True, help="the photo")
     find.add_argument("--things", type=Path, nargs="+", default=[], help="masks of the things, one image each")
@@ -29,7 +30,7 @@ def add(commands) -> None:
     find.add_argument(
         "--grow", type=float, help="share of the width (default: 0.02 with a draft, 0.05 with things, 0.1 with hands)"
     )
-    find.add_argument("--arms", action="store_true", help="take the forearms too")
+    find.add_argument("--arms", action="store_true", help="take the forearms too, where they are found")
     find.add_argument("--device", default="cpu", help="cpu, cuda, mps …, where hands are looked for")
     find.add_argument("--out", type=Path, required=True, help="PNG to write, white where things will move")
     find.add_argument("--preview", type=Path, help="also write the photo with the region in orange, a PNG")
@@ -43,9 +44,13 @@ def _find_rom(options: argparse.Namespace) -> None:
     from ..rom.preview import draw_rom
 
     photo = load_image(options.image)
+    if options.hands:
+        hands = load_mask(options.hands)
+    else:
+        hands = hands_in(photo, options.arms, options.device, options.hand_backend)
     region = find_rom(
         photo,
-        load_mask(options.hands) if options.hands else hands_in(photo, options.arms, options.device),
+        hands,
         [load_mask(path) for path in options.things],
         read_draft(options.video) if options.video else None,
         big=options.big,

@@ -13,6 +13,7 @@ from .shared import (
     command,
     denoising_options,
     given,
+    hand_options,
     load,
     load_for_sampling,
     model_options,
@@ -36,7 +37,7 @@ def add(commands) -> None:
     """Add the commands to the parser."""
     model, scene, stage1 = model_options(), scene_options(), stage1_options()
     said = "photo + sentence -> video, by way of the mask"
-    how = (network_options(), sampling_options())
+    how = (network_options(), sampling_options(), hand_options())
     generate = command(commands, "generate", _generate, said, model, scene, stage1, *how)
     generate.add_argument(
         "--out", type=Path, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
@@ -108,9 +109,9 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
         from ..hands.tracker import HandTracker
 
         margin = in_pixels(options.margin, options.unit, size[0])
-        return hand_hull_mask(photo, HandTracker(device=options.device), margin)
+        return hand_hull_mask(photo, HandTracker(device=options.device, backend=options.hand_backend), margin)
     if options.fallback == "find":
-        return find_rom(photo, hands_in(photo, device=options.device)).mask
+        return find_rom(photo, hands_in(photo, device=options.device, backend=options.hand_backend)).mask
     if options.fallback == "prior":
         if not options.prior_masks:
             raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")

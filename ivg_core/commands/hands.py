@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .shared import command
+from .shared import command, hand_options
 
 
 def add(commands) -> None:
@@ -15,6 +15,7 @@ def add(commands) -> None:
         "hand-score",
         _hand_score,
         "score the hands of videos from any model, 0 to 1, and say which part is unsound; the best one is named last",
+        hand_options(),
     )
     score.add_argument("videos", type=Path, nargs="+", help="mp4, webm, gif, mov or avi")
     score.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
@@ -25,7 +26,7 @@ def _hand_score(options: argparse.Namespace) -> None:
     from ..hands.tracker import HandTracker
     from ..media.video import read_video
 
-    tracker = HandTracker(device=options.device)
+    tracker = HandTracker(device=options.device, backend=options.hand_backend)
     scores = {str(path): score_hands(read_video(path)[0], tracker) for path in options.videos}
     print(as_text(scores))
     found = {name: score.total for name, score in scores.items() if score.found}

@@ -119,6 +119,17 @@ def sampling_of(options: argparse.Namespace) -> Sampling:
     )
 
 
+def hand_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--hand-backend",
+        choices=("torch", "mediapipe"),
+        default="torch",
+        help="what finds hands: MediaPipe's networks in PyTorch, or mediapipe itself, which must be installed",
+    )
+    return options
+
+
 def stage1_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--threshold", type=float, default=0.5, help="of the predicted mask, 0..1")

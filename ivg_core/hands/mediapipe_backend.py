@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,9 @@ from torch import Tensor
 from ..errors import IVGError
 from .hand import Hand
 from .regions import roi_of_joints
+
+#: The versions that have `mediapipe.solutions` and the hand networks; later ones have neither.
+OLDEST, NEWEST = "0.10.5", "0.10.21"
 
 
 class MediaPipeHands:
@@ -23,17 +28,13 @@ class MediaPipeHands:
         palm_threshold, presence_threshold, max_hands, lite: as in `HandTracker`.
 
     Raises:
-        IVGError: mediapipe is not installed, or is a version without this interface.
+        IVGError: mediapipe is not installed, or a version without this interface is.
     """
 
     def __init__(self, palm_threshold: float, presence_threshold: float, max_hands: int, lite: bool):
-        try:
-            from mediapipe.python.solutions.hands import Hands  # type: ignore[import-not-found]
-        except ImportError as error:
-            raise IVGError(
-                'The hand backend "mediapipe" needs mediapipe 0.10.5 to 0.10.21, which is not installed: '
-                'use "torch", which gives the same, or pip install mediapipe==0.10.21 (it replaces numpy 2 by 1.26).'
-            ) from error
+        _check_version()
+        from mediapipe.python.solutions.hands import Hands  # type: ignore[import-not-found]
+
         self.hands: Any = Hands(
             static_image_mode=True,
             max_num_hands=max_hands,
@@ -59,3 +60,20 @@ class MediaPipeHands:
             right = side.score if side.label == "Left" else 1 - side.score
             hands.append(Hand(points[:, :2], points[:, 2], 1.0, 1.0, right, roi_of_joints(points[:, :2])))
         return hands
+
+
+def _check_version() -> None:
+    try:
+        found = version("mediapipe")
+    except PackageNotFoundError:
+        found = ""
+    if not found or not _numbers(OLDEST) <= _numbers(found) <= _numbers(NEWEST):
+        there = f"mediapipe {found} is installed" if found else "mediapipe is not installed"
+        raise IVGError(
+            f'The hand backend "mediapipe" needs mediapipe {OLDEST} to {NEWEST}, and {there}: use "torch", which gives '
+            f"the same, or pip install mediapipe=={NEWEST} (it replaces numpy 2 by 1.26)."
+        )
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)[:3]]

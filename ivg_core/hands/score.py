@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean, median
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .hand import BONES, FINGERS, Hand
+from .jumps import Jumps, find_jumps
 from .skin import skin_beside
 from .tracker import HandTracker, checked
 
-# The amount of each fault at which its part of the score is one half, set on drawn clips.
+# The amount of each fault at which its part of the score is one half, set on real clips and on drawn ones.
 HALF = {
+    "presence": 0.35,  # how unsure the network is
     "persistence": 0.10,  # share of the frames from which the hand is missing
-    "bones": 0.20,  # change of a bone's length from one frame to the next, natural logarithm
+    "bones": 0.35,  # change of a bone's length from one frame to the next, natural logarithm
     "angles": 0.40,  # share of impossible bends
-    "jitter": 0.15,  # palms by which the joints leave a smooth path, root mean square
-    "fingers": 0.05,  # skin beside the fingers, in squared palms
+    "jitter": 0.15,  # how far the picture of the hand leaps away and back, root mean square
+    "fingers": 0.03,  # skin beside the fingers, in squared palms
 }
 #: A hand seen in a smaller share of the frames is a flicker, and not a hand to be measured.
 SHORTEST = 0.15
+#: Skin beside the fingers takes no more than the rest of its part: a held thing may look like it.
+DOUBT = 0.4
+#: A frame in which the tracker misses a hand counts this much where the picture does not say that the hand is gone ...
+UNSEEN = 0.15
+#: ... and wholly where the picture jumps by this much.
+SUDDEN = 0.5
 #: Hands this many palms apart are not the same one.
 FARTHEST = 8.0
 #: Degrees that a finger joint bends at most.
@@ -40,10 +50,10 @@ class HandScore:
     Attributes:
         total: half the mean of the parts and half the worst one, as one fault is enough to spoil a hand.
         presence: how sure the landmark network is that what it sees are hands.
-        persistence: hands stay in sight, and leave only through the picture's border.
+        persistence: hands stay in sight, and leave through the picture's border or behind a thing, not at once.
         bones: bones keep their length from frame to frame.
         angles: joints bend as joints can.
-        jitter: joints move on smooth paths.
+        jitter: hands do not leap away and back.
         fingers: there is no skin beside the five fingers.
         hands_found: how many different hands.
         frames_with_hands, frames: in how many frames of how many.
@@ -96,17 +106,20 @@ def score_tracked(frames: Tensor, hands: Sequence[Sequence[Hand]]) -> HandScore:
         return HandScore(0, 0, 0, 0, 0, 0, 0, 0, with_hands, len(frames))
     strays = sum(len(chain) for chain in everyone if len(chain) < least)
     size = (frames.shape[2], frames.shape[1])
-    missing = [_missing(chain, len(frames), size) for chain in steady]
+    jumps = [find_jumps(frames, chain) for chain in steady]
+    missing = [_missing(chain, jump, size) for chain, jump in zip(steady, jumps, strict=True)]
+    gone = sum(unseen for unseen, _ in missing) + UNSEEN * strays
+    expected = sum(frames for _, frames in missing) + sum(len(chain) for chain in steady)
     beside = [_middle(skin_beside(frames, chain, hands)) for chain in steady]
     weights = [len(chain) for chain in steady]
     sure = _mean([fmean(hand.presence for _, hand in chain) for chain in steady], weights)
     parts = {
-        "presence": min(max(2 * sure - 1, 0.0), 1.0),
-        "persistence": _part("persistence", (sum(missing) + strays) / (sum(weights) + sum(missing))),
+        "presence": _part("presence", 1 - sure),
+        "persistence": _part("persistence", gone / expected),
         "bones": _part("bones", _mean([_bone_change(chain) for chain in steady], weights)),
         "angles": _part("angles", _mean([_impossible_bends(chain) for chain in steady], weights)),
-        "jitter": _part("jitter", _mean([_roughness(chain) for chain in steady], weights)),
-        "fingers": _part("fingers", _mean(beside, weights)),
+        "jitter": _part("jitter", max(float(np.sqrt((jump.leaps**2).mean())) for jump in jumps)),
+        "fingers": DOUBT + (1 - DOUBT) * _part("fingers", _mean(beside, weights)),
     }
     total = (fmean(parts.values()) + min(parts.values())) / 2
     return HandScore(total, **parts, hands_found=len(steady), frames_with_hands=with_hands, frames=len(frames))
@@ -157,11 +170,22 @@ def _apart(one: Hand, other: Hand) -> float:
     return way + 2 * abs(one.right - other.right)
 
 
-def _missing(chain: Chain, frames: int, size: tuple[int, int]) -> int:
-    """Frames without the hand: between two sightings, and before and after them unless it may have left the picture."""
-    (first, before), (last, after) = chain[0], chain[-1]
-    gaps = last - first + 1 - len(chain)
-    return gaps + (not _at_border(before, size)) * first + (not _at_border(after, size)) * (frames - 1 - last)
+def _missing(chain: Chain, jumps: Jumps, size: tuple[int, int]) -> tuple[float, int]:
+    """Frames without the hand: between two sightings, and before and after them unless it may have left the picture.
+
+    Returns how many they are, each counted as far as the picture says that the hand is gone, and how many there are.
+    """
+    frames, counted, missing = len(jumps.leaps), 0.0, 0
+    seen = [(-1, None), *chain, (frames, None)]
+    for (before, old), (after, new) in pairwise(seen):
+        shown = [hand for hand in (old, new) if hand is not None]
+        if after - before == 1 or (len(shown) == 1 and _at_border(shown[0], size)):
+            continue
+        steps = ([before] if old else []) + ([after - 1] if new else [])  # to where it is unseen, and back
+        sudden = min(float(max(*jumps.breaks[steps], *jumps.leaps[before + 1 : after])) / SUDDEN, 1.0)
+        missing += after - before - 1
+        counted += (after - before - 1) * (UNSEEN + (1 - UNSEEN) * sudden)
+    return counted, missing
 
 
 def _at_border(hand: Hand, size: tuple[int, int]) -> bool:
@@ -189,21 +213,6 @@ def _impossible_bends(chain: Chain) -> float:
     axes = torch.linalg.cross(bones[:, :, 1:-1], bones[:, :, 2:])  # (T, 5, 2, 3)
     against = ((axes[:, :, 0] * axes[:, :, 1]).sum(-1) < 0) & (bends > ZIGZAG).all(-1)
     return float(((bends > MOST_BEND).any(-1) | against).double().mean())
-
-
-def _roughness(chain: Chain) -> float:
-    """Root mean square of how far the joints lie off the middle of their neighbours in time, in palms.
-
-    Half the way between the neighbours is free: a hand may speed up, slow down and turn.
-    """
-    triples = [three for three in zip(chain, chain[1:], chain[2:], strict=False) if three[2][0] - three[0][0] == 2]
-    if not triples:
-        return 0.0
-    palm = max(median(hand.palm for _, hand in chain), 1e-6)
-    before, now, after = (torch.stack([hand.joints for _, hand in row]) / palm for row in zip(*triples, strict=True))
-    off = (now - (before + after) / 2).norm(dim=-1).mean(-1)  # (T,)
-    free = (after - before).norm(dim=-1).mean(-1) / 2
-    return float((off - free).clamp(min=0).square().mean().sqrt())
 
 
 def _places(hand: Hand) -> Tensor:

@@ -24,6 +24,12 @@ BEHIND = 0.6  # knuckles are one palm ahead of the wrist; what is further back t
 THINNEST = 0.1  # thinner strips are the blurred rim of a finger
 RIM = 0.05  # what is not so near to the fingers or the palm is not attached to them
 LARGEST = 0.45  # squared palms: what is larger is no finger but another arm, or a thing of the colour of skin
+WIDEST = 0.45  # so wide, no finger either
+# With a larger share of skin around it, it is the edge of a finger whose joints are somewhat off. Where more of the
+# hand's surroundings looks like skin than the joints explain, they are off, or a thing is held that looks like skin.
+SIDES, SIDES_UNSURE = 0.75, 0.45
+UNSURE = 0.13  # share of skin in the surroundings
+AROUND = 0.1  # how far from a piece of skin its sides are looked at
 OUTLINE = [0, 1, 2, 5, 9, 13, 17]  # joints around the palm
 BINS = (16, 24, 24)
 
@@ -66,11 +72,12 @@ class _Look:
         lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)  # L 0..100, a and b about -50..70
         steps = (lab - (0, -48, -48)) / (6.25, 4, 4)
         self.bins = tuple(np.clip(steps[..., i], 0, BINS[i] - 1).astype(int) for i in range(3))
-        free = inside & ~self._behind(hand)
+        self.inside = inside
+        near, free = self._bones(hand, NEAR), inside & ~self._behind(hand)
+        self.around = near & ~self._bones(hand, FINGER) & ~self._palm(hand) & free
         for other in hands:
             if other is not hand:
                 free &= ~self._bones(other, OTHER)
-        near = self._bones(hand, NEAR)
         self.core = self._bones(hand, CORE) & inside
         self.beside = near & ~self._bones(hand, FINGER) & ~self._palm(hand) & free
         self.rim = self._bones(hand, FINGER + RIM) | self._palm(hand, PALM + RIM)
@@ -86,8 +93,19 @@ class _Look:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (round(THINNEST * UNIT),) * 2)
         _, parts, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(found, cv2.MORPH_OPEN, disc))
         areas = stats[:, cv2.CC_STAT_AREA] / UNIT**2
-        attached = np.isin(np.arange(len(areas)), parts[self.rim])
-        return float(areas[1:][attached[1:] & (areas[1:] <= LARGEST)].sum())
+        attached = np.unique(parts[self.rim])
+        fingers = (part for part in attached if part and areas[part] <= LARGEST)
+        unsure = self.around.any() and likely[self.bins][self.around].mean() >= UNSURE
+        sides = SIDES_UNSURE if unsure else SIDES
+        return float(sum(areas[part] for part in fingers if self._is_finger(parts == part, likely, sides)))
+
+    def _is_finger(self, part: np.ndarray, likely: np.ndarray, sides: float) -> bool:
+        """Whether a piece of skin is narrow, and at most so much of what is around it is skin too."""
+        shape = np.pad(part, 1).astype(np.uint8)
+        wide = 2 * float(cv2.distanceTransform(shape, cv2.DIST_L2, 3).max()) / UNIT
+        ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(AROUND * UNIT) + 1,) * 2)
+        beside = (cv2.dilate(shape, ring)[1:-1, 1:-1] > 0) & ~part
+        return wide <= WIDEST and float((likely[self.bins] | ~self.inside)[beside].mean()) <= sides
 
     def _points(self, hand: Hand) -> np.ndarray:
         return (hand.joints.numpy() @ self.move[:, :2].T + self.move[:, 2]).round().astype(np.int32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from .mediapipe_backend import MediaPipeHands
 from .regions import Roi, crop, roi_of_joints, roi_of_palm, to_pixels
 
 log = logging.getLogger("ivg")
+
+Backend = Literal["torch", "mediapipe"]
+BACKENDS = get_args(Backend)
 
 #: Hands whose joints are closer than this share of their region, on average, are the same hand.
 SAME_HAND = 0.15
@@ -49,14 +52,14 @@ class HandTracker:
         lite: the smaller landmark network, an independent judge.
 
     Raises:
-        IVGError: a threshold outside 0..1, no hands allowed, an unknown backend, or mediapipe is not installed.
+        IVGError: a threshold outside 0..1, no hands allowed, an unknown backend, or mediapipe is missing or too new.
     """
 
     def __init__(
         self,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        backend: Literal["torch", "mediapipe"] = "torch",
+        backend: Backend = "torch",
         tiled: bool = True,
         palm_threshold: float = 0.5,
         presence_threshold: float = 0.5,
@@ -68,8 +71,8 @@ class HandTracker:
                 raise IVGError(f"{name} is {value}: it must lie in 0..1.")
         if max_hands < 1:
             raise IVGError(f"max_hands is {max_hands}: allow at least one hand.")
-        if backend not in ("torch", "mediapipe"):
-            raise IVGError(f"There is no hand backend {backend!r}: use torch or mediapipe.")
+        if backend not in BACKENDS:
+            raise IVGError(f"There is no hand backend {backend!r}: use {' or '.join(BACKENDS)}.")
         self.device, self.tiled, self.max_hands = torch.device(device), tiled, max_hands
         self.palm_threshold, self.presence_threshold = palm_threshold, presence_threshold
         self.reference = None

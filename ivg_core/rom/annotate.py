@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from .arms import draw_arms
 from .camera import laid_over, reduced, stood_still
 from .draft import STAYS, Watcher, moving_parts
 from .fallback import draw_hulls, fill_hulls
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from ..hands.hand import Hand
     from ..hands.tracker import HandTracker
 
-#: Half the width of a forearm, in palms (wrist to middle knuckle).
-ARM = 0.35
 Evidence = Literal["hands", "motion", "both"]
 EVIDENCE = get_args(Evidence)
 #: What the released script sets: every confidence at 0.1, two hands, the whole frame only.
@@ -71,7 +70,7 @@ def annotate_clip(
         tracker: finds the hands.
         dilate: how far each hull grows, as a share of that hand's palm (wrist to middle knuckle); fingers and skin
             reach beyond the joints.
-        arms: also mark the forearm, from the wrist straight back to the border of the picture.
+        arms: also mark the forearms, as far as they can be followed from the wrist; see `find_arms`.
         min_hand_frames: with hands in fewer frames than this the mask stays empty, as a hand that is seen for a moment
             is more often a mistake. A clip of fewer frames needs one in all of them.
         evidence: "hands"; "motion": what changes from the first frame on, hands or not; "both": hands, and what moves
@@ -103,7 +102,8 @@ def annotate_clip(
     elif sum(bool(found) for found in hands) < min(min_hand_frames, len(frames)):
         masks = [torch.zeros(size[1], size[0])] * len(frames)
     else:
-        masks = [mask_of_hands(found, size, dilate, arms) for found in hands]
+        photos = frames if arms else [None] * len(frames)
+        masks = [mask_of_hands(found, size, dilate, photo) for found, photo in zip(hands, photos, strict=True)]
     frame_masks = torch.stack(masks)
     cameras: list[np.ndarray] = []
     if not parity and (follow_camera or evidence != "hands"):
@@ -132,37 +132,22 @@ def _seen_from_first(
     return torch.stack([region_around(mask, grow=0.0, shape="none") for mask in moving]), cameras
 
 
-def mask_of_hands(hands: Sequence[Hand], size: tuple[int, int], dilate: float, arms: bool = False) -> Tensor:
+def mask_of_hands(hands: Sequence[Hand], size: tuple[int, int], dilate: float, arms_in: Tensor | None = None) -> Tensor:
     """Mark the hands of one picture, each by its own hull.
 
     Args:
         hands: may be none.
         size: (width, height) in pixels.
-        dilate, arms: see `annotate_clip`.
+        dilate: see `annotate_clip`.
+        arms_in: the picture (H, W, 3), to mark the forearms that it shows too.
 
     Returns:
         (height, width) of 0 and 1.
     """
     mask = np.zeros((size[1], size[0]), np.uint8)
     for hand in hands:
-        shape = fill_hulls([hand.joints] + ([forearm(hand.joints, size)] if arms else []), size)
+        shape = fill_hulls([hand.joints], size)
+        if arms_in is not None:
+            shape |= draw_arms(arms_in, [hand.joints]).numpy().astype(np.uint8)
         mask |= grown(shape, dilate * hand.palm) if dilate else shape
     return torch.from_numpy(mask).float()
-
-
-def forearm(joints: Tensor, size: tuple[int, int]) -> Tensor:
-    """A strip from the wrist away from the fingers.
-
-    Args:
-        joints: of the hand, (21, 2) in pixels.
-        size: (width, height) of the picture, which the strip is long enough to leave.
-
-    Returns:
-        Its corners (4, 2).
-    """
-    wrist = joints[0]
-    back = wrist - joints[[5, 9, 13, 17]].mean(0)
-    back = back / back.norm().clamp(min=1e-6)
-    side = torch.stack([-back[1], back[0]]) * ARM * (joints[9] - wrist).norm()
-    far = wrist + back * (size[0] + size[1])
-    return torch.stack([wrist + side, far + side, far - side, wrist - side])

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from .annotate import forearm
+from .arms import draw_arms
 from .draft import GROW_DRAFT, rom_from_draft
 from .fallback import draw_hulls
 from .refine import resize_hard
 from .region import BIG, GROW, GROW_HANDS, REACH, Shape, needed, region_around
+
+if TYPE_CHECKING:
+    from ..hands.tracker import Backend
 
 
 @dataclass(frozen=True)
@@ -83,26 +87,28 @@ def find_rom(
     return FoundRegion(mask, near, f"{made_of} The region covers {mask.mean():.0%} of the photo.")
 
 
-def hands_in(photo: Tensor, arms: bool = False, device: torch.device | str = "cpu") -> Tensor:
+def hands_in(
+    photo: Tensor, arms: bool = False, device: torch.device | str = "cpu", backend: Backend = "torch"
+) -> Tensor:
     """Look for the hands of a photo.
 
     Args:
         photo: (H, W, 3), 0..1.
-        arms: take the forearms too, from the wrist straight back to the border.
-        device: where the networks run.
+        arms: take the forearms too, as far as they can be followed from the wrist.
+        device, backend: see `HandTracker`.
 
     Returns:
         (H, W) of 0 and 1, the hull of each hand's joints; all 0 where no hand is seen.
     """
     from ..hands.tracker import HandTracker
 
-    return hands_drawn(HandTracker(device=device)(photo), (photo.shape[1], photo.shape[0]), arms)
+    return hands_drawn(HandTracker(device=device, backend=backend)(photo), photo, arms)
 
 
-def hands_drawn(joints: Sequence[Tensor], size: tuple[int, int], arms: bool = False) -> Tensor:
-    """The hulls of hands, each (21, 2) in pixels, with or without forearms; (height, width) of 0 and 1."""
-    strips = [forearm(hand, size) for hand in joints] if arms else []
-    return draw_hulls([*joints, *strips], size)
+def hands_drawn(joints: Sequence[Tensor], photo: Tensor, arms: bool = False) -> Tensor:
+    """The hulls of a photo's hands, each (21, 2) in pixels, with or without its forearms; (H, W) of 0 and 1."""
+    hulls = draw_hulls(joints, (photo.shape[1], photo.shape[0]))
+    return torch.maximum(hulls, draw_arms(photo, joints)) if arms else hulls
 
 
 def made_from(hands: bool, things: Sequence[Tensor], empty: int, big: float) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from drawn_arms import drawn_arm
 
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
@@ -90,11 +91,11 @@ def test_nothing_to_go_by_is_one_sentence(drawn):
         find_rom(drawn[0][0], torch.zeros(212, 320), torch.zeros(0, 212, 320))
 
 
-def test_forearms_reach_the_border():
-    joints = torch.zeros(21, 2) + torch.tensor([160.0, 100.0])
-    joints[[5, 9, 13, 17], 1] -= 20  # knuckles above the wrist
-    assert hands_drawn([joints], SIZE)[-1].sum() == 0
-    assert hands_drawn([joints], SIZE, arms=True)[-1].sum() > 0
+def test_forearms_are_those_of_the_photo():
+    photo, joints, arm = drawn_arm()
+    alone, with_arm = hands_drawn([joints], photo), hands_drawn([joints], photo, arms=True)
+    assert not (alone * arm)[-1].any() and (with_arm * arm)[-1].any()
+    assert torch.equal(hands_drawn([joints], torch.full_like(photo, 0.5), arms=True), alone)
 
 
 def test_a_photo_alone_gives_the_hands_outline(folder, capsys):

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.faults import FAULTS
-from benchmarks.handscore import auc
+from benchmarks.handscore import SIZES, at_size, auc, bench_handscore, telling_half
 from ivg_core.cli import main
+from ivg_core.hands.jumps import find_jumps
 from ivg_core.hands.score import PARTS, as_text, chains, score_hands, score_tracked
 from ivg_core.hands.tracker import HandTracker
+from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
 from ivg_core.synthetic.clips import Scene
 
@@ -74,8 +76,32 @@ def test_joints_in_the_wrong_order_are_no_hand(frames, hands, sound):
 
 
 def test_a_hand_that_vanishes_away_from_the_border_is_missing(frames, hands, sound):
+    empty = torch.cat([frames[:-4], frames[:1].expand(4, -1, -1, -1)])  # the picture without it
     gone = [*hands[:-4], [], [], [], []]
-    assert score_tracked(frames, gone).persistence < 0.3 < sound.persistence
+    assert score_tracked(empty, gone).persistence < 0.3 < sound.persistence
+    # the tracker missed it, and the picture goes on smoothly
+    assert score_tracked(frames, gone).persistence > 0.7
+
+
+def test_joints_that_jump_though_the_picture_does_not_are_no_jitter(frames, hands, sound):
+    jumping = [[replace(h, joints=h.joints + i % 2 * h.palm / 2) for h in found] for i, found in enumerate(hands)]
+    assert score_tracked(frames, jumping).jitter > 0.9
+
+
+def test_where_the_picture_leaps_away_and_back(frames, hands):
+    jumps = find_jumps(frames, chains(hands)[0])
+    assert jumps.leaps.shape == (14,) and jumps.breaks.shape == (13,) and jumps.leaps.max() < 0.1
+    order = [*range(14)]
+    order[2], order[8] = 8, 2
+    swapped = find_jumps(frames[order], chains([hands[i] for i in order])[0])
+    assert swapped.leaps[2] > 0.2 and swapped.leaps[8] > 0.2 and swapped.leaps[[5, 11]].max() < 0.1
+
+
+def test_the_size_of_the_picture_hardly_matters(clip, tracker):
+    large = Scene(3, 576, 384)
+    frames = torch.from_numpy(large.clip(large.tasks[1], num_frames=8).frames).float() / 255
+    totals = [score_hands(at_size(frames, size), tracker).total for size in SIZES]
+    assert max(totals) - min(totals) < 0.1
 
 
 @pytest.mark.parametrize("shape", [(3, 48, 64, 3), (1, 16, 16, 3), (2, 32, 32, 1)])
@@ -109,6 +135,26 @@ def test_hands_are_joined_over_jumps_and_gaps(hands):
     assert [len(chain) for chain in chains([[hand], [], [far], [hand]])] == [3]
     other = replace(hand, joints=hand.joints + 3 * hand.palm, right=1 - hand.right)
     assert [[h for _, h in chain] for chain in chains([[hand, other], [other, hand]])] == [[hand] * 2, [other] * 2]
+
+
+def test_parameters_were_chosen_on_one_half_of_the_clips_and_figures_are_told_of_the_other(tmp_path):
+    for name in ("c.mp4", "a.webm", "b.mp4", "d.gif"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.stem for path in telling_half(tmp_path)] == ["b", "d"]
+
+
+def test_real_clips_and_photos_have_their_own_figures(frames, tmp_path):
+    (tmp_path / "clips").mkdir()
+    write_video(frames.flip(0), tmp_path / "clips" / "a.mp4", 8)
+    write_video(frames, tmp_path / "clips" / "b.mp4", 8)
+    save_png(frames[-1], tmp_path / "hand.png")
+    save_png(frames[-1], tmp_path / "same.png")
+    save_png(torch.zeros(64, 64, 3), tmp_path / "none.png")
+    figures = bench_handscore(1, tmp_path / "clips", tmp_path, log=lambda line: None)
+    assert figures["clips_real"] == 1 and figures["photos_real"] == 1
+    assert 0 < figures["median_real_clips"] <= 1 and 0 < figures["median_real_photos"] <= 1
+    assert {f"auc_real_{fault}" for fault in FAULTS} <= figures.keys()
+    assert 0 <= figures["largest_size_difference"] < 0.1 and "largest_size_difference_real" in figures
 
 
 def test_auc():

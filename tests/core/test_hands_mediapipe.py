@@ -1,23 +1,55 @@
 """The original as a backend: a clear answer where it is not installed, the same hands where it is."""
 
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from benchmarks.hands import compare, drawn_clip
+from ivg_core.cli import main as run
 from ivg_core.errors import IVGError
+from ivg_core.hands import mediapipe_backend
 from ivg_core.hands.networks import ASSETS
-from ivg_core.hands.tracker import HandTracker
+from ivg_core.hands.tracker import BACKENDS, HandTracker
+from ivg_core.media.images import save_png
 from recipes.hand_networks import FILES, convert, main, read_source
 
 
 def test_without_mediapipe_the_backend_says_what_to_do(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mediapipe", None)
-    monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.hands", None)
-    with pytest.raises(IVGError, match="pip install mediapipe"):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(mediapipe_backend, "version", missing)
+    with pytest.raises(IVGError, match=r"not installed.*pip install mediapipe==0\.10\.21"):
         HandTracker(backend="mediapipe")
+
+
+@pytest.mark.parametrize("found", ["0.10.4", "0.10.30", "1.2.2"])
+def test_a_version_without_the_networks_is_refused_by_name(monkeypatch, found):
+    monkeypatch.setattr(mediapipe_backend, "version", lambda name: found)
+    with pytest.raises(IVGError, match=rf"0\.10\.5 to 0\.10\.21, and mediapipe {found} is installed"):
+        HandTracker(backend="mediapipe")
+
+
+def test_the_commands_offer_what_the_tracker_knows(capsys):
+    for name in ("hand-score", "annotate", "find-rom", "generate"):
+        with pytest.raises(SystemExit):
+            run([name, "--help"])
+        assert f"--hand-backend {{{','.join(BACKENDS)}}}" in capsys.readouterr().out
+
+
+def test_a_command_hands_the_backend_on(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(mediapipe_backend, "version", lambda name: "1.2.2")
+    save_png(torch.zeros(32, 32, 3), tmp_path / "photo.png")
+    asked = ["find-rom", "--image", str(tmp_path / "photo.png"), "--out", str(tmp_path / "rom.png")]
+    assert run([*asked, "--hand-backend", "mediapipe"]) == 2
+    assert "mediapipe 1.2.2 is installed" in capsys.readouterr().err
+    assert run(["hand-score", str(tmp_path / "a.mp4"), "--hand-backend", "mediapipe"]) == 2
+    folders = ["--video-dir", str(tmp_path), "--save-dir", str(tmp_path / "masks")]
+    assert run(["annotate", *folders, "--hand-backend", "mediapipe"]) == 2
+    assert capsys.readouterr().err.count("mediapipe 1.2.2 is installed") == 2
 
 
 def test_both_find_the_same_hands():

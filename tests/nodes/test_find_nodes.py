@@ -62,8 +62,14 @@ def test_hands_alone_are_enough(clip, hands):
 def test_keypoints_and_masks_of_hands_are_joined(clip, hands):
     near = from_things(clip, hands=hands, keypoints=keypoints_at(150, 20))[1][0]
     assert near[30, 154] == 1 and (near >= hands).all()
-    alone, with_arm = (from_things(clip, keypoints=keypoints_at(150, 20), arms=arms)[1][0] for arms in (False, True))
-    assert with_arm[-1].any() and not alone[-1].any()
+
+
+def test_arms_are_those_that_the_photo_shows(clip):
+    photo = torch.full_like(clip[:1], 0.2)
+    photo[:, 20:, 145:165] = torch.tensor([0.9, 0.6, 0.5])  # from the hand down to the border
+    found = [from_things(photo, keypoints=keypoints_at(145, 20), arms=arms)[1][0] for arms in (False, True)]
+    assert found[1][-1, 150:160].all() and not found[0][-1].any() and not found[1][:, 180:].any()
+    assert not from_things(torch.full_like(photo, 0.2), keypoints=keypoints_at(145, 20), arms=True)[1][0][-1].any()
 
 
 def test_things_and_their_outline(clip, hands):

@@ -3,6 +3,8 @@ import comfy.utils
 import pytest
 import torch
 
+from ivg_pack.ivg_core.errors import IVGError
+from ivg_pack.ivg_core.hands import mediapipe_backend
 from ivg_pack.ivg_core.synthetic.clips import Scene
 from ivg_pack.nodes.hands import HandKeypoints, IVGAnnotateRoM, IVGHandScore, IVGPickBest
 from ivg_pack.nodes.rom import IVGFallbackRoM
@@ -41,6 +43,12 @@ def test_keypoints_lie_on_the_hand(frames, clip):
         assert (joints[:, :2] - torch.from_numpy(exact)).norm(dim=-1).mean() < 0.3 * palm and (joints[:, 2] > 0.5).all()
     hands = torch.from_numpy(clip.hands[-3:] > 127).float()
     assert ((mask * hands).sum() / mask.sum()) > 0.7  # the forearm is not in it
+
+
+def test_mediapipe_is_a_choice(frames, monkeypatch):
+    monkeypatch.setattr(mediapipe_backend, "version", lambda name: "1.2.2")
+    with pytest.raises(IVGError, match=r"mediapipe 1\.2\.2 is installed"):
+        HandKeypoints.execute(frames[:1], **KEYPOINTS, backend="mediapipe")
 
 
 def test_keypoints_go_into_the_fallback(frames):
