@@ -95,4 +95,23 @@ def test_a_mask_is_painted_and_discarded(interface):
     assert submitted["IVGEditMask"]["image"] == painted
     page.press(node, "Discard edit")
     saved = next(n for n in page.to_workflow()["nodes"] if n["type"] == "IVGEditMask")
-    assert saved["widgets_values"][0] == ""  # the buttons come after it and add nothing of their own
+    assert saved["widgets_values"][:2] == ["", False]  # the buttons come after them and add nothing of their own
+
+
+@pytest.mark.parametrize(
+    ("saved", "opened"),
+    [
+        (["stroke.png [input]"], True),  # from before there was `any_photo`: it goes on as it did
+        (["stroke.png [input]", False], False),
+        ([""], False),
+    ],
+)
+def test_for_which_photo_an_edit_of_a_saved_workflow_holds(interface, saved, opened):
+    _, page = interface
+    workflow = json.loads((ROOT / "workflows" / "ivg_mask_by_hand.json").read_text("utf-8"))
+    editor = next(node for node in workflow["nodes"] if node["type"] == "IVGEditMask")
+    editor["widgets_values"] = saved
+    page.load(workflow)
+    assert [page.widget(editor["id"], name) for name in ("image", "any_photo")] == [saved[0], opened]
+    page.press(editor["id"], "Discard edit")
+    assert [page.widget(editor["id"], name) for name in ("image", "any_photo")] == ["", False]

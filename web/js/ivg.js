@@ -1,4 +1,4 @@
-// What Comfy-IVG adds to the interface: the two buttons of IVG Edit Mask.
+// What Comfy-IVG adds to the interface: the two buttons of IVG Edit Mask, and how its older workflows open.
 import { app } from "../../../scripts/app.js";
 import { addButton, say } from "./words.js";
 
@@ -18,14 +18,23 @@ function openMaskEditor(node) {
   app.extensionManager.command.execute("Comfy.MaskEditor.OpenMaskEditor");
 }
 
+const named = (node, name) => node.widgets.find((widget) => widget.name === name);
+
 app.registerExtension({
   name: "ivg",
   nodeCreated(node) {
     if (node.comfyClass !== "IVGEditMask") return;
     addButton(node, "Edit mask", "Paint the region of motion in ComfyUI's mask editor.", () => openMaskEditor(node));
     addButton(node, "Discard edit", "Go back to the mask that comes in.", () => {
-      node.widgets.find((widget) => widget.name === "image").value = "";
+      named(node, "image").value = "";
+      named(node, "any_photo").value = false; // it was said of that edit
       app.graph.setDirtyCanvas(true, true);
     });
+    const configured = node.onConfigure;
+    node.onConfigure = function ({ widgets_values: saved }) {
+      configured?.apply(this, arguments);
+      // A workflow that knows no `any_photo` yet: its edit goes on as it did.
+      if (saved?.[0] && typeof saved[1] !== "boolean") named(node, "any_photo").value = true;
+    };
   },
 });
