@@ -16,6 +16,7 @@ from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import masks_of, to_comfy
+from ._notes import noted
 from .video import workflow_tags
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class IVGBatchLoader(io.ComfyNode):
         return progress_of(items, folder)
 
     @classmethod
+    @noted
     def execute(cls, table, batch, prompts, seeds, mask_folder) -> io.NodeOutput:
         from comfy_execution.graph_utils import ExecutionBlocker
 
@@ -154,6 +156,7 @@ class IVGBatchSave(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, item, frames, fps, format, mask=None) -> io.NodeOutput:
         from ..ivg_core.batch.journal import DONE, Journal
         from ..ivg_core.batch.page import write_page
