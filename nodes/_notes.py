@@ -20,7 +20,7 @@ _lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("ivg_n
 #: Nodes that show something: an old note must go when there is none any more, and no text would leave it there.
 _shown: set[str] = set()
 NOTHING = "No notes on this run."
-REAL_PHOTO = "For your own photo open the workflow ivg_rom_real."
+REAL_PHOTO = "For your own photo open the workflow ivg_01_real_photo."
 
 
 class _Listener(logging.Handler):

@@ -16,7 +16,7 @@ from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import masks_of, to_comfy
-from ._notes import noted
+from ._notes import noted, say
 from .video import workflow_tags
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class IVGBatchSave(io.ComfyNode):
         files = save_result(item.folder, item.item, frames, region, fps, f".{format}", about, workflow_tags(cls))
         with Journal(item.folder) as journal:
             journal.write(item.item, DONE, **files)
-        write_page(item.folder)
+        say(f"All results so far: {write_page(item.folder)}")
         subfolder = os.path.relpath(item.folder, folder_paths.get_output_directory()).replace(os.sep, "/")
         shown = {"filename": files["file"], "subfolder": subfolder, "type": "output"}
         return io.NodeOutput(ui={"images": [shown], "animated": (True,)})

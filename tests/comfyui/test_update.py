@@ -134,7 +134,7 @@ def test_workflows_of_the_older_version_open_and_run(updated):
         for path in olds:
             if not needs_download(path):
                 assert open_workflow(page, path) == [], path.name
-        assert open_workflow(page, made["workflows"] / "ivg_two_stage.json") == []
+        assert open_workflow(page, made["workflows"] / "ivg_20_drawn_photo_to_video.json") == []
         set_widgets(page, steps=1)
         assert run_workflow(page) == []
         assert page_faults(page) == []

@@ -34,16 +34,16 @@ def all_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return models
 
 
-def hand_clip() -> DrawnClip:
+def hand_clip(seed: int = 13) -> DrawnClip:
     """Two frames of a drawn hand, which *IVG Hand Keypoints* finds: the project ships no photo of one."""
-    scene = Scene(13, 768, 512)
+    scene = Scene(seed, 768, 512)
     return scene.clip(scene.tasks[1], num_frames=2)
 
 
-def hand_photo(folder: pathlib.Path) -> pathlib.Path:
+def hand_photo(folder: pathlib.Path, seed: int = 13, name: str = "hands.png") -> pathlib.Path:
     """The first of them, as a file."""
-    path = folder / "hands.png"
-    Image.fromarray(hand_clip().frames[0]).save(path)
+    path = folder / name
+    Image.fromarray(hand_clip(seed).frames[0]).save(path)
     return path
 
 

@@ -9,7 +9,9 @@ import folder_paths
 import pytest
 import torch
 from comfy_execution.graph_utils import ExecutionBlocker
+from comfy_execution.utils import CurrentNodeContext
 from PIL import Image
+from server import PromptServer
 
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.media.video import read_video
@@ -61,6 +63,15 @@ def test_every_run_takes_the_next_item_until_none_is_left(widgets):
     assert done.ui["ivg_left"] == [0] and "All 3 are done" in done.ui["text"][0]
     assert IVGBatchLoader.fingerprint_inputs(**widgets) == marks[-1]  # now it may be cached
     assert (results(widgets) / "index.html").read_text().count("<article>") == 3
+
+
+def test_the_saver_says_where_the_page_lies(widgets, monkeypatch):
+    server = PromptServer()
+    monkeypatch.setattr(PromptServer, "instance", server)
+    loaded = IVGBatchLoader.execute(**widgets)
+    with CurrentNodeContext("prompt", "7"):
+        save(loaded)
+    assert server.shown == [("7", f"All results so far: {results(widgets) / 'index.html'}")]
 
 
 def test_a_run_that_failed_is_tried_again_after_the_others(widgets):

@@ -133,7 +133,7 @@ def test_a_picture_that_the_model_does_not_know_comes_with_advice(shown, caplog)
     with CurrentNodeContext("prompt", "7"):
         Sampler.execute()
     assert shown == [("7", f"The model knows drawings only.\n{_notes.REAL_PHOTO}\nThe mask is stretched.")]
-    assert "ivg_rom_real" in _notes.REAL_PHOTO and "ivg_rom_real" not in caplog.text
+    assert "ivg_01_real_photo" in _notes.REAL_PHOTO and "ivg_01_real_photo" not in caplog.text
 
 
 def test_the_sentence_with_which_a_node_stops_stands_on_it(shown):
