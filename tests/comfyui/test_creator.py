@@ -85,6 +85,10 @@ def test_a_painted_mask_changes_the_video_and_outlives_a_reload(interface, edite
     assert page.run(timeout=SECONDS)["status"] == "success"
     assert (alpha_of(interface, node) == painted).all() and torch.equal(film(interface), after)
 
+    set_widgets(page, "IVGExampleScene", seed=8)
+    outcome = page.run(timeout=SECONDS)
+    assert outcome["status"] == "error" and "another photo" in outcome["error"]
+    page.dismiss_dialogs()
     page.press(node, "Discard edit")
     assert page.widget(node, "image") == ""
 
