@@ -6,7 +6,7 @@ function openMaskEditor(node) {
   if (!node.imgs?.length) {
     app.extensionManager.toast.add({
       severity: "info",
-      summary: "IVG Edit Mask",
+      summary: node.title,
       detail: say("Run the workflow once, so that there is a photo to paint on."),
       life: 6000,
     });
