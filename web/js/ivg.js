@@ -24,17 +24,22 @@ app.registerExtension({
   name: "ivg",
   nodeCreated(node) {
     if (node.comfyClass !== "IVGEditMask") return;
+    const anyPhoto = named(node, "any_photo");
     addButton(node, "Edit mask", "Paint the region of motion in ComfyUI's mask editor.", () => openMaskEditor(node));
     addButton(node, "Discard edit", "Go back to the mask that comes in.", () => {
       named(node, "image").value = "";
-      named(node, "any_photo").value = false; // it was said of that edit
+      anyPhoto.value = false; // it was said of that edit
       app.graph.setDirtyCanvas(true, true);
     });
+    anyPhoto.callback = (value) => {
+      // The mask editor of interface 1.27 writes its layers into the widgets behind `image`.
+      if (typeof value !== "boolean") anyPhoto.value = false;
+    };
     const configured = node.onConfigure;
     node.onConfigure = function ({ widgets_values: saved }) {
       configured?.apply(this, arguments);
       // A workflow that knows no `any_photo` yet: its edit goes on as it did.
-      if (saved?.[0] && typeof saved[1] !== "boolean") named(node, "any_photo").value = true;
+      if (saved?.[0] && typeof saved[1] !== "boolean") anyPhoto.value = true;
     };
   },
 });
