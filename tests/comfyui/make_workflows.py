@@ -81,13 +81,17 @@ def thumbnail(above: Image.Image, below: Image.Image) -> Image.Image:
 
 
 def labelled(picture: Image.Image, name: str) -> Image.Image:
-    """The thumbnail of a workflow with what it is for in its corner: the interface shows a file name alone."""
+    """The thumbnail of a workflow with what it is for at its foot: the interface shows a file name alone.
+
+    Not at its head, where newer interfaces put a word of their own.
+    """
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(30)
     label, colour = LABELS[name]
-    left, top, right, bottom = draw.textbbox((14, 12), label, font=font)
+    place = (14, THUMBNAIL - 46)
+    left, top, right, bottom = draw.textbbox(place, label, font=font)
     draw.rectangle((left - 8, top - 6, right + 8, bottom + 8), fill=(20, 20, 24))
-    draw.rectangle((left - 8, bottom + 8, right + 8, bottom + 13), fill=colour)
-    draw.text((14, 12), label, font=font, fill="white")
+    draw.rectangle((left - 8, top - 11, right + 8, top - 6), fill=colour)
+    draw.text(place, label, font=font, fill="white")
     return picture
 
 
