@@ -101,16 +101,25 @@ class Progress:
 
     def __call__(self, step: int, total: int, x0: Tensor) -> None:
         mm.throw_exception_if_processing_interrupted()
-        preview = ("JPEG", self._picture(step, x0), PREVIEW_SIDE) if self.previews else None
+        preview = ("JPEG", _small(self._picture(step, x0)), PREVIEW_SIDE) if self.previews else None
         self.bar.update_absolute(self.run * total + step, len(self.photos) * total, preview)
         if step == total:
             self.run += 1
 
+    def show_result(self, frames: Tensor) -> None:
+        """The last preview of a photo's loop: a frame of the video (F, H, W, 3) itself, which stays on the node."""
+        from ..ivg_core.media.images import to_pil
+
+        self.bar.update_absolute(self.bar.current, preview=("JPEG", _small(to_pil(frames[-1])), PREVIEW_SIDE))
+
     def _picture(self, step: int, x0: Tensor) -> Image.Image:
+        from ..ivg_core.media.images import to_pil
         from ..ivg_core.sampling.decode import preview_rgb
 
         frames = preview_rgb(x0, self.photos[self.run])  # (F, h, w, 3)
-        frame = frames[step % len(frames)]  # another frame each step, so that the preview moves
-        picture = Image.fromarray((frame * 255).byte().cpu().numpy())
-        scale = PREVIEW_SIDE / max(picture.size)
-        return picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)
+        return to_pil(frames[step % len(frames)])  # another frame each step, so that the preview moves
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    scale = PREVIEW_SIDE / max(picture.size)
+    return picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)

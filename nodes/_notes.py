@@ -20,7 +20,7 @@ _lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("ivg_n
 #: Nodes that show something: an old note must go when there is none any more, and no text would leave it there.
 _shown: set[str] = set()
 NOTHING = "No notes on this run."
-REAL_PHOTO = "For your own photo open the workflow ivg_rom_real."
+REAL_PHOTO = "For your own photo open the workflow ivg_01_real_photo."
 
 
 class _Listener(logging.Handler):
@@ -38,6 +38,15 @@ class _Listener(logging.Handler):
                 self.lines.append(record.getMessage())
 
 
+class _Told(IVGError):
+    """An IVGError as ComfyUI is told it.
+
+    ComfyUI prints an error's module before its sentence, but for a built-in: ours would be a path on the disk.
+    """
+
+    __module__, __qualname__ = "builtins", "IVGError"
+
+
 def noted(execute: Callable) -> Callable:
     """For a node's `execute`, below `@classmethod`: its warnings are shown on the node."""
 
@@ -51,7 +60,7 @@ def noted(execute: Callable) -> Callable:
             return execute(cls, *args, **kwargs)
         except IVGError as error:  # newer interfaces hide the sentence behind a button
             lines.append(str(error))
-            raise
+            raise _Told(str(error)).with_traceback(error.__traceback__) from None
         finally:
             log.removeHandler(listener)
             _lines.reset(token)

@@ -16,6 +16,7 @@ from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, to_comfy
+from ._notes import noted, say
 from ._paths import inside, readable, readable_tree
 from .video import workflow_tags
 
@@ -96,6 +97,7 @@ class IVGBatchLoader(io.ComfyNode):
         return progress_of(items, folder)
 
     @classmethod
+    @noted
     def execute(cls, table, batch, prompts, seeds, mask_folder) -> io.NodeOutput:
         from comfy_execution.graph_utils import ExecutionBlocker
 
@@ -155,6 +157,7 @@ class IVGBatchSave(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, item, frames, fps, format, mask=None) -> io.NodeOutput:
         from ..ivg_core.batch.journal import DONE, FAILED, Journal
         from ..ivg_core.batch.page import write_page
@@ -172,7 +175,7 @@ class IVGBatchSave(io.ComfyNode):
             raise
         with Journal(item.folder) as journal:
             journal.write(item.item, DONE, **files)
-        write_page(item.folder)
+        say(f"All results so far: {write_page(item.folder)}")
         subfolder = os.path.relpath(item.folder, folder_paths.get_output_directory()).replace(os.sep, "/")
         shown = {"filename": files["file"], "subfolder": subfolder, "type": "output"}
         return io.NodeOutput(ui={"images": [shown], "animated": (True,)})

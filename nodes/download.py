@@ -10,6 +10,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ._compat import found_by
+from ._notes import noted
 from .loaders import FOLDER
 
 MEGABYTE = 1 << 20
@@ -54,6 +55,7 @@ class IVGDownloadModel(io.ComfyNode):
         return os.path.isdir(os.path.join(folder_paths.get_folder_paths(FOLDER)[0], name))
 
     @classmethod
+    @noted
     def execute(cls, name, download) -> io.NodeOutput:
         from ..ivg_core.checkpoints.download import download as fetch
         from ..ivg_core.checkpoints.sources import find_source, list_parts

@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, to_comfy
+from ._notes import noted
 
 
 class IVGEvaluate(io.ComfyNode):
@@ -61,6 +62,7 @@ class IVGEvaluate(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, frames, mask=None, truth=None) -> io.NodeOutput:
         from ..ivg_core.evaluate.clips import comparable
         from ..ivg_core.evaluate.families import METRICS, hand_measure, measure_plain

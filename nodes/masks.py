@@ -148,7 +148,7 @@ class IVGEditMask(io.ComfyNode):
             category="IVG/region",
             **found_by("paint mask", "draw mask", "mask editor", "region of motion"),
             description="Paint the region of motion by hand. Run once to see the photo, press Edit mask, paint and "
-            "save, then run again. The edit stays until Discard edit is pressed.",
+            "save, then run again. The edit stays until Discard edit is pressed, and holds for that photo only.",
             inputs=[
                 io.Image.Input("photo", tooltip="The photo that is shown (the first one of a batch)."),
                 io.String.Input(
@@ -163,6 +163,13 @@ class IVGEditMask(io.ComfyNode):
                     tooltip="The mask to begin with, such as the one that IVG Predict RoM Mask found. Black when not "
                     "connected. Without effect once there is an edit.",
                 ),
+                io.Boolean.Input(
+                    "any_photo",
+                    default=False,
+                    optional=True,
+                    tooltip="Off: the edit holds for the photo that it was painted on, and the node stops when another "
+                    "one comes. On: it is laid on every photo that comes, such as all those of a batch.",
+                ),
             ],
             outputs=[io.Mask.Output(display_name="mask", tooltip="The painted mask, or the one that came in.")],
             is_output_node=True,
@@ -170,13 +177,19 @@ class IVGEditMask(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, photo, image, mask=None) -> io.NodeOutput:
-        from ..ivg_core.media.images import resize_mask
+    def execute(cls, photo, image, mask=None, any_photo=True) -> io.NodeOutput:  # a prompt without it is an old one
+        from ..ivg_core.errors import IVGError
+        from ..ivg_core.media.images import resize_mask, same_picture
 
         frame = photos_of(photo)[0]
         height, width = frame.shape[:2]
         if image:
-            painted = painted_mask(image)
+            picture, painted = read_painted(image)
+            if not any_photo and not same_picture(picture, frame.cpu(), painted == 0):
+                raise IVGError(
+                    "The mask was painted on another photo than the one that comes in: press Discard edit and run "
+                    "again to paint on this one, or switch `any_photo` on to lay the edit on every photo."
+                )
         elif mask is not None:
             painted = masks_of(mask).amax(0)
         else:
@@ -199,14 +212,14 @@ def size_of(picture: Tensor) -> str:
     return f"{picture.shape[1]} x {picture.shape[0]}"
 
 
-def painted_mask(name: str) -> Tensor:
-    """What the mask editor stored: 1 where it made the picture transparent.
+def read_painted(name: str) -> tuple[Tensor, Tensor]:
+    """What the mask editor stored: the photo, made transparent where the mask is.
 
     Args:
         name: file in ComfyUI's input folder, with or without the mark `[input]`.
 
     Returns:
-        The mask (H, W).
+        The photo (H, W, 3), of which the editor may have lost what lies under the mask; the mask (H, W).
 
     Raises:
         IVGError: the file is gone, is no picture, or lies outside the input folder.
@@ -218,5 +231,5 @@ def painted_mask(name: str) -> Tensor:
     if not path.startswith(folder + os.sep) or not os.path.isfile(path):
         raise IVGError(f"The painted mask {name!r} is not in the input folder: press Discard edit, or paint it again.")
     with Image.open(path) as picture:
-        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-    return 1 - torch.from_numpy(alpha.astype(np.float32) / 255)
+        rgba = torch.from_numpy(np.array(picture.convert("RGBA"), dtype=np.float32) / 255)  # (H, W, 4)
+    return rgba[..., :3], 1 - rgba[..., 3]

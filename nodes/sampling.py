@@ -175,6 +175,7 @@ class IVGSampler(io.ComfyNode):
                 how=how,
                 on_step=progress,
             )
+            progress.show_result(generated.frames)
             batches.append(to_comfy(generated.frames))  # (F, H, W, 3)
         say(settings_used(batches[0], fps, steps or defaults.num_inference_steps, guidance or defaults.guidance_scale))
         return io.NodeOutput(batches, [as_video(batch, fps) for batch in batches])
@@ -257,6 +258,7 @@ class IVGSamplerOptions(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(
         cls, solver, motion_mode, guidance_start, guidance_end, binarize_mask, decode_chunk, region="whole",
         cache_every=1,

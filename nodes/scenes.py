@@ -4,6 +4,7 @@ from comfy_api.latest import io, ui
 
 from ._compat import found_by
 from ._edges import to_comfy
+from ._notes import noted
 
 
 class IVGExampleScene(io.ComfyNode):
@@ -34,6 +35,7 @@ class IVGExampleScene(io.ComfyNode):
         )
 
     @classmethod
+    @noted
     def execute(cls, seed) -> io.NodeOutput:
         from ..ivg_core.synthetic import example
 

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ._compat import found_by
 from ._edges import to_comfy
 from ._model import IVGModelSocket
+from ._notes import noted, say
 from ._training import (
     TrainingProgress,
     check_clips,
@@ -173,6 +174,7 @@ class TrainIVGLoRA(io.ComfyNode):
         return state_of(str(folder_of(folder))) if folder.strip() else None
 
     @classmethod
+    @noted
     def execute(
         cls,
         model,
@@ -231,6 +233,9 @@ class TrainIVGLoRA(io.ComfyNode):
                 )
                 ready = load(model, networks if number == 1 else 2, settings.frames, size)
                 done = train(config, ready, data.train, resume="auto" if resume else None, on_step=progress)
+        except mm.InterruptProcessingException:
+            say(progress.kept(save_name))
+            raise
         finally:  # also when it was cancelled
             path = keep(run, save_name)
             mm.soft_empty_cache()

@@ -16,6 +16,9 @@ from torch import Tensor
 from ..errors import IVGError
 from .files import atomic_write
 
+#: When two pictures show the same: pixels a side, how far a pixel's colour may be off, and how many of them may be.
+SMALL, OTHER_COLOUR, OTHER_PIXELS = 32, 0.04, 0.02
+
 ImageLike: TypeAlias = "str | os.PathLike | Image.Image | np.ndarray | Tensor"
 
 
@@ -165,6 +168,27 @@ def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     frames = mask.float().reshape(-1, 1, *mask.shape[-2:])  # (F, 1, H, W)
     resized = F.interpolate(frames, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
     return resized.reshape(*mask.shape[:-2], height, width).clamp(0, 1)
+
+
+def same_picture(one: Tensor, other: Tensor, where: Tensor) -> bool:
+    """Whether two pictures show the same, though one was resized or stored with loss.
+
+    Both are shrunk to the same few pixels. They are the same if hardly any (`OTHER_PIXELS`) has another colour.
+
+    Args:
+        one: (H, W, 3), 0..1.
+        other: (h, w, 3), 0..1.
+        where: (H, W) bool: the pixels of `one` that count.
+
+    Returns:
+        True also where nothing counts.
+    """
+
+    small = (SMALL, SMALL)
+    counts = resize_mask(where.float(), small) > 0.999
+    apart = resize_mask(one.permute(2, 0, 1), small) - resize_mask(other.permute(2, 0, 1), small)  # (3, SMALL, SMALL)
+    others = (apart.abs().amax(0) > OTHER_COLOUR) & counts
+    return int(others.sum()) <= OTHER_PIXELS * int(counts.sum())
 
 
 def save_png(image: Tensor | Image.Image, path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:

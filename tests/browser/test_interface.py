@@ -8,6 +8,8 @@ import pytest
 pytest.importorskip("playwright", reason="no Playwright: pip install playwright")
 pytest.importorskip("comfyui_frontend_package", reason="no interface: pip install --no-deps comfyui-frontend-package")
 
+from playwright.sync_api import Error as PlaywrightError
+
 from comfy_harness.browser import ComfyBrowser, find_chromium
 from comfy_harness.standin import StandInServer, core_node
 from ivg_pack.nodes import NODES
@@ -83,7 +85,7 @@ def test_every_widget_is_there_with_its_default(interface):
 
 def test_a_mask_is_painted_and_discarded(interface):
     server, page = interface
-    page.load(ROOT / "workflows" / "ivg_mask_by_hand.json")
+    page.load(ROOT / "workflows" / "ivg_22_paint_the_mask.json")
     node = next(n["id"] for n in page.to_workflow()["nodes"] if n["type"] == "IVGEditMask")
     assert page.run(timeout=20)["status"] == "success"
     page.press(node, "Edit mask")
@@ -95,4 +97,34 @@ def test_a_mask_is_painted_and_discarded(interface):
     assert submitted["IVGEditMask"]["image"] == painted
     page.press(node, "Discard edit")
     saved = next(n for n in page.to_workflow()["nodes"] if n["type"] == "IVGEditMask")
-    assert saved["widgets_values"][0] == ""  # the buttons come after it and add nothing of their own
+    assert saved["widgets_values"][:2] == ["", False]  # the buttons come after them and add nothing of their own
+
+
+@pytest.mark.parametrize(
+    ("saved", "opened"),
+    [
+        (["stroke.png [input]"], True),  # from before there was `any_photo`: it goes on as it did
+        (["stroke.png [input]", False], False),
+        ([""], False),
+    ],
+)
+def test_for_which_photo_an_edit_of_a_saved_workflow_holds(interface, saved, opened):
+    _, page = interface
+    workflow = json.loads((ROOT / "workflows" / "ivg_22_paint_the_mask.json").read_text("utf-8"))
+    editor = next(node for node in workflow["nodes"] if node["type"] == "IVGEditMask")
+    editor["widgets_values"] = saved
+    page.load(workflow)
+    assert [page.widget(editor["id"], name) for name in ("image", "any_photo")] == [saved[0], opened]
+    page.press(editor["id"], "Discard edit")
+    assert [page.widget(editor["id"], name) for name in ("image", "any_photo")] == ["", False]
+
+
+def test_a_tab_that_crashes(interface):
+    _, page = interface
+    with pytest.raises(PlaywrightError, match="crash"):
+        page.page.goto("chrome://crash")
+
+
+def test_the_tests_after_it_have_another_one(interface):
+    _, page = interface
+    assert page.load(ROOT / "workflows" / "ivg_22_paint_the_mask.json").ok

@@ -8,7 +8,9 @@ import json
 import pathlib
 import shutil
 import time
+from typing import ClassVar
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import sync_playwright
 
@@ -63,6 +65,9 @@ class ComfyBrowser:
         expect_extensions: names of web extensions that must have registered.
     """
 
+    #: Those that are open now.
+    running: ClassVar[list[ComfyBrowser]] = []
+
     def __init__(self, url, *, viewport=(1600, 1000), timeout=90.0, expect_extensions=()):
         self.url = url.rstrip("/")
         self.viewport = viewport
@@ -73,6 +78,16 @@ class ComfyBrowser:
 
     def __enter__(self) -> ComfyBrowser:
         self._playwright = sync_playwright().start()
+        self._start()
+        ComfyBrowser.running.append(self)
+        return self
+
+    def __exit__(self, *exc) -> None:
+        ComfyBrowser.running.remove(self)
+        self._browser.close()
+        self._playwright.stop()
+
+    def _start(self) -> None:
         self._browser = self._playwright.chromium.launch(executable_path=find_chromium(), args=list(_FLAGS))
         width, height = self.viewport
         context = self._browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
@@ -82,11 +97,16 @@ class ComfyBrowser:
         self.page.route("**/*", self._gate)
         self.page.on("pageerror", lambda error: self.page_errors.append(str(error)))
         self.open()
-        return self
 
-    def __exit__(self, *exc) -> None:
-        self._browser.close()
-        self._playwright.stop()
+    def revive(self) -> None:
+        """Start again if the tab has crashed or the browser has ended: one such test must not fail those after it."""
+        try:
+            self.page.evaluate("1")
+        except PlaywrightError:
+            self._browser.close()
+            before = len(self.foreign_requests)
+            self._start()
+            del self.foreign_requests[before:]  # of the graph that the interface itself begins with
 
     # -- the page -----------------------------------------------------------
 

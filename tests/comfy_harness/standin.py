@@ -71,6 +71,7 @@ def definition(node_class, python_module: str) -> dict:
         "deprecated": schema.is_deprecated,
         "experimental": schema.is_experimental,
         "api_node": False,
+        "search_aliases": schema.search_aliases,
     }
 
 

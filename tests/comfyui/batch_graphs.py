@@ -5,7 +5,7 @@
 writes them and their thumbnails, as make_workflows.py does for the others.
 """
 
-from graphs import DRAWN_ONLY, FIXED, Box, Graph
+from graphs import BATCH, DRAWN_ONLY, FIXED, ONE_PHOTO, REGION, VIDEO, WORDS, Box, Graph, grouped, sampled
 
 
 def batch_two_stage() -> Graph:
@@ -22,12 +22,22 @@ def batch_two_stage() -> Graph:
     return Graph(
         boxes={
             "note": Box("MarkdownNote", (0, 0), (320, 520), {"": note}, "Read me"),
-            "loader": Box("IVGBatchLoader", (360, 0), (340, 420)),
-            "model": Box("LoadIVGModel", (360, 500), (340, 110)),
-            "predict": Box("PredictRoMMask", (740, 0), (320, 690), dict(FIXED)),
-            "refine": Box("RefineMask", (1100, 0), (280, 520), {"min_area": 8, "grow": 3}),
-            "sample": Box("IVGSampler", (1420, 0), (340, 690), dict(FIXED)),
-            "save": Box("IVGBatchSave", (1800, 0), (400, 400)),
+            **grouped(
+                BATCH,
+                {
+                    "loader": Box("IVGBatchLoader", (360, 0), (340, 420)),
+                    "model": Box("LoadIVGModel", (360, 500), (340, 110)),
+                },
+            ),
+            **grouped(
+                REGION,
+                {
+                    "predict": Box("PredictRoMMask", (740, 0), (320, 690), dict(FIXED)),
+                    "refine": Box("RefineMask", (1100, 0), (280, 520), {"min_area": 8, "grow": 3}),
+                },
+            ),
+            **sampled(1420),
+            "save": Box("IVGBatchSave", (1810, 0), (400, 400), group=VIDEO),
         },
         links=[
             "model.model > predict.model",
@@ -60,12 +70,11 @@ def enriched_action() -> Graph:
     return Graph(
         boxes={
             "note": Box("MarkdownNote", (0, 0), (320, 420), {"": note}, "Read me"),
-            "scene": Box("IVGExampleScene", (360, 0), (320, 320), {"seed": 14, **FIXED}),
-            "model": Box("LoadIVGModel", (360, 400), (320, 110)),
-            "enrich": Box("IVGEnrichAction", (720, 0), (360, 690), {"action": "slice the orange carrot"}),
-            "predict": Box("PredictRoMMask", (1120, 0), (320, 690), dict(FIXED)),
-            "sample": Box("IVGSampler", (1480, 0), (340, 690), dict(FIXED)),
-            "save": Box("SaveVideo", (1860, 0), (400, 400), {"filename_prefix": "video/ivg"}),
+            "scene": Box("IVGExampleScene", (360, 0), (320, 320), {"seed": 14, **FIXED}, group=ONE_PHOTO),
+            "model": Box("LoadIVGModel", (360, 400), (320, 110), group=ONE_PHOTO),
+            "enrich": Box("IVGEnrichAction", (720, 0), (360, 690), {"action": "slice the orange carrot"}, group=WORDS),
+            "predict": Box("PredictRoMMask", (1120, 0), (320, 690), dict(FIXED), group=REGION),
+            **sampled(1480),
         },
         links=[
             "scene.image > enrich.image",
@@ -82,7 +91,7 @@ def enriched_action() -> Graph:
     )
 
 
-GRAPHS = {"ivg_batch_two_stage": batch_two_stage, "ivg_enriched_action": enriched_action}
+GRAPHS = {"ivg_24_many_videos": batch_two_stage, "ivg_21_few_words_to_video": enriched_action}
 
 if __name__ == "__main__":
     import make_workflows

@@ -19,6 +19,13 @@ class Interface:
     client: ComfyClient
 
 
+@pytest.fixture(autouse=True)
+def living_tabs():
+    """A tab that crashed in an earlier test is open again."""
+    for browser in ComfyBrowser.running:
+        browser.revive()
+
+
 @pytest.fixture(scope="module", params=LOOKS)
 def interface(request, tmp_path_factory):
     """Not for the session: the browser keeps an event loop, which no other test could have.

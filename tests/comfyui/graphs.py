@@ -18,6 +18,7 @@ class Box:
     widgets: dict = dataclasses.field(default_factory=dict)
     title: str | None = None
     muted: bool = False  # it stays out of a run until someone unmutes it
+    group: str = ""  # what the frame is called that is drawn around it and the others of that name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,35 @@ class Graph:
     links: list[str]
     picture: str  # the box whose preview is the upper half of the thumbnail
 
+    def groups(self) -> list[dict]:
+        """The frames around the boxes, numbered from left to right: title, colour, names of the boxes."""
+        subjects: dict[str, list[str]] = {}
+        for name, box in sorted(self.boxes.items(), key=lambda pair: pair[1].at[0]):
+            if box.group:
+                subjects.setdefault(box.group, []).append(name)
+        return [
+            {"title": f"{number} {subject}", "color": COLOURS[subject], "boxes": names}
+            for number, (subject, names) in enumerate(subjects.items(), 1)
+        ]
+
+
+ONE_PHOTO, MODEL, REGION, DRAFT, VIDEO = "Photo", "Model and sentence", "Region of motion", "Draft", "Video"
+BATCH, WORDS, THINGS, CLIP, TRAINING = "Photos", "Sentence", "Hands and things", "Clip to learn from", "Training"
+LEARNED, OVER_PHOTO = "What it learned", "Over the photo"
+BLUE, GREY, ORANGE, YELLOW, GREEN, CYAN = "#3f789e", "#88A", "#b06634", "#b58b2a", "#8A8", "#8AA"  # the interface's own
+COLOURS = {
+    ONE_PHOTO: BLUE, BATCH: BLUE, MODEL: GREY, WORDS: GREY, THINGS: YELLOW, REGION: ORANGE, DRAFT: YELLOW, CLIP: YELLOW,
+    TRAINING: ORANGE, VIDEO: GREEN, LEARNED: GREEN, OVER_PHOTO: CYAN,
+}  # fmt: skip
+
+
+def grouped(subject: str, boxes: dict[str, Box]) -> dict[str, Box]:
+    """The boxes in one frame; those that are in one already stay there."""
+    return {name: box if box.group else dataclasses.replace(box, group=subject) for name, box in boxes.items()}
+
 
 DRAWN_ONLY = (
-    "**A real photo:** the embedded model knows drawn scenes only. Open *ivg_rom_real*, or choose a published "
+    "**A real photo:** the embedded model knows drawn scenes only. Open *ivg_01_real_photo*, or choose a published "
     "checkpoint in *IVG Load Model*."
 )
 FIXED = {"control_after_generate": "fixed"}
@@ -40,10 +67,23 @@ def beginning(note: str, seed: int) -> dict[str, Box]:
     """What every workflow begins with: what to do, the model, the photo and its sentence."""
     return {
         "note": Box("MarkdownNote", (0, 0), (320, 690), {"": note}, "Read me"),
-        "model": Box("LoadIVGModel", (360, 0), (320, 110)),
-        "scene": Box("IVGExampleScene", (360, 200), (320, 320), {"seed": seed, **FIXED}),
-        "sentence": Box("PreviewAny", (360, 600), (320, 90), title="The sentence"),
-    }
+        **grouped(ONE_PHOTO, {
+            "model": Box("LoadIVGModel", (360, 0), (320, 110)),
+            "scene": Box("IVGExampleScene", (360, 200), (320, 320), {"seed": seed, **FIXED}),
+            "sentence": Box("PreviewAny", (360, 600), (320, 90), title="The sentence"),
+        }),
+    }  # fmt: skip
+
+
+def sampled(x: int) -> dict[str, Box]:
+    """What most of them end with: the sampler and its saved video."""
+    return grouped(
+        VIDEO,
+        {
+            "sample": Box("IVGSampler", (x, 0), (340, 690), dict(FIXED)),
+            "save": Box("SaveVideo", (x + 390, 0), (400, 400), {"filename_prefix": "video/ivg"}),
+        },
+    )
 
 
 def two_stage() -> Graph:
@@ -60,10 +100,14 @@ def two_stage() -> Graph:
     return Graph(
         boxes={
             **beginning(note, seed=0),
-            "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
-            "refine": Box("RefineMask", (1100, 0), (280, 520), {"min_area": 8, "grow": 3}),
-            "sample": Box("IVGSampler", (1430, 0), (340, 690), dict(FIXED)),
-            "save": Box("SaveVideo", (1820, 0), (400, 400), {"filename_prefix": "video/ivg"}),
+            **grouped(
+                REGION,
+                {
+                    "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
+                    "refine": Box("RefineMask", (1100, 0), (280, 520), {"min_area": 8, "grow": 3}),
+                },
+            ),
+            **sampled(1430),
         },
         links=[
             "scene.action > sentence.source",
@@ -94,10 +138,14 @@ def mask_by_hand() -> Graph:
     return Graph(
         boxes={
             **beginning(note, seed=3),
-            "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
-            "edit": Box("IVGEditMask", (1100, 0), (280, 400)),
-            "sample": Box("IVGSampler", (1430, 0), (340, 690), dict(FIXED)),
-            "save": Box("SaveVideo", (1820, 0), (400, 400), {"filename_prefix": "video/ivg"}),
+            **grouped(
+                REGION,
+                {
+                    "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
+                    "edit": Box("IVGEditMask", (1100, 0), (280, 400)),
+                },
+            ),
+            **sampled(1430),
         },
         links=[
             "scene.action > sentence.source",
@@ -130,12 +178,20 @@ def mask_from_elsewhere() -> Graph:
     return Graph(
         boxes={
             **beginning(note, seed=2),
-            "black": Box("SolidMask", (730, 0), (320, 110), {"value": 0.0, "width": 192, "height": 128}, "Black"),
-            "white": Box("SolidMask", (730, 170), (320, 110), {"value": 1.0, "width": 132, "height": 92}, "Rectangle"),
-            "paste": Box("MaskComposite", (730, 340), (320, 130), {"x": 36, "y": 36, "operation": "add"}),
-            "refine": Box("RefineMask", (1100, 0), (280, 520)),
-            "sample": Box("IVGSampler", (1430, 0), (340, 690), dict(FIXED)),
-            "save": Box("SaveVideo", (1820, 0), (400, 400), {"filename_prefix": "video/ivg"}),
+            **grouped(
+                REGION,
+                {
+                    "black": Box(
+                        "SolidMask", (730, 0), (320, 110), {"value": 0.0, "width": 192, "height": 128}, "Black"
+                    ),
+                    "white": Box(
+                        "SolidMask", (730, 170), (320, 110), {"value": 1.0, "width": 132, "height": 92}, "Rectangle"
+                    ),
+                    "paste": Box("MaskComposite", (730, 340), (320, 130), {"x": 36, "y": 36, "operation": "add"}),
+                    "refine": Box("RefineMask", (1100, 0), (280, 520)),
+                },
+            ),
+            **sampled(1430),
         },
         links=[
             "scene.action > sentence.source",
@@ -152,10 +208,14 @@ def mask_from_elsewhere() -> Graph:
     )
 
 
-GRAPHS = {"ivg_two_stage": two_stage, "ivg_mask_by_hand": mask_by_hand, "ivg_mask_from_elsewhere": mask_from_elsewhere}
+GRAPHS = {
+    "ivg_20_drawn_photo_to_video": two_stage,
+    "ivg_22_paint_the_mask": mask_by_hand,
+    "ivg_23_mask_from_elsewhere": mask_from_elsewhere,
+}
 
-#: Builds a graph in the page from `[boxes, links]`; gives the node id of each box.
-BUILD = """async ([boxes, links]) => {
+#: Builds a graph in the page from `[boxes, links, groups]`; gives the node id of each box.
+BUILD = """async ([boxes, links, groups]) => {
   const graph = window.app.graph;
   graph.clear();
   const nodes = {};
@@ -167,6 +227,7 @@ BUILD = """async ([boxes, links]) => {
     node.pos = box.at;
     if (box.title) node.title = box.title;
     if (box.muted) node.mode = 2;
+    if (box.kind === 'MarkdownNote') Object.assign(node, {color: '#432', bgcolor: '#653'});
     for (const [key, value] of Object.entries(box.widgets)) {
       const widget = node.widgets.find((w) => w.name === key) ?? (key ? null : node.widgets[0]);
       if (!widget) throw new Error(`${box.kind} has no widget ${key}`);
@@ -182,6 +243,19 @@ BUILD = """async ([boxes, links]) => {
   for (const [name, box] of Object.entries(boxes)) {
     const least = nodes[name].computeSize();
     nodes[name].setSize([Math.max(box.size[0], least[0]), Math.max(box.size[1], least[1])]);
+  }
+  const edge = 10, title = 30;  // of a node; that of a group is as high
+  const notes = 40;  // a node that has run can be higher
+  for (const group of groups) {
+    const framed = group.boxes.map((name) => nodes[name]);
+    const [left, top] = [0, 1].map((axis) => Math.min(...framed.map((node) => node.pos[axis])) - edge);
+    const ends = (axis) => framed.map((node) => node.pos[axis] + node.size[axis]);
+    const [right, low] = [0, 1].map((axis) => Math.max(...ends(axis)) + edge);
+    const frame = new window.LiteGraph.LGraphGroup(group.title);
+    frame.color = group.color;
+    frame.pos = [left, top - 2 * title];
+    frame.size = [right - left, low - top + 2 * title + notes];
+    graph.add(frame);
   }
   graph.setDirtyCanvas(true, true);
   return Object.fromEntries(Object.entries(nodes).map(([name, node]) => [name, String(node.id)]));

@@ -1,4 +1,4 @@
-"""Write workflows/ivg_rom_*.json and their thumbnails, as make_workflows.py does for the others.
+"""Write the workflows for real photos, ivg_10… to ivg_25…, and their thumbnails, as make_workflows.py does the others.
 
     COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/make_rom_workflows.py [--newer] [--only NAME …] [--shots DIR]
 
@@ -17,8 +17,7 @@ import tempfile
 import real_graphs
 import rom_graphs
 from graphs import Graph
-from make_workflows import ROOT, build, picture_of, thumbnail
-from PIL import Image, ImageDraw, ImageFont
+from make_workflows import ROOT, build, labelled, picture_of, thumbnail
 from rom_parts import empty_models, name_models
 from tour import hand_photo, set_widgets
 
@@ -26,28 +25,8 @@ from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
 
 GRAPHS = {**real_graphs.GRAPHS, **rom_graphs.GRAPHS}
-LABELS = {
-    "ivg_rom_real": "your photo",
-    "ivg_rom_things_sam3": "SAM3: named things",
-    "ivg_rom_draft_wan22_5b": "draft: Wan 2.2 5B",
-    "ivg_rom_draft_ltx": "draft: LTX",
-    "ivg_rom_draft_ltx2": "draft: LTX-2",
-    "ivg_rom_any_video": "any video",
-    "ivg_rom_ltx": "LTX",
-    "ivg_rom_wan21_i2v": "Wan 2.1",
-    "ivg_rom_wan22_i2v": "Wan 2.2 14B",
-    "ivg_rom_wan22_5b": "Wan 2.2 5B",
-    "ivg_rom_wan_vace": "Wan VACE",
-}
-
-
-def labelled(picture: Image.Image, label: str) -> Image.Image:
-    """The picture with a word in its corner: these thumbnails differ in little else."""
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(30)
-    left, top, right, bottom = draw.textbbox((14, 12), label, font=font)
-    draw.rectangle((left - 8, top - 6, right + 8, bottom + 8), fill=(20, 20, 24))
-    draw.text((14, 12), label, font=font, fill=(255, 150, 60))
-    return picture
+#: Each workflow gets a drawn scene of its own, so that the thumbnails differ.
+SCENES = dict(zip(sorted({**GRAPHS, **real_graphs.NEWER}), (*range(10), 11), strict=True))  # no hand is found in 10
 
 
 #: Leaves what runs without a download: photo, hands, region, preview. The region is then that of the hands alone.
@@ -84,18 +63,18 @@ def main() -> None:
     if found is None:
         raise SystemExit("No ComfyUI: name its folder in COMFYUI_PATH.")
     graphs = real_graphs.NEWER if options.newer else GRAPHS
+    graphs = {name: describe for name, describe in graphs.items() if not options.only or name in options.only}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        photo = hand_photo(folder)
+        photos = {name: hand_photo(folder, SCENES[name], f"{name}.png") for name in graphs}
         with (
             ComfyServer(
-                found[0], [ROOT], python=found[1], models=empty_models(folder / "models"), inputs=[photo]
+                found[0], [ROOT], python=found[1], models=empty_models(folder / "models"), inputs=list(photos.values())
             ) as server,
             ComfyBrowser(server.url, viewport=(2000, 1000), expect_extensions=["ivg"]) as browser,
         ):
             for name, describe in graphs.items():
-                if not options.only or name in options.only:
-                    write(name, describe(), server, browser, photo.name, options.shots)
+                write(name, describe(), server, browser, photos[name].name, options.shots)
 
 
 def write(
@@ -123,7 +102,7 @@ def write(
     preview = picture_of(client, outputs[ids["preview"]]["images"][0])
     whole = preview.crop((0, 0, preview.width // 2 - 2, preview.height))
     tinted = preview.crop((preview.width // 2 + 2, 0, *preview.size))
-    labelled(thumbnail(whole, tinted), LABELS[name]).save(target.with_suffix(".jpg"), quality=88)
+    labelled(thumbnail(whole, tinted), name).save(target.with_suffix(".jpg"), quality=88)
 
 
 if __name__ == "__main__":

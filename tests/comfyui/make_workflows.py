@@ -14,8 +14,8 @@ import io
 import json
 import pathlib
 
-from graphs import BUILD, GRAPHS, Graph
-from PIL import Image
+from graphs import BLUE, BUILD, GRAPHS, GREEN, ORANGE, YELLOW, Graph
+from PIL import Image, ImageDraw, ImageFont
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
@@ -24,13 +24,33 @@ from ivg_core.media.video import read_video
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 THUMBNAIL = 384  # pixels, square
+#: Workflow -> what its thumbnail says, and the colour of its kind.
+LABELS = {
+    "ivg_01_real_photo": ("your photo", ORANGE),
+    "ivg_02_real_photo_sam3": ("your photo: SAM3", ORANGE),
+    "ivg_03_draft_wan22_5b": ("draft: Wan 2.2 5B", YELLOW),
+    "ivg_04_draft_ltx": ("draft: LTX", YELLOW),
+    "ivg_05_draft_ltx2": ("draft: LTX-2", YELLOW),
+    "ivg_10_video_ltx": ("LTX", GREEN),
+    "ivg_11_video_wan21": ("Wan 2.1", GREEN),
+    "ivg_12_video_wan22_5b": ("Wan 2.2 5B", GREEN),
+    "ivg_13_video_wan22_14b": ("Wan 2.2 14B", GREEN),
+    "ivg_14_video_wan_vace": ("Wan VACE", GREEN),
+    "ivg_15_any_video": ("any video", GREEN),
+    "ivg_20_drawn_photo_to_video": ("photo + sentence", BLUE),
+    "ivg_21_few_words_to_video": ("a few words", BLUE),
+    "ivg_22_paint_the_mask": ("paint the mask", BLUE),
+    "ivg_23_mask_from_elsewhere": ("mask from elsewhere", BLUE),
+    "ivg_24_many_videos": ("many videos", BLUE),
+    "ivg_25_train_lora": ("train a LoRA", BLUE),
+}
 
 
 def build(browser: ComfyBrowser, graph: Graph) -> tuple[dict, dict[str, str]]:
     """The workflow's JSON, as the interface saves it, and the node id of each box."""
     browser.open()  # what an earlier graph's nodes showed would be shown again by this one's
     boxes = {name: dataclasses.asdict(box) for name, box in graph.boxes.items()}
-    ids = browser.evaluate(BUILD, [boxes, graph.links])
+    ids = browser.evaluate(BUILD, [boxes, graph.links, graph.groups()])
     browser.fit()
     return browser.to_workflow(), ids
 
@@ -60,6 +80,27 @@ def thumbnail(above: Image.Image, below: Image.Image) -> Image.Image:
     return picture
 
 
+def labelled(picture: Image.Image, name: str) -> Image.Image:
+    """The thumbnail of a workflow with what it is for at its foot: the interface shows a file name alone.
+
+    Not at its head, where newer interfaces put a word of their own.
+    """
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(30)
+    label, colour = LABELS[name]
+    place = (14, THUMBNAIL - 46)
+    left, top, right, bottom = draw.textbbox(place, label, font=font)
+    draw.rectangle((left - 8, top - 6, right + 8, bottom + 8), fill=(20, 20, 24))
+    draw.rectangle((left - 8, top - 11, right + 8, top - 6), fill=colour)
+    draw.text(place, label, font=font, fill="white")
+    return picture
+
+
+def laid_over(photo: Image.Image, mask: Image.Image) -> Image.Image:
+    """The photo, orange where the mask is white."""
+    orange = Image.blend(photo, Image.new("RGB", photo.size, (255, 115, 13)), 0.55)
+    return Image.composite(orange, photo, mask.convert("L").resize(photo.size))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shots", type=pathlib.Path, help="folder for a screenshot of each workflow after its run")
@@ -85,8 +126,10 @@ def main() -> None:
                 if outcome["status"] == "success":
                     outputs = client.last_outputs()
                     above = picture_of(client, outputs[ids[graph.picture]]["images"][0])
+                    if graph.boxes[graph.picture].kind == "RefineMask":  # shows its mask alone
+                        above = laid_over(picture_of(client, outputs[ids["scene"]]["images"][0]), above)
                     below = last_frame(server, outputs[ids["save"]]["images"][0])
-                    thumbnail(above, below).save(target.with_suffix(".jpg"), quality=88)
+                    labelled(thumbnail(above, below), name).save(target.with_suffix(".jpg"), quality=88)
 
 
 if __name__ == "__main__":

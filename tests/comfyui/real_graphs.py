@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphs import FIXED, Box, Graph
+from graphs import DRAFT as DRAFT_FRAME
+from graphs import FIXED, MODEL, ONE_PHOTO, REGION, THINGS, VIDEO, Box, Graph, grouped
 from rom_graphs import ltx_loaders, ltx_video, wan_5b_loaders, wan_5b_video
 from rom_parts import (
     KEPT,
@@ -11,6 +12,7 @@ from rom_parts import (
     Part,
     edited,
     ending,
+    framed,
     joined,
     moved,
     note_box,
@@ -21,10 +23,10 @@ from rom_parts import (
 CUTS = "The person cuts the carrot with a knife."
 OTHERS = (
     "**Other templates**\n"
-    "- *ivg_rom_things_sam3*: hands and the things of the sentence; 1.7 GB\n"
-    "- *ivg_rom_draft_wan22_5b*: what moves in a quick draft, then the video; 18 GB, the better one\n"
-    "- *ivg_rom_draft_ltx*: the same, quicker and coarser; 19 GB\n"
-    "- *ivg_rom_* and the name of a video model that you have: the video at once"
+    "- *ivg_02_real_photo_sam3*: hands and the things of the sentence; 1.7 GB\n"
+    "- *ivg_03_draft_wan22_5b*: what moves in a quick draft, then the video; 18 GB, the better one\n"
+    "- *ivg_04_draft_ltx*: the same, quicker and coarser; 19 GB\n"
+    "- *ivg_10_video_ltx* to *ivg_14_video_wan_vace*, by the model that you have: the video at once"
 )
 
 
@@ -41,15 +43,23 @@ def real() -> Graph:
         f"{OTHERS}"
     )
     boxes, links = photo_and_hands()
-    boxes |= {
-        "note": note_box(note),
-        "things": Box("IVGRoMFromThings", (700, 0), (320, 480)),
-        "edit": Box("IVGEditMask", (1060, 0), (320, 480)),
-        "preview": Box("IVGPreviewRoM", (1420, 0), (640, 480), title="The region of motion"),
-        "ivg": Box("LoadIVGModel", (700, 560), (320, 110), muted=True),
-        "sample": Box("IVGSampler", (1060, 560), (320, 620), {"action": CUTS, **FIXED}, muted=True),
-        "save": Box("SaveVideo", (1420, 560), (400, 400), {"filename_prefix": "video/ivg"}, muted=True),
-    }
+    boxes["note"] = note_box(note)
+    boxes |= grouped(
+        REGION,
+        {
+            "things": Box("IVGRoMFromThings", (700, 0), (320, 480)),
+            "edit": Box("IVGEditMask", (1060, 0), (320, 480)),
+            "preview": Box("IVGPreviewRoM", (1420, 0), (640, 480), title="The region of motion"),
+        },
+    )
+    boxes |= grouped(
+        VIDEO,
+        {
+            "ivg": Box("LoadIVGModel", (700, 620), (320, 110), muted=True),
+            "sample": Box("IVGSampler", (1060, 620), (320, 620), {"action": CUTS, **FIXED}, muted=True),
+            "save": Box("SaveVideo", (1420, 620), (400, 400), {"filename_prefix": "video/ivg"}, muted=True),
+        },
+    )
     links += [
         "photo.IMAGE > things.image",
         "hands.keypoints > things.keypoints",
@@ -74,29 +84,34 @@ def things_sam3() -> Graph:
         "2. **Run**: SAM3 finds the hands and the things, and the region goes around all of them.\n"
         "3. **Edit mask**: paint what is missing, save, run again.\n\n"
         "**When:** if a thing must move that the hands do not hold yet. Hands alone need no download: "
-        "*ivg_rom_real*.\n\n"
-        "**Now the video:** open *ivg_rom_wan22_5b*, *ivg_rom_ltx* or another *ivg_rom_*; put the nodes from *Load "
-        "Image* to *IVG Refine Mask* in place of those there (copy, paste), and link the mask of *IVG Refine Mask* to "
+        "*ivg_01_real_photo*.\n\n"
+        "**Now the video:** open *ivg_12_video_wan22_5b* or another from 10 to 15; put the nodes from *Load Image* "
+        "to *IVG Refine Mask* in place of those there (copy, paste), and link the mask of *IVG Refine Mask* to "
         "its *IVG Apply RoM* and *IVG Composite RoM*. To add what moves in a draft, link *near* of *IVG RoM from "
         "Things* to *IVG RoM from Video*."
     )
     finds = {"threshold": 0.5, "refine_iterations": 2, "individual_masks": True}
     boxes = {
         "note": note_box(note),
-        "photo": Box("LoadImage", (360, 0), (300, 320), {"image": PHOTO}),
-        "sam": Box(
-            "CheckpointLoaderSimple", (360, 400), (300, 110), {"ckpt_name": "sam3.1_multiplex_fp16.safetensors"}
-        ),
-        "names": Box("IVGNameThings", (700, 0), (320, 260), {"action": CUTS, "hands": 0}),
-        "thing_words": Box("CLIPTextEncode", (700, 380), (320, 110), title="The things"),
-        "hand_words": Box("CLIPTextEncode", (700, 560), (320, 110), {"text": "hand:4"}, "The hands"),
-        "find_things": Box("SAM3_Detect", (1060, 0), (300, 220), dict(finds), "SAM3 Detect: things"),
-        "find_hands": Box("SAM3_Detect", (1060, 320), (300, 220), dict(finds), "SAM3 Detect: hands"),
-        "things": Box("IVGRoMFromThings", (1400, 0), (320, 480)),
-        "edit": Box("IVGEditMask", (1760, 0), (300, 440)),
-        "refine": Box("RefineMask", (2100, 0), (280, 480), {"min_area": 8, "grow": 0}),
-        "preview": Box("IVGPreviewRoM", (1400, 580), (660, 400), title="The region of motion"),
-    }
+        **grouped(ONE_PHOTO, {
+            "photo": Box("LoadImage", (360, 0), (300, 320), {"image": PHOTO}),
+            "sam": Box("CheckpointLoaderSimple", (360, 400), (300, 110),
+                       {"ckpt_name": "sam3.1_multiplex_fp16.safetensors"}),
+        }),
+        **grouped(THINGS, {
+            "names": Box("IVGNameThings", (700, 0), (320, 260), {"action": CUTS, "hands": 0}),
+            "thing_words": Box("CLIPTextEncode", (700, 380), (320, 110), title="The things"),
+            "hand_words": Box("CLIPTextEncode", (700, 560), (320, 110), {"text": "hand:4"}, "The hands"),
+            "find_things": Box("SAM3_Detect", (1060, 0), (300, 220), dict(finds), "SAM3 Detect: things"),
+            "find_hands": Box("SAM3_Detect", (1060, 320), (300, 220), dict(finds), "SAM3 Detect: hands"),
+        }),
+        **grouped(REGION, {
+            "things": Box("IVGRoMFromThings", (1400, 0), (320, 480)),
+            "edit": Box("IVGEditMask", (1760, 0), (300, 440)),
+            "refine": Box("RefineMask", (2100, 0), (280, 480), {"min_area": 8, "grow": 0}),
+            "preview": Box("IVGPreviewRoM", (1400, 580), (660, 400), title="The region of motion"),
+        }),
+    }  # fmt: skip
     links = [
         "names.prompt > thing_words.text",
         "sam.CLIP > thing_words.clip",
@@ -125,7 +140,7 @@ DRAFT = (
     "3. The video follows, and moves only there. Too tight? Paint with *Edit mask*, or raise *grow* of *IVG RoM from "
     "Video*.\n\n"
     "**When:** if hands and things alone are too little: an arm that reaches, a thing that falls. Hands alone: "
-    "*ivg_rom_real*, no download. {other}\n\n"
+    "*ivg_01_real_photo*, no download. {other}\n\n"
     "{how}\n\n"
     "Draft and video have the same shape: change both sizes alike. The numbers of steps are proposals.\n\n"
 )
@@ -134,19 +149,19 @@ DRAFT = (
 def drafted(note: str, loaders: Part, draft: Part, frames: str, model: Part, right: int = 0) -> Graph:
     """A draft in front of the video: its region, looked at and edited, goes into the video's nodes.
 
-    `right` are the pixels that the draft's own nodes need beside the usual ones; the preview stands below the region's
-    nodes then.
+    `right` are the pixels that the draft's own nodes need beside the usual ones.
     """
     boxes, links = photo_and_hands()
-    boxes |= {
-        "note": note_box(note, 900),
-        "find": Box("IVGRoMFromVideo", (1400 + right, 0), (300, 480)),
-        "edit": Box("IVGEditMask", (1740 + right, 0), (300, 400)),
-        "refine": Box("RefineMask", (1740 + right, 480), (300, 480), {"min_area": 8, "grow": 0}),
-        "preview": Box(
-            "IVGPreviewRoM", (1740, 1040) if right else (1060, 720), (640, 380), title="The region of motion"
-        ),
-    }
+    boxes["note"] = note_box(note, 900)
+    boxes |= grouped(
+        REGION,
+        {
+            "find": Box("IVGRoMFromVideo", (1400 + right, 0), (300, 480)),
+            "edit": Box("IVGEditMask", (1740 + right, 0), (300, 400)),
+            "refine": Box("RefineMask", (1740 + right, 480), (300, 480), {"min_area": 8, "grow": 0}),
+            "preview": Box("IVGPreviewRoM", (1400 + right, 1040), (640, 380), title="The region of motion"),
+        },
+    )
     links += [
         f"{frames} > find.frames",
         "photo.IMAGE > find.image",
@@ -154,12 +169,13 @@ def drafted(note: str, loaders: Part, draft: Part, frames: str, model: Part, rig
         *edited("find"),
     ]
     x = 2080 - 1720 + right  # the video's nodes stand further right than without a draft
-    return joined((boxes, links), loaders, draft, moved(model, x), ending("decode.IMAGE", 24.0, 2400 + x))
+    loaded, drawn, video = framed(MODEL, loaders), framed(DRAFT_FRAME, draft), framed(VIDEO, moved(model, x))
+    return joined((boxes, links), loaded, drawn, video, ending("decode.IMAGE", 24.0, 2400 + x))
 
 
 def draft_wan_5b() -> Graph:
     how = "*IVG Apply RoM to Model* holds the photo still outside the region."
-    other = "*ivg_rom_draft_ltx* is quicker, and coarser."
+    other = "*ivg_04_draft_ltx* is quicker, and coarser."
     note = DRAFT.format(model="Wan 2.2 5B", size="640 x 352", steps=10, how=how, other=other)
     note += KEPT.format(where="the last *Wan22ImageToVideoLatent*")
     draft = (
@@ -187,15 +203,17 @@ def draft_wan_5b() -> Graph:
 
 def draft_ltx() -> Graph:
     how = "*IVG Apply RoM* gives LTX the photo as finished outside the region."
-    other = "*ivg_rom_draft_wan22_5b* is slower, and better."
+    other = "*ivg_03_draft_wan22_5b* is slower, and better."
     note = DRAFT.format(model="LTX-Video", size="480 x 320", steps=10, how=how, other=other)
     note += KEPT.format(where="the last *LTXVImgToVideo*")
     draft = (
         {
             "draft_latent": Box("LTXVImgToVideo", (1060, 0), (300, 230),
                                 {"width": 480, "height": 320, "length": 33}, "Draft: size"),
-            "draft_rate": Box("LTXVConditioning", (700, 760), (320, 80), {"frame_rate": 24.0}, "Draft: rate"),
-            "draft_steps": Box("LTXVScheduler", (700, 900), (320, 160), {"steps": 10}, "Draft: steps"),
+            "draft_rate": Box("LTXVConditioning", (700, 760), (320, 80), {"frame_rate": 24.0}, "Draft: rate",
+                              group=MODEL),
+            "draft_steps": Box("LTXVScheduler", (700, 900), (320, 160), {"steps": 10}, "Draft: steps",
+                               group=MODEL),
             "draft_sample": Box("SamplerCustom", (1060, 290), (300, 250), {"noise_seed": 1, "cfg": 3.0, **FIXED},
                                 "Draft: sampler"),
             "draft": Box("VAEDecode", (1060, 590), (300, 50), title="Draft: frames"),
@@ -341,7 +359,7 @@ def draft_ltx2() -> Graph:
         "Video*, here in one stage, without its upscaler and prompt writer. Untried with the real weights: change "
         "steps and sizes as you see fit. At cfg 1 *What should not be seen* counts for nothing."
     )
-    other = "For less disk and memory: *ivg_rom_draft_wan22_5b* (18 GB), or *ivg_rom_draft_ltx* (19 GB), the quickest."
+    other = "For less disk and memory: *ivg_03_draft_wan22_5b* (18 GB), or *ivg_04_draft_ltx* (19 GB), the quickest."
     note = DRAFT.format(model="LTX-2.5, with sound", size="480 x 320", steps=8, how=how, other=other)
     note += KEPT.format(where="*Video: size* and *Video: frames*")
     note += (
@@ -351,6 +369,6 @@ def draft_ltx2() -> Graph:
     return drafted(note, ltx2_loaders(), ltx2_draft(), "draft.IMAGE", ltx2_video(), right=340)
 
 
-GRAPHS = {"ivg_rom_real": real, "ivg_rom_draft_wan22_5b": draft_wan_5b, "ivg_rom_draft_ltx": draft_ltx}
+GRAPHS = {"ivg_01_real_photo": real, "ivg_03_draft_wan22_5b": draft_wan_5b, "ivg_04_draft_ltx": draft_ltx}
 #: With nodes that the oldest supported ComfyUI lacks.
-NEWER = {"ivg_rom_things_sam3": things_sam3, "ivg_rom_draft_ltx2": draft_ltx2}
+NEWER = {"ivg_02_real_photo_sam3": things_sam3, "ivg_05_draft_ltx2": draft_ltx2}

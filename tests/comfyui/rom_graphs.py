@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from graphs import FIXED, Box, Graph
-from rom_parts import SENTENCE, Part, ending, joined, region, texts
+from graphs import FIXED, MODEL, OVER_PHOTO, VIDEO, Box, Graph, grouped
+from rom_parts import SENTENCE, Part, ending, framed, joined, region, texts
 
 
 def ltx_loaders(x: int) -> Part:
     """Model, text encoder and both prompts."""
     boxes, links = texts(x, "t5xxl_fp16.safetensors", "ltxv")
     boxes["checkpoint"] = Box(
-        "CheckpointLoaderSimple", (x, 0), (320, 110), {"ckpt_name": "ltx-video-2b-v0.9.safetensors"}
+        "CheckpointLoaderSimple", (x, 0), (320, 110), {"ckpt_name": "ltx-video-2b-v0.9.safetensors"}, group=MODEL
     )
     return boxes, links
 
@@ -57,7 +57,7 @@ def ltx() -> Graph:
         "photo as finished, and makes only the rest. Soft mask edges work."
     )
     end = ending("decode.IMAGE", 24.0, 2400)
-    return joined(region(how, "*LTXVImgToVideo*"), ltx_loaders(1360), ltx_video(), end)
+    return joined(region(how, "*LTXVImgToVideo*"), ltx_loaders(1360), framed(VIDEO, ltx_video()), end)
 
 
 def wan_21() -> Graph:
@@ -67,12 +67,12 @@ def wan_21() -> Graph:
     )
     model = (
         {
-            "unet": Box(
-                "UNETLoader", (1360, 0), (320, 90), {"unet_name": "wan2.1_i2v_480p_14B_fp16.safetensors"}
-            ),
-            "vae": Box("VAELoader", (1360, 140), (320, 60), {"vae_name": "wan_2.1_vae.safetensors"}),
-            "vision": Box("CLIPVisionLoader", (1360, 760), (320, 60), {"clip_name": "clip_vision_h.safetensors"}),
-            "see": Box("CLIPVisionEncode", (1360, 870), (320, 80), {"crop": "none"}),
+            "unet": Box("UNETLoader", (1360, 0), (320, 90), {"unet_name": "wan2.1_i2v_480p_14B_fp16.safetensors"},
+                        group=MODEL),
+            "vae": Box("VAELoader", (1360, 140), (320, 60), {"vae_name": "wan_2.1_vae.safetensors"}, group=MODEL),
+            "vision": Box("CLIPVisionLoader", (1360, 760), (320, 60), {"clip_name": "clip_vision_h.safetensors"},
+                          group=MODEL),
+            "see": Box("CLIPVisionEncode", (1360, 870), (320, 80), {"crop": "none"}, group=MODEL),
             "shift": Box("ModelSamplingSD3", (2060, 320), (300, 60), {"shift": 8.0}),
             "to_video": Box("WanImageToVideo", (1720, 0), (300, 230), {"width": 832, "height": 480, "length": 81}),
             "apply": Box("IVGApplyRoM", (1720, 300), (300, 130)),
@@ -102,7 +102,7 @@ def wan_21() -> Graph:
         ],
     )  # fmt: skip
     encoder = texts(1360, "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan")
-    return joined(region(how, "*WanImageToVideo*"), model, encoder, ending("decode.IMAGE", 16.0, 2400))
+    return joined(region(how, "*WanImageToVideo*"), framed(VIDEO, model), encoder, ending("decode.IMAGE", 16.0, 2400))
 
 
 def wan_22() -> Graph:
@@ -116,10 +116,10 @@ def wan_22() -> Graph:
     model = (
         {
             "high": Box("UNETLoader", (1360, -280), (320, 90),
-                        {"unet_name": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors"}),
+                        {"unet_name": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors"}, group=MODEL),
             "low": Box("UNETLoader", (1360, -140), (320, 90),
-                       {"unet_name": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors"}),
-            "vae": Box("VAELoader", (1360, 140), (320, 60), {"vae_name": "wan_2.1_vae.safetensors"}),
+                       {"unet_name": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors"}, group=MODEL),
+            "vae": Box("VAELoader", (1360, 140), (320, 60), {"vae_name": "wan_2.1_vae.safetensors"}, group=MODEL),
             "high_shift": Box("ModelSamplingSD3", (1720, -280), (300, 60), {"shift": 5.0}),
             "low_shift": Box("ModelSamplingSD3", (1720, -140), (300, 60), {"shift": 5.0}),
             "high_apply": Box("IVGApplyRoMModel", (2060, -280), (300, 60)),
@@ -162,7 +162,7 @@ def wan_22() -> Graph:
         ],
     )  # fmt: skip
     encoder = texts(1360, "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan")
-    return joined(region(how, "*WanImageToVideo*"), model, encoder, ending("decode.IMAGE", 16.0, 2400))
+    return joined(region(how, "*WanImageToVideo*"), framed(VIDEO, model), encoder, ending("decode.IMAGE", 16.0, 2400))
 
 
 def wan_5b_loaders(x: int) -> Part:
@@ -172,7 +172,7 @@ def wan_5b_loaders(x: int) -> Part:
         "unet": Box("UNETLoader", (x, 0), (320, 90), {"unet_name": "wan2.2_ti2v_5B_fp16.safetensors"}),
         "vae": Box("VAELoader", (x, 140), (320, 60), {"vae_name": "wan2.2_vae.safetensors"}),
     }
-    return boxes, links
+    return grouped(MODEL, boxes), links
 
 
 def wan_5b_video() -> Part:
@@ -214,7 +214,7 @@ def wan_5b() -> Graph:
         "keeps its latent: this model's noise mask is for whole frames only.\n\nHunyuanVideo works the same way."
     )
     end = ending("decode.IMAGE", 24.0, 2400)
-    return joined(region(how, "*Wan22ImageToVideoLatent*"), wan_5b_loaders(1360), wan_5b_video(), end)
+    return joined(region(how, "*Wan22ImageToVideoLatent*"), wan_5b_loaders(1360), framed(VIDEO, wan_5b_video()), end)
 
 
 def wan_vace() -> Graph:
@@ -224,8 +224,9 @@ def wan_vace() -> Graph:
     )
     model = (
         {
-            "unet": Box("UNETLoader", (1360, 0), (320, 90), {"unet_name": "wan2.1_vace_1.3B_fp16.safetensors"}),
-            "vae": Box("VAELoader", (1360, 140), (320, 60), {"vae_name": "wan_2.1_vae.safetensors"}),
+            "unet": Box("UNETLoader", (1360, 0), (320, 90), {"unet_name": "wan2.1_vace_1.3B_fp16.safetensors"},
+                        group=MODEL),
+            "vae": Box("VAELoader", (1360, 140), (320, 60), {"vae_name": "wan_2.1_vae.safetensors"}, group=MODEL),
             "apply": Box("IVGApplyRoMVACE", (1720, 0), (300, 220)),
             "to_video": Box("WanVaceToVideo", (1720, 300), (300, 300)),
             "shift": Box("ModelSamplingSD3", (2060, 320), (300, 60), {"shift": 8.0}),
@@ -257,7 +258,9 @@ def wan_vace() -> Graph:
         ],
     )  # fmt: skip
     encoder = texts(1360, "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan")
-    return joined(region(how, "*IVG Apply RoM (Wan VACE)*"), model, encoder, ending("decode.IMAGE", 16.0, 2400))
+    return joined(
+        region(how, "*IVG Apply RoM (Wan VACE)*"), framed(VIDEO, model), encoder, ending("decode.IMAGE", 16.0, 2400)
+    )
 
 
 def any_video() -> Graph:
@@ -268,9 +271,11 @@ def any_video() -> Graph:
         "Video Components*) in its place."
     )
     boxes, links = region(how, "your model", "*action*")
-    boxes["ivg"] = Box("LoadIVGModel", (1360, -200), (320, 110))
-    boxes["sample"] = Box("IVGSampler", (1360, 0), (320, 620), {"action": SENTENCE, "composite": False, **FIXED})
-    boxes["look"] = Box("IVGPreviewRoM", (1360, 960), (620, 340), title="Does it stay inside?")
+    boxes["ivg"] = Box("LoadIVGModel", (1360, -200), (320, 110), group=VIDEO)
+    boxes["sample"] = Box(
+        "IVGSampler", (1360, 0), (320, 620), {"action": SENTENCE, "composite": False, **FIXED}, group=VIDEO
+    )
+    boxes["look"] = Box("IVGPreviewRoM", (1720, 640), (740, 400), title="Does it stay inside?", group=OVER_PHOTO)
     links += [
         "ivg.model > sample.model",
         "photo.IMAGE > sample.image",
@@ -280,15 +285,17 @@ def any_video() -> Graph:
         "composite.frames > look.after",
     ]
     end, end_links = ending("sample.frames", 8.0, 1720)
-    end["save"] = Box("IVGSaveVideo", (2060, 0), (400, 400), {"filename_prefix": "video/ivg_rom", "format": "gif"})
+    end["save"] = Box(
+        "IVGSaveVideo", (2060, 0), (400, 400), {"filename_prefix": "video/ivg_rom", "format": "gif"}, group=OVER_PHOTO
+    )
     return joined((boxes, links), (end, end_links))
 
 
 GRAPHS = {
-    "ivg_rom_any_video": any_video,
-    "ivg_rom_ltx": ltx,
-    "ivg_rom_wan21_i2v": wan_21,
-    "ivg_rom_wan22_i2v": wan_22,
-    "ivg_rom_wan22_5b": wan_5b,
-    "ivg_rom_wan_vace": wan_vace,
+    "ivg_15_any_video": any_video,
+    "ivg_10_video_ltx": ltx,
+    "ivg_11_video_wan21": wan_21,
+    "ivg_13_video_wan22_14b": wan_22,
+    "ivg_12_video_wan22_5b": wan_5b,
+    "ivg_14_video_wan_vace": wan_vace,
 }

@@ -273,7 +273,7 @@ def with_sound(model, positive, negative, rom, cells) -> dict:
     sound = {"samples": torch.zeros(1, 8, 10, 16)}
     both = LTXVConcatAVLatent.execute(rom, sound)[0]
     results = {"ksampler": sample(model, positive, negative, both)}
-    if hasattr(nodes_lt, "LTXVDualCFGGuider"):  # as workflows/ivg_rom_draft_ltx2.json samples
+    if hasattr(nodes_lt, "LTXVDualCFGGuider"):  # as workflows/ivg_05_draft_ltx2.json samples
         guider = nodes_lt.LTXVDualCFGGuider.execute(model, positive, negative, 1.0, 1.0)[0]
         sigmas = custom.ManualSigmas.execute("1.0, 0.975, 0.725, 0.0")[0]
         ancestral = custom.KSamplerSelect.execute("euler_ancestral")[0]

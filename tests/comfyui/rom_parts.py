@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from graphs import Box, Graph
+from graphs import MODEL, ONE_PHOTO, OVER_PHOTO, REGION, Box, Graph, grouped
 
 WAN_21 = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
 WAN_22 = "https://huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
@@ -65,7 +65,7 @@ YOURS = (
     "**Your photo:** choose it in *Load Image*, and write your sentence into {sentence}. The region is made around "
     f"its hands. {NO_HAND}\n\n"
     "**Another region:** press *Edit mask* and paint. With the things of the sentence: take it from "
-    "*ivg_rom_things_sam3*. With what moves in a quick draft: *ivg_rom_draft_wan22_5b*, *ivg_rom_draft_ltx*.\n\n"
+    "*ivg_02_real_photo_sam3*. With what moves in a quick draft: *ivg_03_draft_wan22_5b*, *ivg_04_draft_ltx*.\n\n"
 )
 KEPT = (
     "**Another size or length:** change it in {where} only.\n\n"
@@ -84,19 +84,22 @@ def photo_and_hands() -> Part:
         "photo": Box("LoadImage", (360, 0), (300, 320), {"image": PHOTO}),
         "hands": Box("HandKeypoints", (360, 400), (300, 460), {"video": False}),
     }
-    return boxes, ["photo.IMAGE > hands.image"]
+    return grouped(ONE_PHOTO, boxes), ["photo.IMAGE > hands.image"]
 
 
 def region(how: str, where: str, sentence: str = "*What is done*") -> Part:
     """Photo, region of motion around its hands and a look at it: the left part of these workflows."""
     boxes, links = photo_and_hands()
-    boxes |= {
-        "note": note_box(f"{how}\n\n{YOURS.format(sentence=sentence)}{KEPT.format(where=where)}"),
-        "things": Box("IVGRoMFromThings", (700, 0), (300, 440)),
-        "edit": Box("IVGEditMask", (700, 520), (300, 340)),
-        "refine": Box("RefineMask", (1040, 0), (280, 480), {"min_area": 8, "grow": 3}),
-        "preview": Box("IVGPreviewRoM", (700, 960), (620, 340)),
-    }
+    boxes["note"] = note_box(f"{how}\n\n{YOURS.format(sentence=sentence)}{KEPT.format(where=where)}")
+    boxes |= grouped(
+        REGION,
+        {
+            "things": Box("IVGRoMFromThings", (700, 0), (300, 440)),
+            "edit": Box("IVGEditMask", (700, 520), (300, 340)),
+            "refine": Box("RefineMask", (1040, 0), (280, 480), {"min_area": 8, "grow": 3}),
+            "preview": Box("IVGPreviewRoM", (700, 960), (620, 340)),
+        },
+    )
     links += [
         "photo.IMAGE > things.image",
         "hands.keypoints > things.keypoints",
@@ -138,7 +141,7 @@ def ending(frames: str, fps: float, x: int) -> Part:
         "composite.frames > create.images",
         "create.VIDEO > save.video",
     ]
-    return boxes, links
+    return grouped(OVER_PHOTO, boxes), links
 
 
 def texts(x: int, encoder: str, kind: str) -> Part:
@@ -148,7 +151,13 @@ def texts(x: int, encoder: str, kind: str) -> Part:
         "positive": Box("CLIPTextEncode", (x, 410), (320, 130), {"text": SENTENCE}, "What is done"),
         "negative": Box("CLIPTextEncode", (x, 600), (320, 110), {"text": AVOID}, "What should not be seen"),
     }
-    return boxes, ["clip.CLIP > positive.clip", "clip.CLIP > negative.clip"]
+    return grouped(MODEL, boxes), ["clip.CLIP > positive.clip", "clip.CLIP > negative.clip"]
+
+
+def framed(subject: str, part: Part) -> Part:
+    """The part in one frame, but for what is in another."""
+    boxes, links = part
+    return grouped(subject, boxes), links
 
 
 def joined(*parts: Part) -> Graph:

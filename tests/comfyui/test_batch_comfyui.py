@@ -55,7 +55,7 @@ def wait_for(count: int, folder: pathlib.Path, browser: ComfyBrowser, seconds: f
 
 
 def test_a_batch_goes_on_after_its_server_was_killed(models, tmp_path):
-    graph = quick("ivg_batch_two_stage")
+    graph = quick("ivg_24_many_videos")
     graph.boxes["loader"].widgets.update(table="photos", batch="night", prompts="hold it\nwash it", seeds="0-1")
     base = tmp_path / "base"
     folder = base / "output" / "ivg" / "night"
@@ -87,7 +87,7 @@ def test_a_batch_goes_on_after_its_server_was_killed(models, tmp_path):
 
 
 def test_the_sentence_is_shown_and_can_be_edited(models):
-    graph = quick("ivg_enriched_action")
+    graph = quick("ivg_21_few_words_to_video")
     graph.boxes["scene"].widgets.update(FIXED)
     with start(models) as server, ComfyBrowser(server.url, expect_extensions=["ivg.enrich"]) as browser:
         _, ids = build(browser, graph)

@@ -6,9 +6,12 @@ COMFYUI_PATH names the ComfyUI (~/ComfyUI if unset), COMFYUI_PYTHON its interpre
 import pathlib
 
 import pytest
+import torch
+from PIL import Image
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from ivg_core.media.video import read_video
+from ivg_core.synthetic import example
 
 FOUND = installed_comfyui()
 pytestmark = pytest.mark.skipif(FOUND is None, reason="no ComfyUI: name its folder in COMFYUI_PATH")
@@ -137,9 +140,34 @@ def test_bad_input_is_one_sentence(client, changes, sentence):
     result = client.run(prompt(**changes), timeout=60)
     assert result.status == "error"
     (error,) = result.errors
-    assert sentence in error and "IVGError" in error and "\n" not in error
+    assert sentence in error and ": IVGError: " in error and "\n" not in error
 
 
 def test_a_model_that_is_gone_is_named(client):
     result = client.run(prompt(load__model_name="gone"), timeout=60)
     assert not result.ok and "gone" in " ".join(result.errors)  # newer versions refuse it before they run anything
+
+
+@pytest.mark.parametrize(
+    ("scene", "widgets", "status"),
+    [
+        (1, {"any_photo": False}, "success"),
+        (2, {"any_photo": False}, "error"),
+        (2, {"any_photo": True}, "success"),
+        (2, {}, "success"),  # a prompt from before there was `any_photo`
+    ],
+)
+def test_a_painted_mask_knows_its_photo(server, client, scene, widgets, status):
+    photo, _ = example(1)
+    alpha = torch.ones(photo.shape[:2])
+    alpha[:, :60] = 0
+    stroke = (torch.cat([photo, alpha[..., None]], -1) * 255).round().byte().numpy()
+    Image.fromarray(stroke).save(server.base_dir / "input" / "stroke.png")
+    nodes = {
+        "scene": ("IVGExampleScene", {"seed": scene}),
+        "edit": ("IVGEditMask", {"photo": ["scene", 0], "image": "stroke.png [input]", **widgets}),
+    }
+    result = client.run({name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()})
+    assert result.status == status
+    if status == "error":
+        assert "another photo" in result.errors[0] and "another photo" in result.notes["edit"]

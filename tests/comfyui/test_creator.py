@@ -13,7 +13,7 @@ from ivg_core.media.video import read_video
 
 QUICK = {"steps": 2, "frames": 3}
 SECONDS = 240  # for a quick run, on a busy machine
-MASK_BY_HAND = ROOT / "workflows" / "ivg_mask_by_hand.json"
+MASK_BY_HAND = ROOT / "workflows" / "ivg_22_paint_the_mask.json"
 SHOTS = ROOT / "out" / "shots"  # to be looked at
 
 
@@ -85,6 +85,10 @@ def test_a_painted_mask_changes_the_video_and_outlives_a_reload(interface, edite
     assert page.run(timeout=SECONDS)["status"] == "success"
     assert (alpha_of(interface, node) == painted).all() and torch.equal(film(interface), after)
 
+    set_widgets(page, "IVGExampleScene", seed=8)
+    outcome = page.run(timeout=SECONDS)
+    assert outcome["status"] == "error" and "another photo" in outcome["error"]
+    page.dismiss_dialogs()
     page.press(node, "Discard edit")
     assert page.widget(node, "image") == ""
 
@@ -113,7 +117,7 @@ def test_a_mask_is_painted_from_nothing(interface):
 
 def test_cancel_in_the_page_and_run_again(interface):
     page = interface.page
-    assert open_workflow(page, ROOT / "workflows" / "ivg_two_stage.json") == []
+    assert open_workflow(page, ROOT / "workflows" / "ivg_20_drawn_photo_to_video.json") == []
     set_widgets(page, **QUICK, seed=3)
     set_widgets(page, "IVGSampler", steps=60)
     page.press_run()
@@ -133,7 +137,7 @@ def test_the_language_of_the_nodes(interface, language):
     named = {kind: one["display_name"] for kind, one in json.loads(path.read_text("utf-8")).items()}
     try:
         page.speak(language)
-        assert open_workflow(page, ROOT / "workflows" / "ivg_two_stage.json") == []
+        assert open_workflow(page, ROOT / "workflows" / "ivg_20_drawn_photo_to_video.json") == []
         titles = page.evaluate("() => Object.fromEntries(window.app.graph.nodes.map((n) => [n.type, n.title]))")
         page.fit()
         page.screenshot(SHOTS / f"{interface.look}_{language}.png")
@@ -145,7 +149,7 @@ def test_the_language_of_the_nodes(interface, language):
 
 def test_a_node_explains_itself(interface):
     page = interface.page
-    assert open_workflow(page, ROOT / "workflows" / "ivg_two_stage.json") == []
+    assert open_workflow(page, ROOT / "workflows" / "ivg_20_drawn_photo_to_video.json") == []
     shown = page.help(page.find("IVGSampler"))
     assert shown.startswith("IVG Sampler") and "motion_strength" in shown
     page.screenshot(SHOTS / f"{interface.look}_help.png")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     FOUND is None or not find_chromium(), reason="no ComfyUI (name its folder in COMFYUI_PATH), or no Chromium"
 )
 
-REAL = ROOT / "workflows" / "ivg_rom_real.json"
+REAL = ROOT / "workflows" / "ivg_01_real_photo.json"
 NO_HAND = "There is no hand in this photo: choose your own photo in Load Image"
 SECONDS = 240
 
@@ -83,7 +83,7 @@ def test_a_prompt_is_valid_but_for_files_that_are_not_there(comfy, name):
     assert status == 200 and not answer["node_errors"], answer
 
 
-@pytest.mark.parametrize("name", ["ivg_rom_real", "ivg_rom_any_video"])
+@pytest.mark.parametrize("name", ["ivg_01_real_photo", "ivg_15_any_video"])
 def test_a_fresh_run_says_in_one_sentence_that_the_photo_shows_no_hand(comfy, name):
     result = comfy.client.run(submitted(comfy, name), timeout=SECONDS)
     assert result.status == "error"
@@ -99,14 +99,14 @@ def shown_by(comfy: Opened, kind: str) -> np.ndarray:
 
 def test_run_in_the_page_with_the_picture_of_every_comfyui(comfy):
     """One error and no more: the sampler and what saves its video are muted."""
-    submitted(comfy, "ivg_rom_real")
+    submitted(comfy, "ivg_01_real_photo")
     outcome = comfy.page.run(timeout=SECONDS)
     comfy.page.dismiss_dialogs()
     assert outcome["status"] == "error" and NO_HAND in outcome["error"]
 
 
 def test_a_photo_with_a_hand_shows_its_region(comfy):
-    submitted(comfy, "ivg_rom_real")
+    submitted(comfy, "ivg_01_real_photo")
     set_widgets(comfy.page, "LoadImage", image="hands.png")
     outcome = comfy.page.run(timeout=SECONDS)
     assert outcome["status"] == "success", outcome
@@ -119,7 +119,7 @@ def test_a_photo_with_a_hand_shows_its_region(comfy):
 
 def test_no_hand_is_no_end(comfy):
     """What the note says: with the node muted a region is painted from nothing."""
-    submitted(comfy, "ivg_rom_real")
+    submitted(comfy, "ivg_01_real_photo")
     comfy.page.evaluate("(id) => { window.__harness.node(id).mode = 2; }", comfy.page.find("IVGRoMFromThings"))
     outcome = comfy.page.run(timeout=SECONDS)
     assert outcome["status"] == "success", outcome
@@ -128,7 +128,7 @@ def test_no_hand_is_no_end(comfy):
 
 def test_unmuted_nodes_make_the_video(comfy):
     """What the note says: the three muted nodes, once they are on."""
-    submitted(comfy, "ivg_rom_real")
+    submitted(comfy, "ivg_01_real_photo")
     set_widgets(comfy.page, "LoadImage", image="hands.png")
     set_widgets(comfy.page, "IVGSampler", steps=2, frames=3)
     on = comfy.page.evaluate(

@@ -119,7 +119,7 @@ def test_the_workflows_name_their_models():
 
 def set_up(page, **widgets) -> None:
     """Open the workflow that needs no download, with few steps."""
-    assert page.load(ROOT / "workflows" / "ivg_rom_any_video.json").ok
+    assert page.load(ROOT / "workflows" / "ivg_15_any_video.json").ok
     set_widgets(page, steps=2, frames=3, **widgets)
     set_widgets(page, "LoadImage", image="hands.png")
 

@@ -129,6 +129,7 @@ def test_cancel_keeps_what_was_learned_and_resume_goes_on(server, client):
         training(save_name="long", steps=MANY, hand_loss=0.0), timeout=300, on_message=cancel_at_three
     )
     assert cancelled.status == "interrupted"
+    assert "choose ivg/long.safetensors in IVG Load LoRA" in cancelled.notes["train"]
     done = int(lora_of(server, "long")["ivg_steps"])
     assert 3 <= done < MANY / 2
     resumed = client.run(training(save_name="long", steps=done + 2, hand_loss=0.0), timeout=300)
@@ -142,4 +143,4 @@ def test_a_mistake_is_one_sentence(client):
     result = client.run(training(folder="nowhere"), timeout=60)
     assert result.status == "error"
     (error,) = result.errors
-    assert "there is nothing at" in error and "IVGError" in error and "\n" not in error
+    assert "there is nothing at" in error and ": IVGError: " in error and "\n" not in error

@@ -133,8 +133,8 @@ def test_workflows_of_the_older_version_open_and_run(updated):
         page.foreign_requests.clear()
         for path in olds:
             if not needs_download(path):
-                assert open_workflow(page, path) == [], path.name
-        assert open_workflow(page, made["workflows"] / "ivg_two_stage.json") == []
+                assert open_workflow(page, path, older=True) == [], path.name
+        assert open_workflow(page, made["workflows"] / "ivg_two_stage.json", older=True) == []
         set_widgets(page, steps=1)
         assert run_workflow(page) == []
         assert page_faults(page) == []

@@ -12,14 +12,14 @@ import argparse
 import json
 import pathlib
 
-from graphs import FIXED, Box, Graph, beginning
-from make_workflows import ROOT, THUMBNAIL, build, last_frame, picture_of
-from PIL import Image
+from graphs import CLIP, FIXED, LEARNED, TRAINING, Box, Graph, beginning, grouped
+from make_workflows import ROOT, THUMBNAIL, build, labelled, last_frame, picture_of
+from PIL import Image, ImageOps
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
 
-NAME = "ivg_train_lora"
+NAME = "ivg_25_train_lora"
 
 
 def train_lora() -> Graph:
@@ -35,12 +35,23 @@ def train_lora() -> Graph:
         "Later: *IVG Load LoRA* loads the file from `models/loras/ivg`."
     )
     boxes = beginning(note, seed=13)
-    boxes["predict"] = Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED))
-    boxes["clip"] = Box("IVGSampler", (1090, 0), (320, 690), dict(FIXED), "Your clip (stand-in)")
-    boxes["train"] = Box("TrainIVGLoRA", (1450, 0), (420, 820), {"save_name": "example", "steps": 60, "hand_loss": 0})
-    boxes["curve"] = Box("PreviewImage", (1910, 0), (420, 320), title="Loss")
-    boxes["sample"] = Box("IVGSampler", (1910, 380), (320, 690), dict(FIXED), "With what was learned")
-    boxes["save"] = Box("SaveVideo", (2280, 380), (400, 400), {"filename_prefix": "video/ivg-lora"})
+    boxes |= grouped(
+        CLIP,
+        {
+            "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
+            "clip": Box("IVGSampler", (1090, 0), (320, 690), dict(FIXED), "Your clip (stand-in)"),
+        },
+    )
+    learning = {"save_name": "example", "steps": 60, "hand_loss": 0}
+    boxes["train"] = Box("TrainIVGLoRA", (1450, 0), (420, 820), learning, group=TRAINING)
+    boxes |= grouped(
+        LEARNED,
+        {
+            "curve": Box("PreviewImage", (1910, 0), (420, 320), title="Loss"),
+            "sample": Box("IVGSampler", (1910, 380), (320, 690), dict(FIXED), "With what was learned"),
+            "save": Box("SaveVideo", (2280, 380), (400, 400), {"filename_prefix": "video/ivg-lora"}),
+        },
+    )
     return Graph(
         boxes=boxes,
         links=[
@@ -101,14 +112,14 @@ def main() -> None:
             browser.screenshot(options.shots / "done.png")
         if outcome["status"] == "success":
             outputs = client.last_outputs()
-            above = picture_of(client, outputs[ids["curve"]]["images"][0])
+            above = ImageOps.invert(picture_of(client, outputs[ids["curve"]]["images"][0]))  # no white rectangle
             below = last_frame(server, outputs[ids["save"]]["images"][0])
             picture = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "white")
             half = (THUMBNAIL, THUMBNAIL // 2)
             picture.paste(above.resize((THUMBNAIL, above.height * THUMBNAIL // above.width), Image.Resampling.LANCZOS))
             lower = below.resize((THUMBNAIL, below.height * THUMBNAIL // below.width), Image.Resampling.LANCZOS)
             picture.paste(lower.crop((0, lower.height - half[1], *lower.size)), (0, half[1]))
-            picture.save(target.with_suffix(".jpg"), quality=88)
+            labelled(picture, NAME).save(target.with_suffix(".jpg"), quality=88)
 
 
 if __name__ == "__main__":

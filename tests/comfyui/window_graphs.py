@@ -89,4 +89,4 @@ def through_a_window() -> Graph:
     return Graph(boxes, links, picture="result")
 
 
-GRAPHS = {"ivg_crop_wan22_5b": crop_wan_5b}
+GRAPHS = {"ivg_16_full_detail_wan22_5b": crop_wan_5b}

@@ -10,7 +10,18 @@ from safetensors.torch import save_file
 
 from ivg_core.errors import IVGError
 from ivg_core.media.files import atomic_write
-from ivg_core.media.images import load_image, load_mask, resize_image, resize_mask, save_png, to_image, to_mask, to_pil
+from ivg_core.media.images import (
+    load_image,
+    load_mask,
+    resize_image,
+    resize_mask,
+    same_picture,
+    save_png,
+    to_image,
+    to_mask,
+    to_pil,
+)
+from ivg_core.synthetic.clips import Scene
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -153,3 +164,20 @@ def test_a_full_disk_is_said_whoever_writes(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_was_resized_and_stored_with_loss_is_the_same(tmp_path):
+    photo = to_image(Scene(1, 192, 128).photo())
+    everywhere = torch.ones(128, 192, dtype=torch.bool)
+    to_pil(photo).save(tmp_path / "photo.jpg", quality=60)
+    assert same_picture(photo, load_image(tmp_path / "photo.jpg"), everywhere)
+    assert same_picture(photo, resize_image(photo, (150, 100)), everywhere)
+
+
+def test_another_moment_of_the_scene_is_another_picture_unless_it_does_not_count():
+    scene = Scene(1, 192, 128)
+    first, *_, last = (to_image(frame) for frame in scene.clip(scene.tasks[0], num_frames=3).frames)
+    where = torch.ones(128, 192, dtype=torch.bool)
+    assert not same_picture(first, last, where)
+    assert same_picture(first, last, (first == last).all(-1))
+    assert same_picture(first, last, ~where)

@@ -9,7 +9,9 @@ import folder_paths
 import pytest
 import torch
 from comfy_execution.graph_utils import ExecutionBlocker
+from comfy_execution.utils import CurrentNodeContext
 from PIL import Image
+from server import PromptServer
 
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.media.video import read_video
@@ -75,6 +77,15 @@ def test_frames_that_are_no_numbers_are_failed_and_made_again(widgets):
         actions.append(again[1])
         save(again)
     assert actions[-1] == loaded[1]
+
+
+def test_the_saver_says_where_the_page_lies(widgets, monkeypatch):
+    server = PromptServer()
+    monkeypatch.setattr(PromptServer, "instance", server)
+    loaded = IVGBatchLoader.execute(**widgets)
+    with CurrentNodeContext("prompt", "7"):
+        save(loaded)
+    assert server.shown == [("7", f"All results so far: {results(widgets) / 'index.html'}")]
 
 
 def test_a_run_that_failed_is_tried_again_after_the_others(widgets):

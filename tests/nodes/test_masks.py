@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 
 from ivg_pack.ivg_core.errors import IVGError
+from ivg_pack.ivg_core.media.images import resize_image, to_image
+from ivg_pack.ivg_core.synthetic.clips import Scene
 from ivg_pack.nodes.masks import IVGEditMask, RefineMask
 
 NEUTRAL = {
@@ -85,6 +87,46 @@ def test_edit_reads_what_was_painted():
     Image.fromarray(picture).save(f"{folder_paths.get_input_directory()}/painted.png")
     mask = IVGEditMask.execute(torch.rand(1, 16, 16, 3), "painted.png [input]", square())[0]
     assert mask.sum() == 9 and mask[0, 3, 3] == 1
+
+
+def paint(photo: torch.Tensor, *, lost: bool = False) -> str:
+    """What the mask editor stores of a photo (H, W, 3) with a stroke down its left half; `lost`: black under it."""
+    alpha = torch.ones(photo.shape[:2])
+    alpha[:, : photo.shape[1] // 2] = 0
+    rgb = photo * alpha[..., None] if lost else photo
+    rgba = (torch.cat([rgb, alpha[..., None]], -1) * 255).round().byte().numpy()
+    Image.fromarray(rgba).save(f"{folder_paths.get_input_directory()}/stroke.png")
+    return "stroke.png [input]"
+
+
+def scene(seed: int, size: tuple[int, int] = (192, 128)) -> torch.Tensor:
+    """A drawn photo (1, H, W, 3)."""
+    return to_image(Scene(seed, *size).photo())[None]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_edit_holds_for_its_photo(lost):
+    photo = scene(1)
+    mask = IVGEditMask.execute(photo, paint(photo[0], lost=lost), any_photo=False)[0]
+    assert mask[0, :, 0].min() == 1 and mask[0, :, -1].max() == 0
+
+
+def test_an_edit_holds_for_its_photo_in_another_size():
+    photo = scene(1)
+    smaller = resize_image(photo[0], (150, 100))[None]
+    assert IVGEditMask.execute(smaller, paint(photo[0]), any_photo=False)[0].shape == (1, 100, 150)
+
+
+@pytest.mark.parametrize("other", [2, 3, 4])
+def test_an_edit_does_not_land_on_another_photo_without_a_word(other):
+    name = paint(scene(1)[0], lost=True)
+    with pytest.raises(IVGError, match=r"another photo.*Discard edit.*any_photo"):
+        IVGEditMask.execute(scene(other), name, any_photo=False)
+    assert IVGEditMask.execute(scene(other), name, any_photo=True)[0].mean() == 0.5
+
+
+def test_a_prompt_from_before_any_photo_runs_as_it_did():
+    assert IVGEditMask.execute(scene(2), paint(scene(1)[0]))[0].mean() == 0.5
 
 
 @pytest.mark.parametrize("name", ["gone.png [input]", "../../etc/passwd", "/etc/passwd"])

@@ -1,6 +1,7 @@
 """What the library warns of is shown on the node that ran."""
 
 import logging
+import pickle
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ from server import PromptServer
 
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.domain import UNFAMILIAR
-from ivg_pack.nodes import _notes
+from ivg_pack.nodes import NODES, _notes
 from ivg_pack.nodes._notes import NOTHING, noted, say
 
 log = logging.getLogger("ivg")
@@ -63,6 +64,32 @@ def test_warnings_are_shown_when_the_node_fails(shown):
     assert not [handler for handler in log.handlers if isinstance(handler, _notes._Listener)]
 
 
+def test_an_error_is_told_without_the_path_of_its_module(shown):
+    class Refusing:
+        @classmethod
+        @noted
+        def execute(cls):
+            raise IVGError("The photo is grey: take another.")
+
+    with CurrentNodeContext("prompt", "7"), pytest.raises(IVGError) as caught:
+        Refusing.execute()
+    kind = type(caught.value)
+    assert (kind.__module__, kind.__qualname__) == ("builtins", "IVGError")  # what ComfyUI's full_type_name looks at
+    assert str(caught.value) == "The photo is grey: take another."
+    assert caught.traceback[-1].name == "execute", "the traceback still ends where it went wrong"
+    assert shown == [("7", "The photo is grey: take another.")]
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_every_node_tells_its_errors_so(node):
+    assert node.execute.__wrapped__.__code__.co_name == "execute"
+
+
+def test_an_error_travels_between_processes():
+    error = pickle.loads(pickle.dumps(IVGError("The clip is gone.")))
+    assert type(error) is IVGError and str(error) == "The clip is gone."
+
+
 def test_an_old_note_goes_when_there_is_none_any_more(shown):
     with CurrentNodeContext("prompt", "7"):
         Quiet.execute()
@@ -106,7 +133,7 @@ def test_a_picture_that_the_model_does_not_know_comes_with_advice(shown, caplog)
     with CurrentNodeContext("prompt", "7"):
         Sampler.execute()
     assert shown == [("7", f"The model knows drawings only.\n{_notes.REAL_PHOTO}\nThe mask is stretched.")]
-    assert "ivg_rom_real" in _notes.REAL_PHOTO and "ivg_rom_real" not in caplog.text
+    assert "ivg_01_real_photo" in _notes.REAL_PHOTO and "ivg_01_real_photo" not in caplog.text
 
 
 def test_the_sentence_with_which_a_node_stops_stands_on_it(shown):

@@ -2,8 +2,10 @@ import comfy.model_management as mm
 import comfy.utils
 import pytest
 import torch
+from PIL import Image
 
 from ivg_pack.ivg_core.errors import IVGError
+from ivg_pack.ivg_core.media.images import to_pil
 from ivg_pack.nodes._edges import mask_of_each
 from ivg_pack.nodes.sampling import IVGSampler, IVGSamplerOptions, video_size
 
@@ -72,14 +74,22 @@ def test_zeros_mean_what_the_model_was_made_for(model):
     comfy.utils.ProgressBar.log.clear()
     frames, videos = sample(model, frames=0, steps=0, guidance=0.0, fps=0.0).args
     assert len(frames[0]) == defaults.num_frames
-    assert len(comfy.utils.ProgressBar.log) == defaults.num_inference_steps
+    assert comfy.utils.ProgressBar.log[-1][:2] == (defaults.num_inference_steps, defaults.num_inference_steps)
     assert videos[0].get_components().frame_rate == defaults.fps
 
 
 def test_progress_with_previews(model):
     comfy.utils.ProgressBar.log.clear()
     sample(model, torch.cat([PHOTO, PHOTO]))
-    assert comfy.utils.ProgressBar.log == [(1, 4, True), (2, 4, True), (3, 4, True), (4, 4, True)]
+    done = [1, 2, 2, 3, 4, 4]  # the last of each photo shows the result itself
+    assert comfy.utils.ProgressBar.log == [(step, 4, True) for step in done]
+
+
+def test_the_last_preview_is_the_result(model):
+    frames = sample(model)[0][0]
+    _, picture, side = comfy.utils.ProgressBar.last_preview
+    assert picture.size == (side, side * 3 // 4)
+    assert picture == to_pil(frames[-1]).resize(picture.size, Image.Resampling.BICUBIC)
 
 
 def test_cancel_stops_at_the_next_step_and_leaves_nothing_behind(model):

@@ -10,7 +10,9 @@ import folder_paths
 import pytest
 import torch
 from comfy_api.latest import InputImpl, Types
+from comfy_execution.utils import CurrentNodeContext
 from safetensors import safe_open
+from server import PromptServer
 
 from ivg_pack.ivg_core.checkpoints.lora_files import read_lora, save_lora
 from ivg_pack.ivg_core.errors import IVGError
@@ -98,8 +100,12 @@ def test_cancel_keeps_what_was_learned_and_resume_goes_on_from_there(model, fres
             mm.interrupt_current_processing()
 
     monkeypatch.setattr(comfy.utils.ProgressBar, "update_absolute", cancel_at_two)
-    with pytest.raises(mm.InterruptProcessingException):
+    shown = PromptServer()
+    monkeypatch.setattr(PromptServer, "instance", shown)
+    with CurrentNodeContext("prompt", "7"), pytest.raises(mm.InterruptProcessingException):
         run(model, steps=4)
+    ((_, note),) = shown.shown
+    assert "Cancelled after step 2: choose ivg/square.safetensors in IVG Load LoRA" in note
     monkeypatch.undo()
     fresh_folders(fresh, monkeypatch)
     kept = read_lora(fresh / "loras" / "ivg" / "square.safetensors", model.model.unet)
