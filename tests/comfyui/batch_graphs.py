@@ -5,7 +5,7 @@
 writes them and their thumbnails, as make_workflows.py does for the others.
 """
 
-from graphs import BATCH, DRAWN_ONLY, FIXED, ONE_PHOTO, REGION, VIDEO, WORDS, Box, Graph, grouped, sampled
+from graphs import BATCH, CLEAN, DRAWN_ONLY, FIXED, ONE_PHOTO, REGION, VIDEO, WORDS, Box, Graph, grouped, sampled
 
 
 def batch_two_stage() -> Graph:
@@ -33,7 +33,7 @@ def batch_two_stage() -> Graph:
                 REGION,
                 {
                     "predict": Box("PredictRoMMask", (740, 0), (320, 690), dict(FIXED)),
-                    "refine": Box("RefineMask", (1100, 0), (280, 520), {"min_area": 8, "grow": 3}),
+                    "refine": Box("RefineMask", (1100, 0), (280, 520), {**CLEAN, "grow": 15}),
                 },
             ),
             **sampled(1420),

@@ -56,6 +56,9 @@ def grouped(subject: str, boxes: dict[str, Box]) -> dict[str, Box]:
     return {name: box if box.group else dataclasses.replace(box, group=subject) for name, box in boxes.items()}
 
 
+#: Lengths that mean the same on a photo of any size, and what a mask is cleaned of in them.
+SHARES = {"unit": "1/1000 of the width"}
+CLEAN = {**SHARES, "min_area": 200, "close": 10}
 DRAWN_ONLY = (
     "**A real photo:** the embedded model knows drawn scenes only. Open *ivg_01_real_photo*, or choose a published "
     "checkpoint in *IVG Load Model*."
@@ -104,7 +107,7 @@ def two_stage() -> Graph:
                 REGION,
                 {
                     "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
-                    "refine": Box("RefineMask", (1100, 0), (280, 520), {"min_area": 8, "grow": 3}),
+                    "refine": Box("RefineMask", (1100, 0), (280, 520), {**CLEAN, "grow": 15}),
                 },
             ),
             **sampled(1430),
@@ -188,7 +191,7 @@ def mask_from_elsewhere() -> Graph:
                         "SolidMask", (730, 170), (320, 110), {"value": 1.0, "width": 132, "height": 92}, "Rectangle"
                     ),
                     "paste": Box("MaskComposite", (730, 340), (320, 130), {"x": 36, "y": 36, "operation": "add"}),
-                    "refine": Box("RefineMask", (1100, 0), (280, 520)),
+                    "refine": Box("RefineMask", (1100, 0), (280, 520), {**CLEAN, "grow": 20}),
                 },
             ),
             **sampled(1430),

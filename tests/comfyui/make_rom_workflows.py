@@ -16,6 +16,7 @@ import tempfile
 
 import real_graphs
 import rom_graphs
+import window_graphs
 from graphs import Graph
 from make_workflows import ROOT, build, labelled, picture_of, thumbnail
 from rom_parts import empty_models, name_models
@@ -24,9 +25,9 @@ from tour import hand_photo, set_widgets
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
 
-GRAPHS = {**real_graphs.GRAPHS, **rom_graphs.GRAPHS}
+GRAPHS = {**real_graphs.GRAPHS, **rom_graphs.GRAPHS, **window_graphs.GRAPHS}
 #: Each workflow gets a drawn scene of its own, so that the thumbnails differ.
-SCENES = dict(zip(sorted({**GRAPHS, **real_graphs.NEWER}), (*range(10), 11), strict=True))  # no hand is found in 10
+SCENES = dict(zip(sorted({**GRAPHS, **real_graphs.NEWER}), (*range(10), 11, 12), strict=True))  # no hand is found in 10
 
 
 #: Leaves what runs without a download: photo, hands, region, preview. The region is then that of the hands alone.

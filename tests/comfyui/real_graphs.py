@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from graphs import CLEAN, FIXED, MODEL, ONE_PHOTO, REGION, THINGS, VIDEO, Box, Graph, grouped
 from graphs import DRAFT as DRAFT_FRAME
-from graphs import FIXED, MODEL, ONE_PHOTO, REGION, THINGS, VIDEO, Box, Graph, grouped
 from rom_graphs import ltx_loaders, ltx_video, wan_5b_loaders, wan_5b_video
 from rom_parts import (
     KEPT,
     NO_HAND,
+    OUTLINE,
     PHOTO,
     Part,
     edited,
@@ -49,7 +50,7 @@ def real() -> Graph:
         {
             "things": Box("IVGRoMFromThings", (700, 0), (320, 480)),
             "edit": Box("IVGEditMask", (1060, 0), (320, 480)),
-            "preview": Box("IVGPreviewRoM", (1420, 0), (640, 480), title="The region of motion"),
+            "preview": Box("IVGPreviewRoM", (1420, 0), (640, 480), OUTLINE, title="The region of motion"),
         },
     )
     boxes |= grouped(
@@ -108,8 +109,8 @@ def things_sam3() -> Graph:
         **grouped(REGION, {
             "things": Box("IVGRoMFromThings", (1400, 0), (320, 480)),
             "edit": Box("IVGEditMask", (1760, 0), (300, 440)),
-            "refine": Box("RefineMask", (2100, 0), (280, 480), {"min_area": 8, "grow": 0}),
-            "preview": Box("IVGPreviewRoM", (1400, 580), (660, 400), title="The region of motion"),
+            "refine": Box("RefineMask", (2100, 0), (280, 480), {**CLEAN, "grow": 0}),
+            "preview": Box("IVGPreviewRoM", (1400, 580), (660, 400), OUTLINE, title="The region of motion"),
         }),
     }  # fmt: skip
     links = [
@@ -158,8 +159,8 @@ def drafted(note: str, loaders: Part, draft: Part, frames: str, model: Part, rig
         {
             "find": Box("IVGRoMFromVideo", (1400 + right, 0), (300, 480)),
             "edit": Box("IVGEditMask", (1740 + right, 0), (300, 400)),
-            "refine": Box("RefineMask", (1740 + right, 480), (300, 480), {"min_area": 8, "grow": 0}),
-            "preview": Box("IVGPreviewRoM", (1400 + right, 1040), (640, 380), title="The region of motion"),
+            "refine": Box("RefineMask", (1740 + right, 480), (300, 480), {**CLEAN, "grow": 0}),
+            "preview": Box("IVGPreviewRoM", (1400 + right, 1040), (640, 380), OUTLINE, title="The region of motion"),
         },
     )
     links += [

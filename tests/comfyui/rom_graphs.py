@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphs import FIXED, MODEL, OVER_PHOTO, VIDEO, Box, Graph, grouped
-from rom_parts import SENTENCE, Part, ending, framed, joined, region, texts
+from rom_parts import OUTLINE, SENTENCE, Part, ending, framed, joined, region, texts
 
 
 def ltx_loaders(x: int) -> Part:
@@ -275,7 +275,9 @@ def any_video() -> Graph:
     boxes["sample"] = Box(
         "IVGSampler", (1360, 0), (320, 620), {"action": SENTENCE, "composite": False, **FIXED}, group=VIDEO
     )
-    boxes["look"] = Box("IVGPreviewRoM", (1720, 640), (740, 400), title="Does it stay inside?", group=OVER_PHOTO)
+    boxes["look"] = Box(
+        "IVGPreviewRoM", (1720, 690), (740, 400), OUTLINE, title="Does it stay inside?", group=OVER_PHOTO
+    )
     links += [
         "ivg.model > sample.model",
         "photo.IMAGE > sample.image",

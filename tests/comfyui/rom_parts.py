@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from graphs import MODEL, ONE_PHOTO, OVER_PHOTO, REGION, Box, Graph, grouped
+from graphs import CLEAN, MODEL, ONE_PHOTO, OVER_PHOTO, REGION, SHARES, Box, Graph, grouped
 
 WAN_21 = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
 WAN_22 = "https://huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
@@ -71,6 +71,7 @@ KEPT = (
     "**Another size or length:** change it in {where} only.\n\n"
     "**IVG Composite RoM** puts the photo's own pixels back outside the region, and its colours right."
 )
+OUTLINE = {**SHARES, "contour": 5}
 Part = tuple[dict[str, Box], list[str]]
 
 
@@ -96,8 +97,8 @@ def region(how: str, where: str, sentence: str = "*What is done*") -> Part:
         {
             "things": Box("IVGRoMFromThings", (700, 0), (300, 440)),
             "edit": Box("IVGEditMask", (700, 520), (300, 340)),
-            "refine": Box("RefineMask", (1040, 0), (280, 480), {"min_area": 8, "grow": 3}),
-            "preview": Box("IVGPreviewRoM", (700, 960), (620, 340)),
+            "refine": Box("RefineMask", (1040, 0), (280, 480), {**CLEAN, "grow": 15}),
+            "preview": Box("IVGPreviewRoM", (700, 960), (620, 340), OUTLINE),
         },
     )
     links += [
@@ -128,9 +129,9 @@ def moved(part: Part, x: int) -> Part:
 def ending(frames: str, fps: float, x: int) -> Part:
     """The frames over the photo, saved: the right part."""
     boxes = {
-        "composite": Box("IVGCompositeRoM", (x, 0), (300, 160)),
-        "report": Box("PreviewAny", (x, 240), (300, 120), title="Colour drift"),
-        "create": Box("CreateVideo", (x, 440), (300, 80), {"fps": fps}),
+        "composite": Box("IVGCompositeRoM", (x, 0), (300, 210), SHARES),
+        "report": Box("PreviewAny", (x, 290), (300, 120), title="Colour drift"),
+        "create": Box("CreateVideo", (x, 490), (300, 80), {"fps": fps}),
         "save": Box("SaveVideo", (x + 340, 0), (400, 400), {"filename_prefix": "video/ivg_rom"}),
     }
     links = [

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from real_graphs import GRAPHS, NEWER
-from rom_graphs import GRAPHS as VIDEO_GRAPHS
+from rom_graphs import GRAPHS as ROM_GRAPHS
 from rom_parts import MODELS
 from tour import ROOT, all_models, hand_clip, hand_photo, needs_newer, open_workflow, page_faults, set_widgets
+from window_graphs import GRAPHS as WINDOW_GRAPHS
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser, find_chromium
 
+VIDEO_GRAPHS = {**ROM_GRAPHS, **WINDOW_GRAPHS}
 FOUND = installed_comfyui()
 pytestmark = pytest.mark.skipif(
     FOUND is None or not find_chromium(), reason="no ComfyUI (name its folder in COMFYUI_PATH), or no Chromium"

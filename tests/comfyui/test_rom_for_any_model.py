@@ -11,6 +11,7 @@ from real_graphs import NEWER
 from rom_graphs import GRAPHS
 from rom_parts import MODELS
 from tour import set_widgets
+from window_graphs import GRAPHS as WINDOW
 
 from comfy_harness import installed_comfyui
 from ivg_core.media.video import read_video
@@ -109,7 +110,7 @@ def test_vace(core):
 def test_the_workflows_name_their_models():
     named = [
         model
-        for name in [*GRAPHS, *REAL, *NEWER]
+        for name in [*GRAPHS, *WINDOW, *REAL, *NEWER]
         for node in json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"]
         for model in node["properties"].get("models", [])
     ]

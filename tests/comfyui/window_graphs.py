@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from graphs import FIXED, Box, Graph
+from graphs import FIXED, OVER_PHOTO, REGION, VIDEO, Box, Graph, grouped
 from rom_graphs import wan_5b_loaders, wan_5b_video
-from rom_parts import Part, joined, moved, region
+from rom_parts import Part, framed, joined, moved, region
 
 HOW = (
     "## The region at full detail → Wan 2.2 5B\n\n*IVG Crop to RoM* cuts a window around the region out of the photo, "
@@ -22,7 +22,7 @@ def window() -> Part:
         "saving": Box("PreviewAny", (1360, 640), (320, 140), title="The window"),
     }
     links = ["photo.IMAGE > crop.image", "refine.mask > crop.mask", "crop.report > saving.source"]
-    return boxes, links
+    return grouped(REGION, boxes), links
 
 
 def of_window(part: Part) -> Part:
@@ -47,11 +47,11 @@ def stitched(frames: str, fps: float, x: int) -> Part:
         "stitch.frames > create.images",
         "create.VIDEO > save.video",
     ]
-    return boxes, links
+    return grouped(OVER_PHOTO, boxes), links
 
 
 def crop_wan_5b() -> Graph:
-    video = moved(of_window(wan_5b_video()), 360)
+    video = framed(VIDEO, moved(of_window(wan_5b_video()), 360))
     return joined(
         region(HOW, "*IVG Crop to RoM*"), window(), wan_5b_loaders(1720), video, stitched("decode.IMAGE", 24.0, 2760)
     )
