@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from graphs import FIXED, OVER_PHOTO, REGION, VIDEO, Box, Graph, grouped
 from rom_graphs import wan_5b_loaders, wan_5b_video
 from rom_parts import Part, framed, joined, moved, region
@@ -51,10 +53,12 @@ def stitched(frames: str, fps: float, x: int) -> Part:
 
 
 def crop_wan_5b() -> Graph:
+    boxes, links = region(HOW, "*IVG Crop to RoM*")
+    (text,) = boxes["note"].widgets.values()
+    note = {"": text.replace("IVG Composite RoM", "IVG Stitch RoM")}
+    boxes["note"] = dataclasses.replace(boxes["note"], widgets=note)
     video = framed(VIDEO, moved(of_window(wan_5b_video()), 360))
-    return joined(
-        region(HOW, "*IVG Crop to RoM*"), window(), wan_5b_loaders(1720), video, stitched("decode.IMAGE", 24.0, 2760)
-    )
+    return joined((boxes, links), window(), wan_5b_loaders(1720), video, stitched("decode.IMAGE", 24.0, 2760))
 
 
 def through_a_window() -> Graph:
