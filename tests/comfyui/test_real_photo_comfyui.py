@@ -115,7 +115,8 @@ def test_a_photo_with_a_hand_shows_its_region(comfy):
     region = shown_by(comfy, "IVGEditMask")[..., 3] == 0  # (H, W)
     assert 0.08 < region.mean() < 0.25
     assert region[256:, 384:].sum() > 0.9 * region.sum(), "the hand reaches in from below, on the right"
-    assert shown_by(comfy, "IVGPreviewRoM").shape[1] > 2 * region.shape[1], "photo and region side by side"
+    height, width = shown_by(comfy, "IVGPreviewRoM").shape[:2]
+    assert width / height > 1.9 * region.shape[1] / region.shape[0], "photo and region side by side"
     assert not any(one["videos"] for one in outcome["shown"].values())
 
 
