@@ -30,7 +30,7 @@ def boxes(width, height):
     region=st.sampled_from(["zoom", "crop"]),
     base=st.sampled_from([(832, 480), (480, 832), (192, 128)]),
     multiple=st.sampled_from([8, 16, 32]),
-    context=st.floats(0, 0.5),
+    context=st.floats(0, 0.5, allow_subnormal=False),
 )
 def test_a_window_holds_the_region_and_its_context_and_keeps_its_shape(box, region, base, multiple, context):
     mask = torch.zeros(SIZE[1], SIZE[0])
