@@ -9,7 +9,7 @@ import comfy.utils
 from comfy_api.latest import io, ui
 
 from ._compat import found_by, supported
-from ._edges import batch_of, shown, to_comfy
+from ._edges import batch_of, frames_of, shown, to_comfy
 from ._notes import noted, say
 
 log = logging.getLogger("ivg")
@@ -80,10 +80,11 @@ class HandKeypoints(io.ComfyNode):
         from ..ivg_core.hands.draw import draw_hands
         from ..ivg_core.rom.annotate import mask_of_hands
 
+        image = frames_of(image, "pictures")
         tracker = tracker_with(palm_threshold, presence_threshold, max_hands=max_hands, backend=backend)
         hands = tracker.track(image) if video else tracker.detect(image)
         size = (image.shape[2], image.shape[1])
-        overlay = to_comfy(draw_hands(image[..., :3], hands))
+        overlay = to_comfy(draw_hands(image, hands))
         mask = batch_of([mask_of_hands(found, size, dilate) for found in hands])
         count = max(len(found) for found in hands)
         keypoints = [pose_keypoints(found, size) for found in hands]
@@ -169,9 +170,10 @@ class IVGAnnotateRoM(io.ComfyNode):
         from ..ivg_core.rom.camera import laid_over
         from ..ivg_core.rom.preview import draw_tint
 
+        frames = frames_of(frames)
         thresholds = {"palm_threshold": palm_threshold, "presence_threshold": presence_threshold}
         found = annotate_clip(
-            frames[..., :3],
+            frames,
             tracker_with(**(RELEASED_TRACKER if released else thresholds)),
             dilate=dilate,
             arms=arms,
@@ -184,7 +186,7 @@ class IVGAnnotateRoM(io.ComfyNode):
         if not found.mask.any():
             report += " It is black, so nothing would move: lower the thresholds, or take another mask."
         say(report)
-        drawn = draw_hands(frames[..., :3], found.hands)
+        drawn = draw_hands(frames, found.hands)
         drawn = laid_over(drawn, found.cameras) if found.cameras else drawn
         overlay = batch_of([draw_tint(*pair) for pair in zip(drawn, found.frame_masks, strict=True)])
         overlay = to_comfy(overlay)
@@ -224,7 +226,7 @@ class IVGHandScore(io.ComfyNode):
     def execute(cls, frames, palm_threshold, presence_threshold) -> io.NodeOutput:
         from ..ivg_core.hands.score import as_text, score_hands
 
-        score = score_hands(frames[..., :3], tracker_with(palm_threshold, presence_threshold))
+        score = score_hands(frames_of(frames), tracker_with(palm_threshold, presence_threshold))
         return io.NodeOutput(score.total, as_text({"video": score}), score.found)
 
 
@@ -263,12 +265,13 @@ class IVGPickBest(io.ComfyNode):
         from ..ivg_core.hands.score import as_text, score_hands
 
         # an unconnected input of a node that takes lists comes as none, or as a list of none
-        videos = [video for many in (frames, frames_2, frames_3, frames_4) for video in many or () if video is not None]
+        given = [video for many in (frames, frames_2, frames_3, frames_4) for video in many or () if video is not None]
+        videos = [frames_of(video) for video in given]
         tracker, scores = tracker_with(), []
         bar = comfy.utils.ProgressBar(len(videos), node_id=cls.hidden.unique_id)
         for index, video in enumerate(videos):
             mm.throw_exception_if_processing_interrupted()
-            scores.append(score_hands(video[..., :3], tracker))
+            scores.append(score_hands(video, tracker))
             bar.update_absolute(index + 1, len(videos))
         best = max(range(len(videos)), key=lambda index: (scores[index].found, scores[index].total))
         if not scores[best].found:

@@ -8,6 +8,7 @@ from ivg_pack.nodes.apply_rom import IVGApplyRoMVACE
 from ivg_pack.nodes.composite import IVGCompositeRoM
 from ivg_pack.nodes.evaluate import IVGEvaluate
 from ivg_pack.nodes.find import OUTLINES, IVGRoMFromVideo
+from ivg_pack.nodes.hands import HandKeypoints, IVGAnnotateRoM, IVGHandScore, IVGPickBest
 from ivg_pack.nodes.masks import IVGEditMask, RefineMask
 from ivg_pack.nodes.preview import LAYOUTS, IVGPreviewRoM
 from ivg_pack.nodes.rom import IVGFallbackRoM
@@ -36,6 +37,10 @@ NODES = {
     "crop": lambda images, mask: IVGCropToRoM.execute(images, mask, "zoom", 32, 32, 8, 0.1)[0],
     "stitch": stitched,
     "evaluate": lambda images, mask: IVGEvaluate.execute(images, mask)[1],
+    "keypoints": lambda images, mask: HandKeypoints.execute(images, 0.5, 0.5, 2, True, 0.15)[1],
+    "annotate": lambda images, mask: IVGAnnotateRoM.execute(images, 0.1, False, 1, False, 0.5, 0.5)[2],
+    "score": lambda images, mask: torch.tensor([float(IVGHandScore.execute(images, 0.5, 0.5)[0])]),
+    "best": lambda images, mask: IVGPickBest.execute([images])[0],
     "draft": lambda images, mask: IVGRoMFromVideo.execute(
         images, 1.0, 0.15, next(iter(OUTLINES)), 0.02, "hands and things", near=mask
     )[0],
