@@ -28,6 +28,16 @@ def denoising_inputs() -> list:
     ]
 
 
+def correct_colour_input() -> io.Boolean.Input:
+    """Whether a clip is laid over its photo in the photo's colours."""
+    return io.Boolean.Input(
+        "correct_colour",
+        default=True,
+        tooltip="Brings each frame's brightness and contrast back to the photo's, by what has changed outside the "
+        "region of motion.",
+    )
+
+
 def unit_input(what: str) -> io.Combo.Input:
     """In what lengths are told: an optional input at the end, so that workflows without it mean pixels as before.
 

@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, photos_of, to_comfy
-from ._inputs import UNITS, unit_input
+from ._inputs import UNITS, correct_colour_input, unit_input
 from ._notes import noted
 
 log = logging.getLogger("ivg")
@@ -43,12 +43,7 @@ class IVGCompositeRoM(io.ComfyNode):
                     step=0.5,
                     tooltip="Width of the seam in pixels, outside the mask. -1 takes 1/32 of the video's shorter side.",
                 ),
-                io.Boolean.Input(
-                    "correct_colour",
-                    default=True,
-                    tooltip="Brings each frame's brightness and contrast back to the photo's, by what has changed "
-                    "outside the region of motion.",
-                ),
+                correct_colour_input(),
                 io.Combo.Input(
                     "size",
                     options=SIZES,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, photos_of, to_comfy
+from ._inputs import correct_colour_input
 from ._notes import noted, say
 
 log = logging.getLogger("ivg")
@@ -140,12 +141,7 @@ class IVGStitchRoM(io.ComfyNode):
                     tooltip="Width of the seam outside the region, as a share of the photo's width. -1 takes 1/32 of "
                     "the window's shorter side.",
                 ),
-                io.Boolean.Input(
-                    "correct_colour",
-                    default=True,
-                    tooltip="Brings each frame's brightness and contrast back to the photo's, by what has changed "
-                    "outside the region of motion.",
-                ),
+                correct_colour_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The frames in the photo's own size."),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from .files import atomic_write
+from .frames import LEAST, MOST
 
 #: When two pictures show the same: pixels a side, how far a pixel's colour may be off, and how many of them may be.
 SMALL, OTHER_COLOUR, OTHER_PIXELS = 32, 0.04, 0.02
@@ -183,7 +184,6 @@ def same_picture(one: Tensor, other: Tensor, where: Tensor) -> bool:
     Returns:
         True also where nothing counts.
     """
-
     small = (SMALL, SMALL)
     counts = resize_mask(where.float(), small) > 0.999
     apart = resize_mask(one.permute(2, 0, 1), small) - resize_mask(other.permute(2, 0, 1), small)  # (3, SMALL, SMALL)
@@ -257,7 +257,7 @@ def _floats(values: np.ndarray | Tensor, what: str) -> Tensor:
     low, high = x.aminmax()  # NaN survives
     if not (torch.isfinite(low) and torch.isfinite(high)):
         raise IVGError(f"The {what} holds NaN or infinite values: look at the step that made it.")
-    if low < -0.5 or high > 1.5:
+    if low < LEAST or high > MOST:
         raise IVGError(
             f"The {what} has values from {low:.3g} to {high:.3g}: floats must lie in 0..1 "
             "(divide by 255), bytes may be given as integers."

@@ -46,11 +46,11 @@ class Windows:
             IVGError: nothing of a mask is left at that size.
         """
         sampled = self.each[0].sampled
-        photos = self.cut(pictures.photos.movedim(-1, 1)).movedim(1, -1)  # (B, H, W, 3)
         masks = resize_mask(self.cut(pictures.masks), sampled)
         grid = codec.grid(1, sampled)
         cells = check_cells(mask_cells(masks, grid.height, grid.width, binarize))
-        photos = torch.stack([resize_image(photo, sampled) for photo in photos])
+        parts = [window.cut_photo(photo) for window, photo in zip(self.each, pictures.photos, strict=True)]
+        photos = torch.stack([resize_image(part, sampled) for part in parts])  # (B, h, w, 3)
         return Pictures(photos, masks, cells, sampled)
 
     def stitch(self, frames: Tensor, photos: Tensor) -> Tensor:

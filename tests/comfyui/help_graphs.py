@@ -7,8 +7,8 @@ import dataclasses
 from batch_graphs import batch_two_stage, enriched_action
 from graphs import FIXED, Box, Graph, mask_by_hand, two_stage
 from rom_graphs import any_video, ltx, wan_22
+from rom_parts import Part
 from training_graphs import train_lora
-from window_graphs import through_a_window
 
 #: A drawn clip that the script puts into ComfyUI's input folder.
 CLIP = "clip.mp4"
@@ -84,12 +84,25 @@ def found() -> Graph:
     return Graph(boxes, links, picture="things")
 
 
-def vace() -> Graph:
-    """Control video and masks, seen by core's previews."""
+def predicted() -> Part:
+    """A drawn scene and its predicted region."""
     boxes = {
         "scene": Box("IVGExampleScene", (0, 0), (320, 320), {"seed": 13, **FIXED}),
         "model": Box("LoadIVGModel", (0, 400), (320, 110)),
         "predict": Box("PredictRoMMask", (380, 0), (320, 690), dict(FIXED)),
+    }
+    links = [
+        "model.model > predict.model",
+        "scene.image > predict.image",
+        "scene.action > predict.action",
+    ]
+    return boxes, links
+
+
+def vace() -> Graph:
+    """Control video and masks, seen by core's previews."""
+    boxes, links = predicted()
+    boxes |= {
         "apply": Box("IVGApplyRoMVACE", (900, 0), (300, 220), {"width": 384, "height": 256, "length": 5}),
         "later": Box("ImageFromBatch", (900, 700), (300, 80), {"batch_index": 2, "length": 1}),
         "as_image": Box("MaskToImage", (900, 860), (300, 40)),
@@ -97,10 +110,7 @@ def vace() -> Graph:
         "video": Box("PreviewImage", (1240, 0), (300, 230), title="control_video, a later frame"),
         "masks": Box("PreviewImage", (1240, 290), (300, 230), title="control_masks, the same frame"),
     }
-    links = [
-        "model.model > predict.model",
-        "scene.image > predict.image",
-        "scene.action > predict.action",
+    links += [
         "scene.image > apply.image",
         "predict.mask > apply.mask",
         "apply.control_video > later.image",
@@ -110,6 +120,33 @@ def vace() -> Graph:
         "later_mask.IMAGE > masks.images",
     ]
     return Graph(boxes, links, picture="video")
+
+
+def through_a_window() -> Graph:
+    """The embedded model in the place of a large one: what the help pages show."""
+    boxes, links = predicted()
+    boxes |= {
+        "crop": Box("IVGCropToRoM", (760, 0), (340, 560), {"width": 192, "height": 128, "multiple": 8}),
+        "sample": Box("IVGSampler", (1160, 0), (320, 690), dict(FIXED)),
+        "stitch": Box("IVGStitchRoM", (1540, 0), (340, 180)),
+        "result": Box("PreviewImage", (1940, 0), (360, 300), title="The frames"),
+        "report": Box("PreviewAny", (1540, 260), (340, 140), title="report"),
+    }
+    links += [
+        "scene.image > crop.image",
+        "predict.mask > crop.mask",
+        "model.model > sample.model",
+        "crop.image > sample.image",
+        "crop.mask > sample.mask",
+        "crop.width > sample.width",
+        "crop.height > sample.height",
+        "scene.action > sample.action",
+        "sample.frames > stitch.frames",
+        "crop.window > stitch.window",
+        "stitch.frames > result.images",
+        "stitch.report > report.source",
+    ]
+    return Graph(boxes, links, picture="result")
 
 
 def hands() -> Graph:

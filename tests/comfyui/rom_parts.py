@@ -130,19 +130,26 @@ def ending(frames: str, fps: float, x: int) -> Part:
     """The frames over the photo, saved: the right part."""
     boxes = {
         "composite": Box("IVGCompositeRoM", (x, 0), (300, 210), SHARES),
-        "report": Box("PreviewAny", (x, 290), (300, 120), title="Colour drift"),
-        "create": Box("CreateVideo", (x, 490), (300, 80), {"fps": fps}),
-        "save": Box("SaveVideo", (x + 340, 0), (400, 400), {"filename_prefix": "video/ivg_rom"}),
     }
     links = [
         f"{frames} > composite.frames",
         "photo.IMAGE > composite.image",
         "refine.mask > composite.mask",
-        "composite.report > report.source",
-        "composite.frames > create.images",
-        "create.VIDEO > save.video",
     ]
-    return grouped(OVER_PHOTO, boxes), links
+    saved_boxes, saved_links = saved("composite", fps, (x, 290), "video/ivg_rom")
+    return grouped(OVER_PHOTO, {**boxes, **saved_boxes}), links + saved_links
+
+
+def saved(source: str, fps: float, at: tuple[int, int], prefix: str) -> Part:
+    """What the box `source` says of the colours, and its frames as a video; `at` is where the first one stands."""
+    x, y = at
+    boxes = {
+        "report": Box("PreviewAny", (x, y), (300, 120), title="Colour drift"),
+        "create": Box("CreateVideo", (x, y + 200), (300, 80), {"fps": fps}),
+        "save": Box("SaveVideo", (x + 340, 0), (400, 400), {"filename_prefix": prefix}),
+    }
+    links = [f"{source}.report > report.source", f"{source}.frames > create.images", "create.VIDEO > save.video"]
+    return boxes, links
 
 
 def texts(x: int, encoder: str, kind: str) -> Part:
