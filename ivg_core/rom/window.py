@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..models.codec import fit_size
+from ..settings import read_json
 
 KEY = "ivg_window"  # under which a picture of a window says where it was cut out
 SLIMMEST = 1 / 2  # a window's shorter side, relative to its longer one
@@ -167,7 +168,7 @@ def read_window(path: str | os.PathLike) -> Window:
     """
     try:
         with Image.open(path) as picture:
-            found = json.loads(picture.info[KEY])
+            found = read_json(picture.info[KEY])
         (width, height), (wide, high) = found["picture"], found["sampled"]
         left, top, *size = (int(found[name]) for name in ("left", "top", "width", "height"))
         return Window(left, top, size[0], size[1], (int(width), int(height)), (int(wide), int(high)))
