@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ..devices import usable_device
 from ..errors import IVGError
 from ..media.frames import to_floats
 from .detector import find_palms, load_palm_net, whole_and_tiles
@@ -53,7 +54,8 @@ class HandTracker:
         lite: the smaller landmark network, an independent judge.
 
     Raises:
-        IVGError: a threshold outside 0..1, no hands allowed, an unknown backend, or mediapipe is missing or too new.
+        IVGError: a threshold outside 0..1, no hands allowed, no such device, an unknown backend, or mediapipe is
+            missing or too new.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class HandTracker:
             raise IVGError(f"max_hands is {max_hands}: allow at least one hand.")
         if backend not in BACKENDS:
             raise IVGError(f"There is no hand backend {backend!r}: use {' or '.join(BACKENDS)}.")
-        self.device, self.tiled, self.max_hands = torch.device(device), tiled, max_hands
+        self.device, self.tiled, self.max_hands = usable_device(device), tiled, max_hands
         self.palm_threshold, self.presence_threshold = palm_threshold, presence_threshold
         self.reference = None
         if backend == "mediapipe":

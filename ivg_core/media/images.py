@@ -21,6 +21,8 @@ from .masks import mask_floats, numbers, read_mask
 
 log = logging.getLogger("ivg")
 
+#: Pixels of a side, in every format of pictures.
+LONGEST_SIDE = 65535
 #: When two pictures show the same: pixels a side, how far a pixel's colour may be off, and how many of them may be.
 SMALL, OTHER_COLOUR, OTHER_PIXELS = 32, 0.04, 0.02
 
@@ -197,13 +199,28 @@ def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
     Returns:
         (height, width) or (F, height, width), 0..1.
+
+    Raises:
+        IVGError: no picture has such a size.
     """
     width, height = size
     if mask.shape[-2:] == (height, width):
         return mask
+    if not 0 < min(size) <= max(size) <= LONGEST_SIDE:
+        raise IVGError(f"A mask cannot have {width} x {height} pixels: sides have 1 to {LONGEST_SIDE}.")
     frames = mask.float().reshape(-1, 1, *mask.shape[-2:])  # (F, 1, H, W)
     resized = F.interpolate(frames, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
     return resized.reshape(*mask.shape[:-2], height, width).clamp(0, 1)
+
+
+def mask_of_photo(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """As `resize_mask`, for a mask that should have its photo's size: that it is stretched is said."""
+    if mask.shape[-2:] != (size[1], size[0]):
+        log.warning(
+            "The mask is %d x %d pixels and the photo %d x %d: the mask is stretched to fit.", mask.shape[-1],
+            mask.shape[-2], *size,
+        )  # fmt: skip
+    return resize_mask(mask, size)
 
 
 def same_picture(one: Tensor, other: Tensor, where: Tensor) -> bool:

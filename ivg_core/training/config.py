@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import IVGError
+from ..media.targets import user_path
 from ..models.voices import Voices
 from ..settings import check_ranges, from_mapping, nearest, read_yaml
 
@@ -270,6 +271,7 @@ def _check(config: TrainConfig) -> None:
     check_ranges(config, RANGES)
     check_ranges(config.validation, VALIDATION_RANGES, "validation.")
     check_name(config.name)
+    user_path(config.out), user_path(config.model)
     for role, settings in config.lora.items():
         if role not in ROLES:
             raise IVGError(f"lora: there is no role {role!r}{nearest(role, ROLES)}")

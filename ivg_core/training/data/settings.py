@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...errors import IVGError
+from ...media.targets import user_path
 from ...settings import check_ranges
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -70,6 +71,8 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES, "data: ")
+        for path in filter(None, (self.source, self.videos, self.masks, self.cache)):
+            user_path(path)
         if self.bucket_step < 8 or self.bucket_step % 8:
             raise IVGError(f"data: bucket_step is {self.bucket_step}: give a multiple of 8, such as 32 or 64.")
         for key in ("width", "height"):
