@@ -57,14 +57,28 @@ def mask_of_each(mask: Tensor | None, photos: int) -> list[Tensor | None]:
 
 
 def hands_of(frame: dict, width: int, height: int) -> list[torch.Tensor]:
-    """The hands of one POSE_KEYPOINT frame, each (21, 2) in pixels of a width x height picture."""
-    scale = torch.tensor([width / frame["canvas_width"], height / frame["canvas_height"]])
+    """The hands of one POSE_KEYPOINT frame, each (21, 2) in pixels of a width x height picture.
+
+    Raises:
+        IVGError: it is no such frame.
+    """
+    from ..ivg_core.errors import IVGError
+
     hands = []
-    for person in frame["people"]:
-        for side in ("hand_left_keypoints_2d", "hand_right_keypoints_2d"):
-            points = torch.tensor(person.get(side) or []).reshape(-1, 3)  # x, y, score
-            if len(points) and (points[:, 2] > 0).all():
-                hands.append(points[:, :2] * scale)
+    try:
+        scale = torch.tensor([width / frame["canvas_width"], height / frame["canvas_height"]])
+        for person in frame["people"]:
+            for side in ("hand_left_keypoints_2d", "hand_right_keypoints_2d"):
+                points = torch.tensor(person.get(side) or []).reshape(-1, 3)  # x, y, score
+                if not points.isfinite().all():
+                    raise ValueError("joints that are no numbers")
+                if len(points) and (points[:, 2] > 0).all():
+                    hands.append(points[:, :2] * scale)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise IVGError(
+            f"These are no keypoints as OpenPose nodes give them ({type(error).__name__}: {error}): connect those of "
+            "IVG Hand Keypoints, or of another node for poses."
+        ) from error
     return hands
 
 

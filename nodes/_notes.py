@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import inspect
 import logging
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from comfy_execution.utils import get_executing_context
 
 from ..ivg_core.errors import IVGError
+from ._checks import check_values
 
 _lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("ivg_notes", default=None)
 #: Nodes that show something: an old note must go when there is none any more, and no text would leave it there.
@@ -48,7 +50,8 @@ class _Told(IVGError):
 
 
 def noted(execute: Callable) -> Callable:
-    """For a node's `execute`, below `@classmethod`: its warnings are shown on the node."""
+    """For a node's `execute`, below `@classmethod`: its values are checked, and its warnings are shown on the node."""
+    signature = inspect.signature(execute)
 
     @functools.wraps(execute)
     def run(cls, *args, **kwargs):
@@ -57,6 +60,7 @@ def noted(execute: Callable) -> Callable:
         log = logging.getLogger("ivg")
         log.addHandler(listener)
         try:
+            check_values(cls, signature.bind(cls, *args, **kwargs).arguments)
             return execute(cls, *args, **kwargs)
         except IVGError as error:  # newer interfaces hide the sentence behind a button
             lines.append(str(error))

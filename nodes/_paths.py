@@ -40,13 +40,14 @@ def is_within(path: str | os.PathLike, roots: Iterable[str]) -> bool:
     return False
 
 
-def inside(root: str, name: str, what: str) -> str:
+def inside(root: str, name: str, what: str, advice: str = "put it there and write its name alone") -> str:
     """The path of a name in one folder of ComfyUI's.
 
     Args:
         root: the folder.
         name: as the user writes it.
         what: the widget, for the error.
+        advice: what to do, for the error.
 
     Raises:
         IVGError: the name leads out of that folder, by itself or by a link, or cannot be a name.
@@ -55,7 +56,7 @@ def inside(root: str, name: str, what: str) -> str:
 
     path = os.path.join(os.path.abspath(root), name.strip())
     if not is_within(path, [root]):
-        raise IVGError(f"{what} is {name!r}, which is not in {root}: put it there and write its name alone.")
+        raise IVGError(f"{what} is {name!r}, which is not in {root}: {advice}.")
     return os.path.normpath(path)
 
 

@@ -12,6 +12,7 @@ from comfy_api.latest import io, ui
 from ._compat import found_by
 from ._edges import frames_of
 from ._notes import noted
+from ._paths import inside
 
 log = logging.getLogger("ivg")
 
@@ -61,9 +62,9 @@ class IVGSaveVideo(io.ComfyNode):
         if clip.audio is not None:
             log.warning("IVG Save Video: the sound is not kept; core's Save Video keeps it.")
         height, width = frames.shape[1:3]
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory(), width, height
-        )
+        output = folder_paths.get_output_directory()
+        inside(output, filename_prefix, "filename_prefix", "write folders within it and a name")
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output, width, height)
         name = f"{name}_{counter:05}_"
         ending = "png" if format == "png frames" else format
         if ending == "png":

@@ -130,6 +130,8 @@ def _hub_parts(source: Source, by_hand: str, timeout: float) -> list[Part]:
             source.repo, revision=source.revision, timeout=timeout, files_metadata=True
         )
         listed = {file.rfilename: file for file in info.siblings or []}
+        if odd := [file for file in listed.values() if not _is_plain(file)]:
+            raise ValueError(f"it lists {odd[0].rfilename!r} with a size of {odd[0].size!r}")
         commit = str(info.sha)
     except Exception as error:  # the kinds that the hub's client raises change with its version
         raise _unreachable(source, error, by_hand) from error
@@ -137,6 +139,11 @@ def _hub_parts(source: Source, by_hand: str, timeout: float) -> list[Part]:
     if not any(path.startswith("unet/") for path in wanted):
         raise _unreachable(source, "it lists no unet/", by_hand)
     return [_hub_part(source, listed[path], commit, by_hand) for path in wanted]
+
+
+def _is_plain(file: RepoSibling) -> bool:
+    """Whether an entry of a listing is what it should be; the hub's client passes on whatever the server says."""
+    return isinstance(file.rfilename, str) and (file.size is None or (type(file.size) is int and file.size >= 0))
 
 
 def _hub_part(source: Source, file: RepoSibling, commit: str, by_hand: str) -> Part:

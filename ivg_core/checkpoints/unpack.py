@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tarfile
 import zipfile
@@ -12,6 +13,9 @@ from typing import IO
 from ..errors import IVGError
 from ..media.files import plain_path
 from .layout import read_layout
+
+#: What a system says of a name within a file, of one that is a folder too, and of one that is too long.
+ODD_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 def unpack(archive: Path, folder: Path) -> Path:
@@ -46,6 +50,10 @@ def unpack(archive: Path, folder: Path) -> Path:
                         raise IVGError(f"{archive} holds {entry.name!r}, which is no plain file: do not use it.")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise IVGError(f"{archive} is no whole tar or zip ({error}): download it again.") from error
+    except OSError as error:
+        if error.errno not in ODD_NAMES:
+            raise
+        raise IVGError(f"{archive} holds a name that no file can have ({error.strerror}): do not use it.") from error
     return folder
 
 

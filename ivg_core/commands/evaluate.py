@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import IVGError
+from ..media.targets import user_path
 from .kinds import a_device, a_path, new_folder
 from .shared import command, say
 
@@ -80,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _method(given: str) -> tuple[str, Path]:
     name, equals, folder = given.partition("=")
-    if equals and name and not Path(given).is_dir():
-        return name, Path(folder).expanduser()
-    path = Path(given).expanduser()
+    if equals and name and not user_path(given).is_dir():
+        return name, user_path(folder)
+    path = user_path(given)
     return path.resolve().name, path

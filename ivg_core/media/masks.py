@@ -125,7 +125,7 @@ def black_and_white(values: np.ndarray, white: float, name: str) -> np.ndarray:
         return np.divide(values, white, dtype=np.float32)
     found = np.unique(values)
     if len(found) == 2 and high <= DARK * white:
-        log.warning("%s has two values only, %s: it is taken as black and white.", name, _told(found))
+        log.warning("%s holds only the values %s: it is taken as black and white.", name, _told(found))
         return (values == high).astype(np.float32)
     if len(found) <= 255 * DARK + 2:
         raise IVGError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -166,9 +164,10 @@ def load_checkpoint(accelerator: Any, path: Path, average: Average | None = None
             accelerator.wait_for_everyone()
             average.load(path / AVERAGE)
         accelerator.load_state(str(path))
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+    except Exception as error:  # torch's and accelerate's readers raise whatever a damaged file makes of them
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise IVGError(
-            f"{path} cannot be taken up ({str(error).splitlines()[0]}): it is damaged or belongs to a training with "
+            f"{path} cannot be taken up ({reason}): it is damaged or belongs to a training with "
             "other layers; remove it to go on from the one before."
         ) from error
 

@@ -36,6 +36,9 @@ def _make_type(io_type: str) -> Any:
             self.id, self.io_type, self.options = id, io_type, options
             self.optional = options.get("optional", False)
 
+        def as_dict(self):
+            return self.options
+
     # inspect.signature shows what the real class would.
     parameter = inspect.Parameter
     Input.__signature__ = inspect.Signature(

@@ -1,0 +1,74 @@
+"""What a node is given, checked against its widgets: ComfyUI does so for what is typed, not for what a link brings."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+from comfy_api.latest import io
+
+#: io type -> the Python type of its values, and what it is called.
+KINDS: dict[str, tuple[type, str]] = {
+    "INT": (numbers.Integral, "a whole number"),
+    "FLOAT": (numbers.Real, "a number"),
+    "BOOLEAN": (numbers.Integral, "true or false"),
+    "STRING": (str, "a text"),
+}
+
+#: Widgets that list files: what an old workflow names may be gone, and their nodes say more of it.
+FILES = ("model_name", "rom_model", "lora_name", "local_model", "name")
+
+
+def check_values(node: type[io.ComfyNode], given: dict[str, Any]) -> None:
+    """Let pass values that the node's widgets could have.
+
+    Args:
+        node: its class.
+        given: input -> value; of a node that takes lists, a list of values.
+
+    Raises:
+        IVGError: one is of another kind, out of its range, or none of those to choose from.
+    """
+    schema = node.define_schema()
+    for widget in schema.inputs:
+        value = given.get(widget.id)
+        if value is None:
+            continue
+        for one in value if schema.is_input_list and isinstance(value, list) else [value]:
+            _check(widget, one)
+
+
+def _check(widget: Any, value: Any) -> None:
+    from ..ivg_core.errors import IVGError
+
+    about = widget.as_dict()
+    options = about.get("options")
+    if options is not None and widget.id not in FILES and value not in options:
+        raise IVGError(f"{widget.id} is {_short(value)}: choose {', '.join(map(str, options[:12]))}.")
+    kind, said = KINDS.get(widget.io_type, (object, ""))
+    if not isinstance(value, kind):
+        raise IVGError(f"{widget.id} is {_short(value)}, where {said} belongs: look at what is connected to it.")
+    if isinstance(value, str):
+        _check_text(widget.id, value)
+    elif widget.io_type in ("INT", "FLOAT"):
+        low, high = about.get("min", -math.inf), about.get("max", math.inf)
+        if not (low <= value <= high and math.isfinite(value)):
+            raise IVGError(f"{widget.id} is {_short(value)}: give a number from {low} to {high}.")
+
+
+def _check_text(name: str, text: str) -> None:
+    from ..ivg_core.errors import IVGError
+
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise IVGError(
+            f"{name} holds half a character, which no file and no tokenizer can take: type it anew."
+        ) from None
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it, without writing out a tensor."""
+    text = repr(value) if isinstance(value, str | int | float | bool) else f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:80]}…"
