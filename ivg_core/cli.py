@@ -7,8 +7,9 @@ import logging
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
-from .errors import IVGError
+from .errors import IVGError, out_of_memory
 
 #: Files of `commands/`, in the order in which `--help` lists them.
 SUBJECTS = (
@@ -47,7 +48,12 @@ examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one sentence on stderr when the user can mend something."""
-    return run_command(build_parser().parse_args(argv))
+    try:
+        options = build_parser().parse_args(argv)
+    except IVGError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return run_command(options)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -58,15 +64,29 @@ def run_command(options: argparse.Namespace) -> int:
     except IVGError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print(f"error: There is not enough memory for this: make it smaller or shorter. ({error})", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped; nothing was written that is not whole", file=sys.stderr)
         return 130
     return 0
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one sentence, without the list of all options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises an IVGError; argparse would end the process."""
+        sentence = message.removeprefix("argument ")
+        raise IVGError(f"{sentence}{'' if sentence.endswith('.') else '.'} ({self.prog} --help explains the options)")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """All commands; `parse_args` gives options whose `run` does the work."""
-    parser = argparse.ArgumentParser(
+    """All commands; `parse_args` gives options whose `run` does the work, or raises an IVGError."""
+    parser = Parser(
         prog="ivg" if Path(sys.argv[0]).stem == "ivg" else "python -m ivg_core",
         description="Instructional video generation: a photo and a sentence become a motion mask and a video.",
         epilog=EXAMPLES,

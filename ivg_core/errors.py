@@ -1,4 +1,4 @@
-"""The one exception that carries a sentence for the user."""
+"""The one exception that carries a sentence for the user, and the one that any work may end in."""
 
 
 class IVGError(ValueError):
@@ -7,3 +7,14 @@ class IVGError(ValueError):
     def __str__(self) -> str:
         # A path may hold half a character, which can be neither printed nor sent: ComfyUI's worker would die of it.
         return super().__str__().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory; torch has a type of its own for GPUs only."""
+    said = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or "out of memory" in said
+        or "not enough memory" in said
+        or "can't allocate memory" in said
+    )

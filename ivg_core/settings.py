@@ -1,8 +1,10 @@
-"""Plain values into settings dataclasses; what does not fit is named, with where it stands and what would."""
+"""Plain values from JSON and yaml, and into settings dataclasses; what does not fit is named, with where it stands."""
 
 from __future__ import annotations
 
 import difflib
+import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
@@ -11,6 +13,49 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from .errors import IVGError
 
 T = TypeVar("T")
+
+#: Values in a file of settings, each counted as often as the file refers to it.
+MOST_VALUES = 100_000
+
+
+def read_json(text: str | bytes) -> Any:
+    """The values of a JSON text.
+
+    Raises:
+        ValueError: it is none, or nested so deeply that nothing can read it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_yaml(text: str) -> Any:
+    """The values of a yaml text, without any that only make a program slow, large or run code.
+
+    Raises:
+        ValueError: it is none, or it unfolds to more than `MOST_VALUES` values; in one line.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(text)
+        if _count(values, {}) > MOST_VALUES:
+            raise ValueError(f"it unfolds to more than {MOST_VALUES} values")
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply, or holds itself") from None
+    return values
+
+
+def _count(values: Any, known: dict[int, int]) -> int:
+    if not isinstance(values, (dict, list)):
+        return 1
+    if id(values) not in known:
+        parts = values.values() if isinstance(values, dict) else values
+        known[id(values)] = 1 + sum(_count(part, known) for part in parts)
+    return known[id(values)]
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -28,7 +73,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise IVGError(f"{where}: there is no setting {key!r}{nearest(str(key), known)}")
+            raise IVGError(f"{where}: there is no setting {_short(key)}{nearest(str(key), known)}")
     missing = [
         name
         for name, f in known.items()
@@ -37,6 +82,24 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     if missing:
         raise IVGError(f"{where}: {missing[0]} is missing: add it.")
     return cls(**{key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()})
+
+
+def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]], where: str = "") -> None:
+    """Lets pass settings whose numbers can work.
+
+    Args:
+        settings: has an attribute for each range; one that is None is left aside, of a tuple each number counts.
+        ranges: key -> the least and the most that is allowed.
+        where: put before the key in a message.
+
+    Raises:
+        IVGError: one lies outside, or is NaN.
+    """
+    for key, (least, most) in ranges.items():
+        value = getattr(settings, key)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not least <= number <= most:
+                raise IVGError(f"{where}{key} is {_short(value)}: it must be at least {least:g} and at most {most:g}.")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -55,32 +118,40 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(next(option for option in options if option is not NoneType), value, where)
     if origin is Literal:
         if value not in options or isinstance(value, bool):
-            raise IVGError(f"{where} is {value!r}: choose of {', '.join(str(option) for option in options)}.")
+            raise IVGError(f"{where} is {_short(value)}: choose of {', '.join(str(option) for option in options)}.")
         return value
     if is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, hint):
             return value
         if not isinstance(value, Mapping):
-            raise IVGError(f"{where} is {value!r}, but a section of settings belongs there.")
+            raise IVGError(f"{where} is {_short(value)}, but a section of settings belongs there.")
         return from_mapping(hint, value, where)
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise IVGError(f"{where} is {value!r}, but a section of settings belongs there.")
+            raise IVGError(f"{where} is {_short(value)}, but a section of settings belongs there.")
         return {str(key): _convert(options[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin in (list, tuple):
         if not isinstance(value, (list, tuple)):
-            raise IVGError(f"{where} is {value!r}, but a list belongs there.")
+            raise IVGError(f"{where} is {_short(value)}, but a list belongs there.")
         items = [_convert(options[0], item, where) for item in value]
         if origin is tuple and len(items) != len(options):
             raise IVGError(f"{where} has {len(items)} values, but {len(options)} belong there.")
         return origin(items)
     if hint is float and not isinstance(value, bool):
         try:
-            return float(value)  # yaml takes 1e-4 for a text
-        except (TypeError, ValueError):
-            pass
+            number = float(value)  # yaml takes 1e-4 for a text
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
     kind: Any = hint
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-        raise IVGError(f"{where} is {value!r}, but {kinds.get(kind, kind)} belongs there.")
+        kinds = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
+        raise IVGError(f"{where} is {_short(value)}, but {kinds.get(kind, kind)} belongs there.")
     return value
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it; a huge one, or one that may hold itself, is not written out."""
+    text = f"a {type(value).__name__}" if isinstance(value, (dict, list)) else repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"

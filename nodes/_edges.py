@@ -36,7 +36,7 @@ def masks_of(mask: Tensor) -> Tensor:
     Raises:
         IVGError: there is none in it, or it holds what is none, such as NaN.
     """
-    from ..ivg_core.media.frames import to_masks
+    from ..ivg_core.media.masks import to_masks
 
     return to_masks(mask)
 

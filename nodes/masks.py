@@ -9,7 +9,6 @@ import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import io, ui
-from PIL import Image
 from torch import Tensor
 
 from ._compat import found_by, supported
@@ -185,7 +184,7 @@ class IVGEditMask(io.ComfyNode):
         height, width = frame.shape[:2]
         if image:
             picture, painted = read_painted(image)
-            if not any_photo and not same_picture(picture, frame.cpu(), painted == 0):
+            if picture is not None and not any_photo and not same_picture(picture, frame.cpu(), painted == 0):
                 raise IVGError(
                     "The mask was painted on another photo than the one that comes in: press Discard edit and run "
                     "again to paint on this one, or switch `any_photo` on to lay the edit on every photo."
@@ -212,24 +211,28 @@ def size_of(picture: Tensor) -> str:
     return f"{picture.shape[1]} x {picture.shape[0]}"
 
 
-def read_painted(name: str) -> tuple[Tensor, Tensor]:
-    """What the mask editor stored: the photo, made transparent where the mask is.
+def read_painted(name: str) -> tuple[Tensor | None, Tensor]:
+    """What the mask editor stored: the photo, made transparent where the mask is. A black and white picture is a mask.
 
     Args:
         name: file in ComfyUI's input folder, with or without the mark `[input]`.
 
     Returns:
-        The photo (H, W, 3), of which the editor may have lost what lies under the mask; the mask (H, W).
+        The photo (H, W, 3), of which the editor may have lost what lies under the mask, or None where the file is only
+        a mask; the mask (H, W).
 
     Raises:
-        IVGError: the file is gone, is no picture, or lies outside the input folder.
+        IVGError: the file is gone, is no picture, holds no mask, or lies outside the input folder.
     """
     from ..ivg_core.errors import IVGError
+    from ..ivg_core.media.images import load_mask, open_picture
 
     folder = os.path.realpath(folder_paths.get_input_directory())
     path = os.path.realpath(folder_paths.get_annotated_filepath(name))
     if not path.startswith(folder + os.sep) or not os.path.isfile(path):
         raise IVGError(f"The painted mask {name!r} is not in the input folder: press Discard edit, or paint it again.")
-    with Image.open(path) as picture:
-        rgba = torch.from_numpy(np.array(picture.convert("RGBA"), dtype=np.float32) / 255)  # (H, W, 4)
+    picture = open_picture(path, "painted mask")
+    if not picture.has_transparency_data:
+        return None, load_mask(path)
+    rgba = torch.from_numpy(np.array(picture.convert("RGBA"), dtype=np.float32) / 255)  # (H, W, 4)
     return rgba[..., :3], 1 - rgba[..., 3]

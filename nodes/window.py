@@ -95,17 +95,12 @@ class IVGCropToRoM(io.ComfyNode):
     @classmethod
     @noted
     def execute(cls, image, mask, region, width, height, multiple, context) -> io.NodeOutput:
-        from ..ivg_core.media.images import resize_mask
+        from ..ivg_core.media.images import mask_of_photo, resize_mask
         from ..ivg_core.rom.window import report, resized, window_for
 
         photo = photos_of(image)[0]
         masks, size = masks_of(mask), (photo.shape[1], photo.shape[0])
-        if masks.shape[-2:] != photo.shape[:2]:
-            log.warning(
-                "IVG Crop to RoM: the mask is %d x %d, the photo %d x %d: it is stretched to it.",
-                masks.shape[2], masks.shape[1], *size,
-            )  # fmt: skip
-        masks = resize_mask(masks.to(photo.device), size)
+        masks = mask_of_photo(masks.to(photo.device), size)
         window = window_for(masks.amax(0), region, (width, height), multiple, context)
         said = report(window)
         say(said)

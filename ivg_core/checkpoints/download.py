@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..errors import IVGError
 from ..media.files import atomic_write
+from ..settings import read_json
 from .sources import Part, Source, list_parts, open_url
 from .unpack import checkpoint_in, unpack
 
@@ -213,7 +214,7 @@ def _digest(path: Path, digest) -> str:
 
 def _version_in(note: Path) -> str | None:
     try:
-        version = json.loads(note.read_text(encoding="utf-8"))["version"]
+        version = read_json(note.read_text(encoding="utf-8"))["version"]
     except (OSError, ValueError, KeyError):
         return None
     # a weak tag says "much the same", which is not enough to join two halves

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import IVGError
 from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
+from ..settings import read_json, read_yaml
 from .tokenizer import FILE_NAMES
 from .weights import TensorInfo, find_weights, is_safetensors, list_tensors, read_metadata
 
@@ -135,12 +133,12 @@ def _folder_layout(folder: Path) -> Layout:
 def _read_run_config(path: Path, layout: Layout) -> None:
     # Its pretrained_model_path names the base the training began with, not this folder: it is left aside.
     try:
-        run = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        run = read_yaml(path.read_text(encoding="utf-8")) or {}
         settings = run.get("validation_data") or (run.get("kwargs") or {}).get("validation_data") or {}
         layout.defaults = ModelDefaults.from_dict(settings)
         layout.licence = str(run.get("licence") or "")
         layout.domain = _domain(run.get("domain"))
-    except (yaml.YAMLError, AttributeError, KeyError, ValueError, TypeError) as error:
+    except (AttributeError, KeyError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         log.warning("%s cannot be read (%s): using 512x512, 16 frames, 25 steps, guidance 9.", path, reason)
 
@@ -184,7 +182,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def json_object(text: str) -> dict[str, Any]:
     """A JSON object. Diffusers would take a string in its place for a repository's name, and ask the hub for it."""
-    found = json.loads(text)
+    found = read_json(text)
     if not isinstance(found, dict):
         raise ValueError(f"it holds {type(found).__name__} where an object belongs")
     return found

@@ -29,7 +29,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise IVGError(f"{path} is missing: it belongs beside the LoRA and says how strong it is.")
     try:
         return json_object(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise IVGError(f"{path} is no adapter_config.json of a LoRA ({error}): download it again.") from error
 
 
@@ -45,7 +45,7 @@ def config_in_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any] 
         return None
     try:
         stated = json_object(metadata[HEADER])
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise IVGError(
             f"The {HEADER} in the header of {path} is damaged ({error}): download the file again."
         ) from error

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import CLIPTokenizer
 
 from ..errors import IVGError
+from ..settings import read_json
 
 FILE_NAMES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -27,7 +28,7 @@ def load_tokenizer(files: dict[str, str], where: str) -> CLIPTokenizer:
     """
     try:
         vocab, merges = _vocab_and_merges(files)
-        config = json.loads(files.get("tokenizer_config.json", "{}"))
+        config = read_json(files.get("tokenizer_config.json", "{}"))
         special = {name: _token_text(value) for name, value in _special_tokens(files, config).items()}
         length = min(int(config.get("model_max_length", 77)), 77)
         canonical = _canonical_files(vocab, merges, special, length)
@@ -58,14 +59,14 @@ def tokenizer_files(tokenizer: CLIPTokenizer) -> dict[str, str]:
 def _vocab_and_merges(files: dict[str, str]) -> tuple[dict[str, int], list[str]]:
     if "vocab.json" in files and "merges.txt" in files:
         lines = files["merges.txt"].splitlines()
-        return json.loads(files["vocab.json"]), [line for line in lines if line and not line.startswith("#version")]
-    model = json.loads(files["tokenizer.json"])["model"]
+        return read_json(files["vocab.json"]), [line for line in lines if line and not line.startswith("#version")]
+    model = read_json(files["tokenizer.json"])["model"]
     return model["vocab"], [_merge_text(merge) for merge in model["merges"]]
 
 
 def _special_tokens(files: dict[str, str], config: dict[str, Any]) -> dict[str, Any]:
     # Files from before transformers 4.34 can name two different pad tokens; there special_tokens_map.json decides.
-    mapped = json.loads(files.get("special_tokens_map.json", "{}"))
+    mapped = read_json(files.get("special_tokens_map.json", "{}"))
     defaults = {"bos_token": "<|startoftext|>", **dict.fromkeys(SPECIAL_TOKENS[1:], "<|endoftext|>")}
     named = {**mapped, **config} if "added_tokens_decoder" in config else {**config, **mapped}
     return {name: named.get(name) or default for name, default in defaults.items()}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .kinds import a_device, a_path, a_share, count, new_folder, not_negative
 from .shared import command, hand_options
 
 if TYPE_CHECKING:
@@ -21,11 +21,15 @@ def add(commands) -> None:
         "videos -> masks of where their hands go or what moves, to train on; resumes where it stopped",
         hand_options(),
     )
-    annotate.add_argument("--video-dir", type=Path, required=True, help="folder of the videos")
-    annotate.add_argument("--save-dir", type=Path, required=True, help="folder to write to: NAME.png, NAME/0001.png …")
-    annotate.add_argument("--dilate", type=float, default=0.15, help="how far each hull grows, in palms of its hand")
+    annotate.add_argument("--video-dir", type=a_path, required=True, help="folder of the videos")
+    annotate.add_argument(
+        "--save-dir", type=new_folder, required=True, help="folder to write to: NAME.png, NAME/0001.png …"
+    )
+    annotate.add_argument(
+        "--dilate", type=not_negative, default=0.15, help="how far each hull grows, in palms of its hand"
+    )
     annotate.add_argument("--arms", action="store_true", help="mark the forearms too, where they are found")
-    annotate.add_argument("--min-hand-frames", type=int, default=2, help="no mask where fewer frames show hands")
+    annotate.add_argument("--min-hand-frames", type=count(0), default=2, help="no mask where fewer frames show hands")
     annotate.add_argument(
         "--from",
         dest="evidence",
@@ -36,12 +40,14 @@ def add(commands) -> None:
     annotate.add_argument(
         "--still-camera", action="store_true", help="do not take a moving camera out; each frame is taken as it lies"
     )
-    annotate.add_argument("--palm-threshold", type=float, default=0.5, help="how sure the palm detector must be, 0..1")
-    annotate.add_argument("--presence-threshold", type=float, default=0.5, help="how sure it must be a hand, 0..1")
+    annotate.add_argument(
+        "--palm-threshold", type=a_share, default=0.5, help="how sure the palm detector must be, 0..1"
+    )
+    annotate.add_argument("--presence-threshold", type=a_share, default=0.5, help="how sure it must be a hand, 0..1")
     annotate.add_argument("--parity", action="store_true", help="as the released script, whatever is set above")
     annotate.add_argument("--no-frames", action="store_true", help="write only the union, not the mask of each frame")
     annotate.add_argument("--overwrite", action="store_true", help="do videos again that are done")
-    annotate.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+    annotate.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps …")
 
 
 def _annotate(options: argparse.Namespace) -> None:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from ..errors import IVGError
-from .shared import command, load_for_sampling, model_options, network_options, sampling_of, sampling_options, say, size
+from ..media.targets import check_fps
+from .kinds import a_path, a_share, count, new_folder, not_negative, number, size
+from .shared import command, load_for_sampling, model_options, network_options, sampling_of, sampling_options, say
 
 TEXT = """\
 Make many videos: every photo of a table with every one of its prompts and seeds. Each result is written when it is
@@ -26,22 +28,24 @@ def add(commands) -> None:
     batch = command(commands, "batch", _batch, said, model_options(), network_options(), sampling_options())
     batch.description, batch.formatter_class = TEXT, argparse.RawDescriptionHelpFormatter
     table = batch.add_argument_group("what is made (the second spellings are those of the released code)")
-    table.add_argument("--table", "--prompt_file", type=Path, help="folder of photos, .csv, .json or prompt.json")
-    table.add_argument("--image-folder", "--image_folder", type=Path, help="what relative photo paths begin at")
-    table.add_argument("--mask-folder", "--mask_folder", type=Path, help="masks, each named as its photo")
+    table.add_argument("--table", "--prompt_file", type=a_path, help="folder of photos, .csv, .json or prompt.json")
+    table.add_argument("--image-folder", "--image_folder", type=a_path, help="what relative photo paths begin at")
+    table.add_argument("--mask-folder", "--mask_folder", type=a_path, help="masks, each named as its photo")
     table.add_argument("--prompt", action="append", help="for photos without one of their own; may be given repeatedly")
     table.add_argument("--seeds", default="0", help='for rows without their own, such as "7" or "0-3" (default: 0)')
-    batch.add_argument("--out", "--output_folder", type=Path, required=True, help="folder for the results")
+    batch.add_argument("--out", "--output_folder", type=new_folder, required=True, help="folder for the results")
     batch.add_argument("--resume", action="store_true", help="only go on with a batch that was begun in this folder")
     batch.add_argument("--format", choices=("mp4", "webm", "gif"), default="mp4", help="of the videos (default: mp4)")
     how = batch.add_argument_group("how (by default as the model was made for)")
     how.add_argument("--size", type=size, metavar="WxH", help="of the videos, multiples of 8")
-    how.add_argument("--frames", type=int, help="of each video")
-    how.add_argument("--fps", type=float, help="frames a second")
+    how.add_argument("--frames", type=count(), help="of each video")
+    how.add_argument("--fps", type=number(1e-3, 240), help="frames a second")
     how.add_argument("--negative", default="", help="what the videos should not show")
-    how.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20 (default: 5)")
-    how.add_argument("--threshold", type=float, default=0.5, help="of predicted masks, 0..1 (default: 0.5)")
-    how.add_argument("--grow", type=int, default=4, help="pixels by which predicted masks are grown (default: 4)")
+    how.add_argument("--motion", type=not_negative, default=5.0, help="motion strength, 1 to 20 (default: 5)")
+    how.add_argument("--threshold", type=a_share, default=0.5, help="of predicted masks, 0..1 (default: 0.5)")
+    how.add_argument(
+        "--grow", type=count(-10_000, 10_000), default=4, help="pixels by which predicted masks are grown (default: 4)"
+    )
     how.add_argument(
         "--fallback",
         choices=("white", "find"),
@@ -66,6 +70,8 @@ def _batch(options: argparse.Namespace) -> None:
         prompts=options.prompt or (),
         seeds=read_seeds(options.seeds),
     )
+    if options.fps:
+        check_fps(Path(f"the video.{options.format}"), options.fps)
     process, count, options.device = processes(options.device)
     settings = BatchSettings(
         model=options.model,

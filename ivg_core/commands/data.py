@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
-from .shared import command, load, model_options, say, size
+from .kinds import a_model, count, new_file, new_folder, not_negative, size
+from .shared import command, load, model_options, say
 
 
 def add(commands) -> None:
@@ -19,20 +19,24 @@ def add(commands) -> None:
         "look at training clips without training: captions, frames, masks, motion, what is rejected and why",
         model_options(),
     )
-    report.add_argument("source", help="folder of clips with captions in .txt files, one clip, or a .json list")
+    report.add_argument(
+        "source", type=a_model, help="folder of clips with captions in .txt files, one clip, or a .json list"
+    )
     report.add_argument("--stage", type=int, choices=(1, 2), default=2, help="which the clips are for")
     report.add_argument("--videos", help="for a .json list: the folder of its videos (default: the list's)")
     report.add_argument("--caption", help="for clips that have none of their own")
     report.add_argument("--masks", default="hands", help="hands, arms, stage1, white, or a folder of masks")
-    report.add_argument("--frames", type=int, default=16, help="of a training clip")
+    report.add_argument("--frames", type=count(), default=16, help="of a training clip")
     report.add_argument("--size", type=size, metavar="WxH", help="of training clips (default: the model's)")
     report.add_argument("--no-buckets", action="store_true", help="cut every clip to that size, whatever its shape")
-    report.add_argument("--min-motion", type=float, default=0, help="reject clips with a lower motion score")
+    report.add_argument("--min-motion", type=not_negative, default=0, help="reject clips with a lower motion score")
     report.add_argument("--camera", choices=("keep", "stabilise", "reject"), default="keep", help="if the camera moves")
-    report.add_argument("--max-camera-motion", type=float, default=0.03, help="share of the diagonal, 0..1")
-    report.add_argument("--heldout", type=int, default=0, help="clips to measure with")
-    report.add_argument("--sheets", type=Path, help="folder for a picture of each clip: its frames, and what moves")
-    report.add_argument("--json", type=Path, help="also write the report as JSON")
+    report.add_argument("--max-camera-motion", type=not_negative, default=0.03, help="share of the diagonal, 0..1")
+    report.add_argument("--heldout", type=count(0), default=0, help="clips to measure with")
+    report.add_argument(
+        "--sheets", type=new_folder, help="folder for a picture of each clip: its frames, and what moves"
+    )
+    report.add_argument("--json", type=new_file(".json"), help="also write the report as JSON")
 
 
 def _report(options: argparse.Namespace) -> None:

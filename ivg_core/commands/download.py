@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import IVGError
+from .kinds import new_folder
 from .shared import command
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add(commands) -> None:
     download.add_argument(
         "name", nargs="?", help="of the checkpoint; without it all are listed, and nothing is fetched"
     )
-    download.add_argument("--models", type=Path, default=Path("models"), help="where its folder goes")
+    download.add_argument("--models", type=new_folder, default=Path("models"), help="where its folder goes")
     download.add_argument("--yes", action="store_true", help="do not ask; you agree to the licence that is shown")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 
 from ..errors import IVGError
+from .kinds import a_device, a_path, new_file, number
 from .shared import command, say
 
 
@@ -15,15 +15,15 @@ def add(commands) -> None:
     said = 'turn "julienne carrot" into a sentence that says what each hand holds and does; to look at and to change'
     enrich = command(commands, "enrich", _enrich, said)
     enrich.add_argument("action", nargs="?", help='a few words, such as "julienne carrot"')
-    enrich.add_argument("--image", type=Path, help="the photo, for models that can see")
-    enrich.add_argument("--table", type=Path, help="enrich the prompts of a batch's table instead; see `batch`")
-    enrich.add_argument("--out", type=Path, help="CSV to write the enriched table to, for `batch --table`")
+    enrich.add_argument("--image", type=a_path, help="the photo, for models that can see")
+    enrich.add_argument("--table", type=a_path, help="enrich the prompts of a batch's table instead; see `batch`")
+    enrich.add_argument("--out", type=new_file(".csv"), help="CSV to write the enriched table to, for `batch --table`")
     who = enrich.add_argument_group("whom to ask (without either, a template is filled: offline, no model)")
-    who.add_argument("--vlm", type=Path, metavar="FOLDER", help="a vision-language model for transformers")
-    who.add_argument("--device", default="cpu", help="where that model computes")
+    who.add_argument("--vlm", type=a_path, metavar="FOLDER", help="a vision-language model for transformers")
+    who.add_argument("--device", type=a_device, default="cpu", help="where that model computes")
     who.add_argument("--server", metavar="URL", help="an OpenAI-compatible one of yours: http://localhost:11434/v1")
     who.add_argument("--server-model", default="", help="name of the model there")
-    who.add_argument("--timeout", type=float, default=60.0, help="seconds for an answer of the server")
+    who.add_argument("--timeout", type=number(0.1, 86400), default=60.0, help="seconds for an answer of the server")
     who.add_argument("--ask-again", action="store_true", help="do not look up earlier answers")
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import IVGError
+from .kinds import a_device, a_path, new_folder
 from .shared import command, say
 
 TEXT = """\
@@ -35,12 +36,12 @@ def add(commands) -> None:
         metavar="NAME=FOLDER",
         help="clips of one method; may be given repeatedly. Without NAME= the method is called as its folder",
     )
-    evaluate.add_argument("--truth", type=Path, metavar="FOLDER", help="the true clips")
-    evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="a table as `batch` reads it, or prompt.json")
-    evaluate.add_argument("--masks", type=Path, metavar="FOLDER", help="the true Regions of Motion")
-    evaluate.add_argument("--weights", type=Path, metavar="FOLDER", help="the networks of the metrics")
-    evaluate.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the report")
-    evaluate.add_argument("--device", default="cpu", help="cpu, cuda, mps … (default: cpu)")
+    evaluate.add_argument("--truth", type=a_path, metavar="FOLDER", help="the true clips")
+    evaluate.add_argument("--prompts", type=a_path, metavar="FILE", help="a table as `batch` reads it, or prompt.json")
+    evaluate.add_argument("--masks", type=a_path, metavar="FOLDER", help="the true Regions of Motion")
+    evaluate.add_argument("--weights", type=a_path, metavar="FOLDER", help="the networks of the metrics")
+    evaluate.add_argument("--out", type=new_folder, required=True, metavar="FOLDER", help="for the report")
+    evaluate.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps … (default: cpu)")
 
 
 def _networks() -> str:

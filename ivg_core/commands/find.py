@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from .kinds import a_device, a_path, a_share, new_picture, number
 from .shared import command, hand_options, say
 
 TEXT = """\
@@ -19,21 +19,23 @@ def add(commands) -> None:
     text = "real photo -> mask: from hands, things and a draft video"
     find = command(commands, "find-rom", _find_rom, text, hand_options())
     find.description = TEXT
-    find.add_argument("--image", type=Path, required=True, help="the photo")
-    find.add_argument("--things", type=Path, nargs="+", default=[], help="masks of the things, one image each")
-    find.add_argument("--hands", type=Path, help="mask of the hands (default: they are looked for)")
-    find.add_argument("--video", type=Path, help="a draft: a video, GIF or folder of frames that begins as the photo")
+    find.add_argument("--image", type=a_path, required=True, help="the photo")
+    find.add_argument("--things", type=a_path, nargs="+", default=[], help="masks of the things, one image each")
+    find.add_argument("--hands", type=a_path, help="mask of the hands (default: they are looked for)")
+    find.add_argument("--video", type=a_path, help="a draft: a video, GIF or folder of frames that begins as the photo")
     find.add_argument("--prompt", help="what is done: the things it names are told, so that you can give their masks")
-    find.add_argument("--reach", type=float, default=0.15, help="motion counts this near, as a share of the width")
-    find.add_argument("--big", type=float, default=0.2, help="things beyond this share count only near the hands")
+    find.add_argument("--reach", type=a_share, default=0.15, help="motion counts this near, as a share of the width")
+    find.add_argument("--big", type=a_share, default=0.2, help="things beyond this share count only near the hands")
     find.add_argument("--shape", choices=("one", "each", "none"), default="one", help="outlines: around all, each part")
     find.add_argument(
-        "--grow", type=float, help="share of the width (default: 0.02 with a draft, 0.05 with things, 0.1 with hands)"
+        "--grow",
+        type=number(),
+        help="share of the width (default: 0.02 with a draft, 0.05 with things, 0.1 with hands)",
     )
     find.add_argument("--arms", action="store_true", help="take the forearms too, where they are found")
-    find.add_argument("--device", default="cpu", help="cpu, cuda, mps …, where hands are looked for")
-    find.add_argument("--out", type=Path, required=True, help="PNG to write, white where things will move")
-    find.add_argument("--preview", type=Path, help="also write the photo with the region in orange, a PNG")
+    find.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps …, where hands are looked for")
+    find.add_argument("--out", type=new_picture, required=True, help="PNG to write, white where things will move")
+    find.add_argument("--preview", type=new_picture, help="also write the photo with the region in orange, a PNG")
 
 
 def _find_rom(options: argparse.Namespace) -> None:

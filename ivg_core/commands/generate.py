@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
 
 from ..errors import IVGError
 from ..media.files import PICTURES
+from ..media.targets import check_fps
 from ..sampling.settings import Sampling
+from .kinds import a_path, new_folder, new_picture, new_video, not_negative, number
 from .shared import (
     command,
     denoising_options,
@@ -40,37 +43,38 @@ def add(commands) -> None:
     how = (network_options(), sampling_options(), hand_options())
     generate = command(commands, "generate", _generate, said, model, scene, stage1, *how)
     generate.add_argument(
-        "--out", type=Path, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
+        "--out", type=new_video, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
     )
-    generate.add_argument("--mask", type=Path, help="image, white where things may move; not given: it is predicted")
+    generate.add_argument("--mask", type=a_path, help="image, white where things may move; not given: it is predicted")
     generate.add_argument(
         "--fallback",
         choices=("white", "prior", "hands", "find"),
         help="mask to use in place of a predicted one: everything, the mean of others, --margin around each hand, or "
         "what find-rom finds",
     )
-    generate.add_argument("--prior-masks", type=Path, help="folder of masks whose mean is the prior")
+    generate.add_argument("--prior-masks", type=a_path, help="folder of masks whose mean is the prior")
     unit_option(generate, "--margin and --grow")
-    generate.add_argument("--margin", type=float, default=32.0, help="pixels around the hands that may move too")
+    generate.add_argument("--margin", type=not_negative, default=32.0, help="pixels around the hands that may move too")
     generate.add_argument("--negative", default="", help="what the video should not show")
-    generate.add_argument("--motion", type=float, default=5.0, help="motion strength, 1 to 20")
-    generate.add_argument("--grow", type=float, default=4, help="pixels by which a predicted mask is grown")
-    generate.add_argument("--fps", type=float, help="frames a second (default: the model's)")
-    generate.add_argument("--sheet", type=Path, help="also write a contact sheet, a PNG")
+    generate.add_argument("--motion", type=not_negative, default=5.0, help="motion strength, 1 to 20")
+    generate.add_argument("--grow", type=number(), default=4, help="pixels by which a predicted mask is grown")
+    generate.add_argument("--fps", type=number(1e-3, 240), help="frames a second (default: the model's)")
+    generate.add_argument("--sheet", type=new_picture, help="also write a contact sheet, a PNG")
 
     said = "photo + sentence -> mask of where it will move"
     predict = command(commands, "predict-mask", _predict_mask, said, model, scene, stage1, denoising_options())
-    predict.add_argument("--out", type=Path, required=True, help="PNG to write, white where things will move")
-    predict.add_argument("--frames-out", type=Path, help="folder for the mask of each frame")
+    predict.add_argument("--out", type=new_picture, required=True, help="PNG to write, white where things will move")
+    predict.add_argument("--frames-out", type=new_folder, help="folder for the mask of each frame")
 
 
 def _generate(options: argparse.Namespace) -> None:
     from ..media.contact_sheet import contact_sheet
     from ..media.images import load_image, save_png
-    from ..media.video import write_video
     from ..sampling.generate import generate
 
-    photo = load_image(options.image)
+    photo, how = load_image(options.image), sampling_of(options)
+    if options.fps:
+        check_fps(options.out, options.fps)
     model = load_for_sampling(options)
     mask = _mask_for(options, model, photo)
     video = generate(
@@ -83,14 +87,25 @@ def _generate(options: argparse.Namespace) -> None:
         num_frames=options.frames,
         size=options.size,
         seed=options.seed,
-        how=sampling_of(options),
+        how=how,
         on_step=progress("video"),
     )
     notes = {"prompt": options.prompt, "seed": video.seed}
-    say(write_video(video.frames, options.out, given(options.fps, model.defaults.fps), notes))
+    _keep(video.frames, options.out, given(options.fps, model.defaults.fps), notes)
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, options.prompt), options.sheet)
         say(options.sheet)
+
+
+def _keep(frames: Tensor, out: Path, fps: float, notes: dict[str, Any]) -> None:
+    """Write the video; somewhere else if it cannot be written there any more, for it took its time."""
+    from ..media.video import write_video
+
+    try:
+        say(write_video(frames, out, fps, notes))
+    except IVGError as error:
+        kept = write_video(frames, Path(mkdtemp(prefix="ivg-")) / f"video{out.suffix}", fps, notes)
+        raise IVGError(f"{error} The video was kept: {kept}") from error
 
 
 def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Tensor:

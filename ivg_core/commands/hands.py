@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from .kinds import a_device, a_path
 from .shared import command, hand_options
 
 
@@ -17,8 +17,8 @@ def add(commands) -> None:
         "score the hands of videos from any model, 0 to 1, and say which part is unsound; the best one is named last",
         hand_options(),
     )
-    score.add_argument("videos", type=Path, nargs="+", help="mp4, webm, gif, mov or avi")
-    score.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+    score.add_argument("videos", type=a_path, nargs="+", help="mp4, webm, gif, mov or avi")
+    score.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps …")
 
 
 def _hand_score(options: argparse.Namespace) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .shared import command, size
+from .kinds import count, size
+from .shared import command
 
 
 def add(commands) -> None:
@@ -14,7 +15,7 @@ def add(commands) -> None:
     info.add_argument(
         "--size", type=size, metavar="WxH", help="of the clip whose memory is counted (default: the model's)"
     )
-    info.add_argument("--frames", type=int, help="of that clip (default: the model's)")
+    info.add_argument("--frames", type=count(), help="of that clip (default: the model's)")
 
 
 def _info(options: argparse.Namespace) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from .kinds import a_path, a_seed, new_folder
 from .shared import command, say
 
 
@@ -17,10 +17,10 @@ def add(commands) -> None:
         "write an untrained IVG checkpoint that begins as a text-to-video model (zeroscope, ModelScope); then train it",
     )
     init.add_argument(
-        "base", type=Path, help="its folder, in diffusers' layout: download zeroscope_v2_576w fetches one"
+        "base", type=a_path, help="its folder, in diffusers' layout: download zeroscope_v2_576w fetches one"
     )
-    init.add_argument("--out", type=Path, required=True, help="a new folder in the published layout")
-    init.add_argument("--seed", type=int, default=0, help="of the weights that begin random")
+    init.add_argument("--out", type=new_folder, required=True, help="a new folder in the published layout")
+    init.add_argument("--seed", type=a_seed, default=0, help="of the weights that begin random")
 
 
 def _init(options: argparse.Namespace) -> None:

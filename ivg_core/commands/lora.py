@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from .kinds import a_path, new_file, new_place, number
 from .shared import command, load, model_options, partial_option, say
 
 
 def add(commands) -> None:
     """Add the commands to the parser."""
     merge = command(commands, "merge-lora", _merge, "write a checkpoint with a LoRA added to it", model_options())
-    merge.add_argument("lora", type=Path, help="LoRA file, of any format that the loader reads")
-    merge.add_argument("--strength", type=float, default=1.0, help="0 adds nothing, 1 what was trained")
+    merge.add_argument("lora", type=a_path, help="LoRA file, of any format that the loader reads")
+    merge.add_argument("--strength", type=number(), default=1.0, help="0 adds nothing, 1 what was trained")
     merge.add_argument("--stage", type=int, choices=(1, 2), help="whose network it is for (default: as the file says)")
     merge.add_argument(
-        "--out", type=Path, required=True, help="a folder in the published layout, or one .safetensors file"
+        "--out", type=new_place, required=True, help="a folder in the published layout, or one .safetensors file"
     )
     partial_option(merge)
     convert = command(
@@ -25,8 +25,10 @@ def add(commands) -> None:
         "write a released .pt list, a stable_lora or a peft file as safetensors with named layers",
         model_options(),
     )
-    convert.add_argument("lora", type=Path, help="file to read; lists carry no names, so --model must be its own model")
-    convert.add_argument("--out", type=Path, required=True, help=".safetensors to write")
+    convert.add_argument(
+        "lora", type=a_path, help="file to read; lists carry no names, so --model must be its own model"
+    )
+    convert.add_argument("--out", type=new_file(".safetensors"), required=True, help=".safetensors to write")
     partial_option(convert)
 
 

@@ -6,22 +6,27 @@ import argparse
 import time
 from pathlib import Path
 
-from .shared import command, say, size
+from .kinds import a_seed, count, new_folder, size
+from .shared import command, say
 
 
 def add(commands) -> None:
     """Add the commands to the parser."""
     demo = command(commands, "demo", _demo, "one drawn scene through both stages with the embedded model")
-    demo.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the photo, mask, video and sheet")
-    demo.add_argument("--scene", type=int, default=0, help="which of the drawn scenes, 0 and up")
-    demo.add_argument("--seed", type=int, default=0, help="of the noise")
+    demo.add_argument(
+        "--out", type=new_folder, default=Path("out/demo"), help="folder for the photo, mask, video and sheet"
+    )
+    demo.add_argument("--scene", type=count(0), default=0, help="which of the drawn scenes, 0 and up")
+    demo.add_argument("--seed", type=a_seed, default=0, help="of the noise")
 
     synth = command(commands, "synth", _synth, "write drawn scenes: clips, masks, photos and the released prompt.json")
-    synth.add_argument("--out", type=Path, required=True, help="folder to write")
-    synth.add_argument("--scenes", type=int, default=8, help="how many")
-    synth.add_argument("--first", type=int, default=0, help="seed of the first; 1000000 and up are never trained on")
+    synth.add_argument("--out", type=new_folder, required=True, help="folder to write")
+    synth.add_argument("--scenes", type=count(), default=8, help="how many")
+    synth.add_argument(
+        "--first", type=count(0), default=0, help="seed of the first; 1000000 and up are never trained on"
+    )
     synth.add_argument("--size", type=size, default=(192, 128), metavar="WxH")
-    synth.add_argument("--frames", type=int, default=8)
+    synth.add_argument("--frames", type=count(), default=8)
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
+from .kinds import a_device, a_model, a_path, a_seed, a_share, count, not_negative, number, size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 def model_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("model")
-    group.add_argument("--model", default="embedded", help='checkpoint folder, one-file .safetensors, or "embedded"')
-    group.add_argument("--rom-model", help="another checkpoint whose weights predict the mask")
-    group.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+    group.add_argument(
+        "--model", type=a_model, default="embedded", help='checkpoint folder, one-file .safetensors, or "embedded"'
+    )
+    group.add_argument("--rom-model", type=a_model, help="another checkpoint whose weights predict the mask")
+    group.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps …")
     group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the weights")
     return options
 
@@ -28,8 +31,8 @@ def model_options() -> argparse.ArgumentParser:
 def network_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("network")
-    group.add_argument("--lora", type=Path, help="LoRA to add, of any format that the loader reads")
-    group.add_argument("--lora-strength", type=float, default=1.0, help="0 adds nothing, 1 what was trained")
+    group.add_argument("--lora", type=a_path, help="LoRA to add, of any format that the loader reads")
+    group.add_argument("--lora-strength", type=number(), default=1.0, help="0 adds nothing, 1 what was trained")
     partial_option(group)
     group.add_argument(
         "--float8", action="store_true", help="keep the networks' weights in 8 bits: less memory, slower"
@@ -44,11 +47,11 @@ def network_options() -> argparse.ArgumentParser:
 def scene_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("scene")
-    group.add_argument("--image", type=Path, required=True, help="the photo")
+    group.add_argument("--image", type=a_path, required=True, help="the photo")
     group.add_argument("--prompt", required=True, help='what is done, e.g. "julienne the carrot"')
     group.add_argument("--size", type=size, metavar="WxH", help="of the video, multiples of 8 (default: the photo's)")
-    group.add_argument("--frames", type=int, help="(default: the model's)")
-    group.add_argument("--seed", type=int, default=0, help="same seed, same frames")
+    group.add_argument("--frames", type=count(), help="(default: the model's)")
+    group.add_argument("--seed", type=a_seed, default=0, help="same seed, same frames")
     return options
 
 
@@ -56,8 +59,8 @@ def denoising_options() -> argparse.ArgumentParser:
     """What holds for both stages."""
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("denoising")
-    group.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
-    group.add_argument("--guidance", type=float, help="how strongly the prompt is followed (default: the model's)")
+    group.add_argument("--steps", type=count(), help="denoising steps (default: the model's)")
+    group.add_argument("--guidance", type=number(), help="how strongly the prompt is followed (default: the model's)")
     return options
 
 
@@ -66,7 +69,7 @@ def sampling_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False, parents=[denoising_options()])
     group = options.add_argument_group("sampling of the video")
     group.add_argument(
-        "--guidance-part", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO"), help="of the steps, 0..1"
+        "--guidance-part", type=a_share, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO"), help="of the steps, 0..1"
     )
     group.add_argument(
         "--solver",
@@ -82,12 +85,12 @@ def sampling_options() -> argparse.ArgumentParser:
         "size (more detail)",
     )
     group.add_argument(
-        "--cache-every", type=int, default=1, help="compute the deep layers at every so many steps only; 1 is exact"
+        "--cache-every", type=count(), default=1, help="compute the deep layers at every so many steps only; 1 is exact"
     )
-    group.add_argument("--decode-chunk", type=int, help="frames decoded at once; fewer take less memory")
+    group.add_argument("--decode-chunk", type=count(), help="frames decoded at once; fewer take less memory")
     group.add_argument("--free-first-frame", action="store_true", help="do not hold frame 1 to the photo")
     group.add_argument("--no-composite", action="store_true", help="do not paste the photo back outside the mask")
-    group.add_argument("--feather", type=float, help="width of the composite's seam in pixels")
+    group.add_argument("--feather", type=not_negative, help="width of the composite's seam in pixels")
     group.add_argument("--binarize-mask", action="store_true", help="round the latent mask to 0 and 1, as in training")
     group.add_argument(
         "--motion-mode",
@@ -96,7 +99,7 @@ def sampling_options() -> argparse.ArgumentParser:
         help="scaled_by_area calms small masks: the motion strength times the share that the mask covers",
     )
     group.add_argument("--parity", action="store_true", help="follow the released code to the letter")
-    group.add_argument("--t-last", type=int, help="start noise of the released web app, 0 at its first run")
+    group.add_argument("--t-last", type=count(0), help="start noise of the released web app, 0 at its first run")
     return options
 
 
@@ -133,16 +136,8 @@ def hand_options() -> argparse.ArgumentParser:
 
 def stage1_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--threshold", type=float, default=0.5, help="of the predicted mask, 0..1")
+    options.add_argument("--threshold", type=a_share, default=0.5, help="of the predicted mask, 0..1")
     return options
-
-
-def size(text: str) -> tuple[int, int]:
-    try:
-        width, height = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 512x320") from None
-    return width, height
 
 
 def flush_denormals() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import IVGError
+from ..media.targets import check_folder, user_path
+from .kinds import a_path
 from .shared import flush_denormals, say
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def add(commands: Any) -> None:
     )
     train.set_defaults(run=_train)
     source = train.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config", type=Path, help="yaml of settings")
+    source.add_argument("--config", type=a_path, help="yaml of settings")
     source.add_argument("--preset", help=f"one of {', '.join(_presets())}")
     train.add_argument("--data", help="folder of clips, one clip, or a json list; replaces data.source")
     train.add_argument("--model", help='checkpoint to train on; replaces model ("embedded" if the yaml names none)')
@@ -66,11 +68,15 @@ def _train(options: argparse.Namespace) -> None:
     from ..training.data.dataset import load_data, survey
     from ..training.data.settings import DataSettings
     from ..training.engine import main_process_first
+    from ..training.resume import checkpoint_to_resume
     from ..training.trainer import train
 
     overrides = {key: value for key in ("model", "out") if (value := getattr(options, key))}
     config = read_config(options.config or options.preset, overrides, _assignments(options))
     settings = from_mapping(DataSettings, config.data, "data")
+    check_folder(user_path(config.out))
+    if not options.dry_run:
+        checkpoint_to_resume(user_path(config.out), options.resume)
     model = _load(config)
     if options.dry_run:
         print(survey(settings, model, config.stage, on_clip=_look))

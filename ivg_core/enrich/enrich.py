@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import IVGError
 from ..media.files import atomic_write
 from ..media.images import to_pil
+from ..settings import read_json
 from .answer import INSTRUCTION
 from .template import fill_template
 
@@ -74,6 +75,6 @@ def _key(action: str, image: Tensor | None, enricher: Enricher) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["sentence"])
+        return str(read_json(path.read_text(encoding="utf-8"))["sentence"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import to_pil
+from ..settings import read_json
 from .address import Address
 from .answer import INSTRUCTION, question, sentence_in
 
@@ -68,7 +69,7 @@ class Server:
             asked["model"] = self.model
         answer = self._within_time(lambda: self._post(json.dumps(asked).encode()))
         try:
-            text = json.loads(answer)["choices"][0]["message"]["content"]
+            text = read_json(answer)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise IVGError(
                 f"{self.url} answers something else than a chat: is it the address of an OpenAI-compatible server, "
@@ -127,7 +128,7 @@ def _data_url(image: Tensor) -> str:
 def _reason_in(answer: bytes) -> str:
     """What an OpenAI-compatible server says of its error; nothing of any other answer is shown."""
     try:
-        error = json.loads(answer)["error"]
+        error = read_json(answer)["error"]
         said = str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
         return ""

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from ..media.frames import to_floats
 from .hand import Hand
 
 #: Pixels of a palm in the pictures that are compared; nothing is enlarged.
@@ -39,7 +40,7 @@ def find_jumps(frames: Tensor, sightings: Sequence[tuple[int, Hand]]) -> Jumps:
     neighbours, and these from each other less, something leapt away and back.
 
     Args:
-        frames: (F, H, W, 3) 0..1.
+        frames: (F, H, W, 3): floats 0..1 or integers 0..255.
         sightings: the frames in which the hand is seen, and the hand there. Leaps are looked for between the first and
             the last of them.
     """
@@ -68,15 +69,19 @@ class _Surroundings:
         palm = float(np.median([hand.palm for _, hand in sightings]))
         scale = min(UNIT / max(palm, 1.0), 1.0)
         size = [max(1, round(side * scale)) for side in (frames.shape[2], frames.shape[1])]
-        whole = (frame.detach().float().cpu().numpy() for frame in frames)
-        small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in whole)
-        self.pictures = [cv2.GaussianBlur(picture, (0, 0), 0.075 * scale * palm) for picture in small]
         self.around = max(1, round(AROUND * scale * palm))
         seen = [index for index, _ in sightings]
         joints = np.stack([hand.joints.numpy() for _, hand in sightings]) * scale  # (T, 21, 2)
-        flat = joints.reshape(len(seen), -1)
+        low = (joints.min((0, 1)) - self.around - 1).clip(0, np.array(size) - 1).astype(int)
+        high = (joints.max((0, 1)) + self.around + 2).clip(low + 1, size).astype(int)
+        flat = (joints - low).reshape(len(seen), -1)
         every = np.arange(len(frames))
         self.joints = np.stack([np.interp(every, seen, way) for way in flat.T], -1).reshape(-1, 21, 2)
+        # Only where the hand ever is: whole frames would take the memory of the clip again.
+        whole = (to_floats(frame, "frames").cpu().numpy() for frame in frames)
+        small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in whole)
+        soft = (cv2.GaussianBlur(picture, (0, 0), 0.075 * scale * palm) for picture in small)
+        self.pictures = [picture[low[1] : high[1], low[0] : high[0]].copy() for picture in soft]
 
     def region(self, *frames: int) -> np.ndarray:
         """Where the hand is in any of these frames."""

@@ -83,7 +83,8 @@ def score_hands(frames: Tensor, tracker: HandTracker) -> HandScore:
     """Score the hands of a clip.
 
     Args:
-        frames: (F, H, W, 3) 0..1, in order. What needs more than one frame counts as sound in a clip of one.
+        frames: (F, H, W, 3), in order: floats 0..1 or integers 0..255. What needs more than one frame counts as sound
+            in a clip of one.
         tracker: finds the hands.
 
     Returns:

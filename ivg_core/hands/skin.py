@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool3d
 
+from ..media.frames import to_floats
 from .hand import BONES, Hand
 
 # All lengths are in palms (wrist to middle knuckle).
@@ -41,7 +42,7 @@ def skin_beside(frames: Tensor, sightings: Sequence[tuple[int, Hand]], hands: Se
     the hand, so a wooden board under it is not taken for skin.
 
     Args:
-        frames: (F, H, W, 3) 0..1.
+        frames: (F, H, W, 3): floats 0..1 or integers 0..255.
         sightings: the frames in which the hand is seen, and the hand there.
         hands: all hands of every frame.
 
@@ -67,7 +68,7 @@ class _Look:
         self.move = np.array([[scale, 0, side / 2 - scale * centre[0]], [0, scale, side / 2 - scale * centre[1]]])
         self.shape = (side, side)
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        picture = cv2.warpAffine(frame.detach().float().cpu().numpy(), self.move, self.shape, flags=way)
+        picture = cv2.warpAffine(to_floats(frame, "frames").cpu().numpy(), self.move, self.shape, flags=way)
         inside = cv2.warpAffine(np.ones(frame.shape[:2], np.uint8), self.move, self.shape, flags=cv2.INTER_NEAREST) > 0
         lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)  # L 0..100, a and b about -50..70
         steps = (lab - (0, -48, -48)) / (6.25, 4, 4)

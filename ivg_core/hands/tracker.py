@@ -9,7 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ..devices import usable_device
 from ..errors import IVGError
+from ..media.frames import to_floats
 from .detector import find_palms, load_palm_net, whole_and_tiles
 from .hand import Hand
 from .landmarks import CROP, load_landmark_net
@@ -52,7 +54,8 @@ class HandTracker:
         lite: the smaller landmark network, an independent judge.
 
     Raises:
-        IVGError: a threshold outside 0..1, no hands allowed, an unknown backend, or mediapipe is missing or too new.
+        IVGError: a threshold outside 0..1, no hands allowed, no such device, an unknown backend, or mediapipe is
+            missing or too new.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class HandTracker:
             raise IVGError(f"max_hands is {max_hands}: allow at least one hand.")
         if backend not in BACKENDS:
             raise IVGError(f"There is no hand backend {backend!r}: use {' or '.join(BACKENDS)}.")
-        self.device, self.tiled, self.max_hands = torch.device(device), tiled, max_hands
+        self.device, self.tiled, self.max_hands = usable_device(device), tiled, max_hands
         self.palm_threshold, self.presence_threshold = palm_threshold, presence_threshold
         self.reference = None
         if backend == "mediapipe":
@@ -90,21 +93,19 @@ class HandTracker:
         """Find the hands of every frame for itself.
 
         Args:
-            frames: (F, H, W, 3), 0..1.
+            frames: (F, H, W, 3): floats 0..1 or integers 0..255.
 
         Returns:
             For each frame its hands, the surest palm first; an empty list where there are none.
 
         Raises:
-            IVGError: not pictures, or NaN in them.
+            IVGError: not pictures, NaN in them, or values beyond 0..1.
         """
         frames = checked(frames)
         hands: list[list[Hand]] = []
         for start in range(0, len(frames), CHUNK):
-            chunk = frames[start : start + CHUNK]
-            if not torch.isfinite(chunk.sum(dtype=torch.float32)):  # NaN and infinity survive a sum
-                raise IVGError("The frames hold NaN or infinite values: look at the step that made them.")
-            hands += self.reference.detect(chunk) if self.reference else self._detect(chunk.to(self.device).float())
+            chunk = to_floats(frames[start : start + CHUNK], "frames")
+            hands += self.reference.detect(chunk) if self.reference else self._detect(chunk.to(self.device))
         return hands
 
     @torch.no_grad()
@@ -114,13 +115,13 @@ class HandTracker:
         Every frame is searched; a hand of the frame before that was not found again is looked for where it was.
 
         Args:
-            frames: (F, H, W, 3), 0..1, in order.
+            frames: (F, H, W, 3), in order: floats 0..1 or integers 0..255.
 
         Returns:
             As `detect`, with `Hand.track` filled in.
 
         Raises:
-            IVGError: not pictures, or NaN in them.
+            IVGError: not pictures, NaN in them, or values beyond 0..1.
         """
         frames = checked(frames)
         found = self.detect(frames)
@@ -159,7 +160,7 @@ class HandTracker:
 
     def _follow(self, frame: Tensor, lost: list[Hand]) -> list[Hand]:
         """Those hands of the frame before that are still there."""
-        frames = frame[None].to(self.device).float()
+        frames = to_floats(frame[None], "frames").to(self.device)
         now = self._look(frames, [0] * len(lost), [roi_of_joints(hand.joints) for hand in lost])
         hands = [replace(hand, track=old.track) for hand, old in zip(now, lost, strict=True)]
         return [hand for hand in hands if hand.presence >= self.presence_threshold]

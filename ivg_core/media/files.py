@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from ..errors import IVGError
+from .targets import user_path
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 VIDEOS = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".m4v", ".mpg", ".mpeg", ".gif")
@@ -27,7 +28,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     Raises:
         IVGError: the folder cannot be written to, or the disk is full.
     """
-    target = Path(path).expanduser()
+    target = user_path(path)
+    if not target.name:
+        raise IVGError(f"{target} is a folder: give a file in it.")
     temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,39 +30,51 @@ def to_frames(frames: Tensor, what: str = "frames") -> Tensor:
     """
     if frames.ndim != 4 or frames.shape[-1] not in (1, 3, 4):
         raise IVGError(f"The {what} have shape {tuple(frames.shape)}: give (frames, height, width, 3).")
-    x = _values(frames[..., :3], what)
+    x = to_floats(frames[..., :3], what)
     return x.expand(-1, -1, -1, 3) if x.shape[-1] == 1 else x
 
 
-def to_masks(masks: Tensor, what: str = "masks") -> Tensor:
-    """Make masks of any number format the library's.
+def to_floats(values: np.ndarray | Tensor, what: str) -> Tensor:
+    """Pictures or masks of any shape and number format, as floats: the rule that all of the library's entries share.
 
     Args:
-        masks: (H, W) or (F, H, W): floats 0..1 of any precision, bool, or integers 0..255.
+        values: floats 0..1 of any precision, bool, or integers 0..255.
         what: they are called in an error.
 
     Returns:
-        (F, H, W) float32, 0..1, on the same device.
+        Of the same shape, float32, 0..1, on the same device; the same memory where nothing had to be changed.
 
     Raises:
-        IVGError: there are none, they have another shape, or values that are none of a mask.
+        IVGError: there are none, or some are no colours, such as NaN.
     """
-    if masks.ndim not in (2, 3):
-        raise IVGError(f"The {what} have shape {tuple(masks.shape)}: give (height, width) or (frames, height, width).")
-    return _values(masks if masks.ndim == 3 else masks[None], what)
-
-
-def _values(x: Tensor, what: str) -> Tensor:
+    x = as_tensor(values, what)
     if x.numel() == 0:
         raise IVGError(f"There are no {what} (shape {tuple(x.shape)}): look at the step that should have made them.")
     x = x.detach()
-    if not (x.is_floating_point() or x.dtype == torch.bool):
-        x = x.float() / 255
-    x = x.float()
+    x = x.float() if x.is_floating_point() or x.dtype == torch.bool else x.float() / 255
     least, most = (float(value) for value in x.aminmax())
-    if not (least >= LEAST and most <= MOST):  # NaN, too
+    if not math.isfinite(least + most):
         raise IVGError(
-            f"The {what} hold values from {least:.3g} to {most:.3g}: colours and masks are floats 0..1 or bytes. "
-            "Look at the step that made them; NaN comes of numbers that overflowed there."
+            f"There are NaN or infinite values in the {what}: look at the step that made them; NaN comes of numbers "
+            "that overflowed there."
+        )
+    if least < LEAST or most > MOST:
+        raise IVGError(
+            f"There are values from {least:.3g} to {most:.3g} in the {what}: floats must lie in 0..1 (divide by 255); "
+            "bytes may be given as integers."
         )
     return x if least >= 0 and most <= 1 else x.clamp(0, 1)
+
+
+def as_tensor(values: np.ndarray | Tensor, what: str) -> Tensor:
+    """An array, however it lies in memory, or a tensor, as a tensor that holds numbers.
+
+    Raises:
+        IVGError: it is something else.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        return torch.from_numpy(np.ascontiguousarray(values))
+    if isinstance(values, Tensor) and not values.is_complex():
+        return values
+    kind = getattr(values, "dtype", type(values).__name__)
+    raise IVGError(f"The {what} came as {kind}: give pictures as a tensor or an array of real numbers.")

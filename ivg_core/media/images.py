@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -9,18 +10,54 @@ from typing import TypeAlias
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..errors import IVGError
 from .files import atomic_write
-from .frames import LEAST, MOST
+from .frames import to_floats
+from .masks import mask_floats, numbers, read_mask
 
+log = logging.getLogger("ivg")
+
+#: Pixels of a side, in every format of pictures.
+LONGEST_SIDE = 65535
 #: When two pictures show the same: pixels a side, how far a pixel's colour may be off, and how many of them may be.
 SMALL, OTHER_COLOUR, OTHER_PIXELS = 32, 0.04, 0.02
 
+#: What makes a picture upright, by its EXIF orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 ImageLike: TypeAlias = "str | os.PathLike | Image.Image | np.ndarray | Tensor"
+
+
+def open_picture(path: str | os.PathLike, what: str) -> Image.Image:
+    """Open a file and read its picture.
+
+    Args:
+        path: of any format that PIL reads.
+        what: it is called in an error.
+
+    Raises:
+        IVGError: no such file, or not a picture.
+    """
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except FileNotFoundError as error:
+        raise IVGError(f"There is no {what} at {path}: check the path.") from error
+    except Exception as error:  # of a damaged file, PIL's readers raise whatever befalls them
+        raise IVGError(f"{path} cannot be read as a picture ({error}): give a PNG, JPEG or WebP file.") from error
+    return picture
 
 
 def load_image(path: str | os.PathLike, *, exif: bool = True) -> Tensor:
@@ -36,19 +73,19 @@ def load_image(path: str | os.PathLike, *, exif: bool = True) -> Tensor:
     Raises:
         IVGError: no such file, or not an image.
     """
-    return _rgb(_open(path, "image"), exif)
+    return _rgb(open_picture(path, "image"), exif, f"The image {path}")
 
 
 def load_mask(path: str | os.PathLike) -> Tensor:
-    """Read a mask from a file: white moves, black stays; where the picture is transparent, it counts as black.
+    """Read a mask from a file; what pictures of all kinds mean as masks is said at `masks.read_mask`.
 
     Returns:
         (H, W) float, 0..1.
 
     Raises:
-        IVGError: no such file, or not an image.
+        IVGError: no such file, not an image, or no mask.
     """
-    return _grey(_open(path, "mask"))
+    return _grey(open_picture(path, "mask"), f"The mask {path}")
 
 
 def to_image(image: ImageLike, *, exif: bool = True) -> Tensor:
@@ -65,10 +102,10 @@ def to_image(image: ImageLike, *, exif: bool = True) -> Tensor:
         IVGError: unreadable, another shape or number of channels, NaN or infinite values, values beyond 0..1.
     """
     if isinstance(image, Image.Image):
-        return _rgb(image, exif)
+        return _rgb(image, exif, "The image")
     if isinstance(image, (str, os.PathLike)):
         return load_image(image, exif=exif)
-    x = _floats(image, "image")
+    x = to_floats(image, "image").cpu()
     if x.ndim == 4 and x.shape[0] == 1:
         x = x[0]
     if x.ndim != 3:
@@ -95,10 +132,10 @@ def to_mask(mask: ImageLike) -> Tensor:
         IVGError: unreadable, another shape, NaN or infinite values, values beyond 0..1.
     """
     if isinstance(mask, Image.Image):
-        return _grey(mask)
+        return _grey(mask, "The mask")
     if isinstance(mask, (str, os.PathLike)):
         return load_mask(mask)
-    x = _floats(mask, "mask")
+    x = mask_floats(mask, "mask").cpu()
     if x.ndim == 3 and x.shape[0] == 1:
         x = x[0]
     elif x.ndim == 3 and x.shape[-1] == 1:
@@ -150,7 +187,7 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if (image.shape[1], image.shape[0]) == tuple(size):
         return image
-    return _rgb(to_pil(image).resize(size, Image.Resampling.LANCZOS), exif=False)
+    return _rgb(to_pil(image).resize(size, Image.Resampling.LANCZOS), exif=False, name="The image")
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
@@ -162,13 +199,28 @@ def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
     Returns:
         (height, width) or (F, height, width), 0..1.
+
+    Raises:
+        IVGError: no picture has such a size.
     """
     width, height = size
     if mask.shape[-2:] == (height, width):
         return mask
+    if not 0 < min(size) <= max(size) <= LONGEST_SIDE:
+        raise IVGError(f"A mask cannot have {width} x {height} pixels: sides have 1 to {LONGEST_SIDE}.")
     frames = mask.float().reshape(-1, 1, *mask.shape[-2:])  # (F, 1, H, W)
     resized = F.interpolate(frames, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
     return resized.reshape(*mask.shape[:-2], height, width).clamp(0, 1)
+
+
+def mask_of_photo(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """As `resize_mask`, for a mask that should have its photo's size: that it is stretched is said."""
+    if mask.shape[-2:] != (size[1], size[0]):
+        log.warning(
+            "The mask is %d x %d pixels and the photo %d x %d: the mask is stretched to fit.", mask.shape[-1],
+            mask.shape[-2], *size,
+        )  # fmt: skip
+    return resize_mask(mask, size)
 
 
 def same_picture(one: Tensor, other: Tensor, where: Tensor) -> bool:
@@ -210,56 +262,31 @@ def save_png(image: Tensor | Image.Image, path: str | os.PathLike, metadata: Map
         picture.save(temporary, format="PNG", pnginfo=info)
 
 
-def _open(path: str | os.PathLike, what: str) -> Image.Image:
-    try:
-        picture = Image.open(path)
-        picture.load()
-    except FileNotFoundError as error:
-        raise IVGError(f"There is no {what} at {path}: check the path.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise IVGError(f"{path} cannot be read as a picture ({error}): give a PNG, JPEG or WebP file.") from error
-    return picture
+def _rgb(picture: Image.Image, exif: bool, name: str) -> Tensor:
+    picture = upright(picture, name) if exif else picture
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        values, white = numbers(picture, name)
+        return torch.from_numpy(values / np.float32(white))[..., None].repeat(1, 1, 3)
+    if picture.mode == "LAB":
+        from PIL import ImageCms
 
-
-def _rgb(picture: Image.Image, exif: bool) -> Tensor:
-    if exif:
-        picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):
-        return _deep_grey(picture)[..., None].repeat(1, 1, 3)
+        to_rgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+        picture = ImageCms.applyTransform(picture, to_rgb) or picture
     return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255)
 
 
-def _grey(picture: Image.Image) -> Tensor:
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):
-        return _deep_grey(picture)
-    if not picture.has_transparency_data:
-        return torch.from_numpy(np.array(picture.convert("L"), dtype=np.float32) / 255)
-    rgba = picture.convert("RGBA")
-    grey = np.array(rgba.convert("L"), dtype=np.float32) / 255
-    return torch.from_numpy(grey * (np.array(rgba.getchannel("A"), dtype=np.float32) / 255))
+def _grey(picture: Image.Image, name: str) -> Tensor:
+    return torch.from_numpy(read_mask(upright(picture, name), name))
 
 
-def _deep_grey(picture: Image.Image) -> Tensor:
-    # 16-bit PNGs open in an integer mode, and convert("L") would clip them to white
-    return torch.from_numpy(np.array(picture).astype(np.float32) / 65535).clamp(0, 1)
+def upright(picture: Image.Image, name: str) -> Image.Image:
+    """A picture turned the way the camera was held; as it lies in its file where the EXIF data cannot be read.
 
-
-def _floats(values: np.ndarray | Tensor, what: str) -> Tensor:
-    x = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
-    if not isinstance(x, Tensor):
-        raise IVGError(f"The {what} is a {type(values).__name__}: give a path, a PIL image or a tensor.")
-    scale = 1.0 if x.is_floating_point() or x.dtype == torch.bool else 1 / 255
-    x = x.detach().to("cpu", torch.float32)
-    x = x if scale == 1 else x * scale
-    if x.numel() == 0:
-        raise IVGError(f"The {what} is empty (shape {tuple(x.shape)}): give one with pixels.")
-    low, high = x.aminmax()  # NaN survives
-    if not (torch.isfinite(low) and torch.isfinite(high)):
-        raise IVGError(f"The {what} holds NaN or infinite values: look at the step that made it.")
-    if low < LEAST or high > MOST:
-        raise IVGError(
-            f"The {what} has values from {low:.3g} to {high:.3g}: floats must lie in 0..1 "
-            "(divide by 255), bytes may be given as integers."
-        )
-    return x.clamp(0, 1)
+    `ImageOps.exif_transpose` also writes the EXIF data anew, which fails where any part of them is damaged.
+    """
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception as error:  # damaged data fail in as many ways as there are damages
+        log.warning("%s: its EXIF data cannot be read (%s), so it is not turned.", name, error)
+        return picture
+    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import IVGError
 from .clips import open_media
 from .ffmpeg import ffmpeg_options, write_with_ffmpeg
 from .files import atomic_write
 from .frames import to_frames
 from .images import save_png, to_bytes
+from .targets import VIDEO_ENDINGS, check_file, check_fps, user_path
 
 # One palette for the whole clip, and an ordered dither: the usual one crawls over still parts.
 PALETTE = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
@@ -57,17 +56,14 @@ def write_video(frames: Tensor, path: str | os.PathLike, fps: float, metadata: M
     Raises:
         IVGError: wrong shape, values (NaN), fps or ending, or the place cannot be written to.
     """
-    target = Path(path).expanduser()
+    target = user_path(path)
     suffix = target.suffix.lower()
     frames = to_frames(frames)
-    most = 50 if suffix == ".gif" else 240
-    if not (math.isfinite(fps) and 0 < fps <= most):
-        raise IVGError(f"{target.name} cannot play {fps} frames a second: choose more than 0 and at most {most}.")
-    comment = json.dumps(metadata, ensure_ascii=False) if metadata else ""
+    check_file(target, VIDEO_ENDINGS)
+    check_fps(target, fps)
+    comment = json.dumps(metadata, ensure_ascii=False, default=str) if metadata else ""
     if suffix == ".png":
         return _write_pngs(frames, target, comment)
-    if suffix not in ENCODERS:
-        raise IVGError(f"{target.name} names no format to write: end it in {', '.join(ENCODERS)} or .png.")
     if suffix != ".gif":
         frames = _even(frames)
     height, width = frames.shape[1:3]

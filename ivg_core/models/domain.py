@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from ..settings import read_json
 from .codec import ImageCodec, fit_size
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Domain:
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
-        values = json.loads(text)
+        values = read_json(text)
         return cls(str(values["kind"]), float(values["error"]), float(values["detail"]))
 
     def to_json(self) -> str:

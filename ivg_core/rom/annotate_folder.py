@@ -18,6 +18,7 @@ from ..errors import IVGError
 from ..media.clips import in_pieces, open_media
 from ..media.files import VIDEOS, atomic_write
 from ..media.images import save_png
+from ..settings import read_json
 from .annotate import annotate_clip
 from .camera import reduced
 from .draft import Watcher
@@ -184,7 +185,7 @@ def _reports_in(target: Path, settings: dict) -> dict[str, ClipReport]:
     if not path.is_file():
         return {}
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = read_json(path.read_text(encoding="utf-8"))
         reports = {entry["video"]: ClipReport(**entry) for entry in kept["videos"]}
     except (OSError, ValueError, KeyError, TypeError):
         log.warning("%s cannot be read: all videos are done again.", path)

@@ -6,12 +6,12 @@ import dataclasses
 import logging
 import math
 
-import psutil
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.images import resize_mask
+from ..media.images import mask_of_photo, resize_mask
+from ..media.targets import check_memory
 from .composite import seam
 from .latent import crop_to, fit
 from .morphology import WHOLE, Part, around
@@ -93,13 +93,13 @@ def stitch_clip(
             f"The window was cut out of a photo of {window.picture[0]} x {window.picture[1]} and is to be laid over "
             f"one of {picture[0]} x {picture[1]}: give the photo that it was cut out of."
         )
-    _check_memory(count, picture)
+    check_memory(count, picture, "make fewer frames, or make the photo smaller before its region is cut out")
     if not 0.97 < (width / height) / (window.width / window.height) < 1.03:
         log.warning(
             "The frames are %d x %d and the window is %d x %d: they are squeezed into its shape.",
             width, height, *window.size,
         )  # fmt: skip
-    masks = resize_mask(masks, picture)
+    masks = mask_of_photo(masks, picture)
     feather = min(window.size) / 32 if feather is None else feather
     small, scale = (width, height), width / window.width
     seen = resize_mask(window.cut(masks), small)
@@ -118,17 +118,6 @@ def _masks_for(mask: Tensor, count: int) -> Tensor:
     if len(masks) not in (1, count):
         raise IVGError(f"There are {len(masks)} masks for {count} frames: give one mask, or one a frame.")
     return masks
-
-
-def _check_memory(frames: int, picture: tuple[int, int]) -> None:
-    needed, free = frames * picture[0] * picture[1] * 3 * 4, psutil.virtual_memory().available
-    if needed > free:
-        smaller = math.sqrt(free / needed / 2)  # half of it, as what comes next wants memory too
-        raise IVGError(
-            f"{frames} frames of {picture[0]} x {picture[1]} pixels take {needed / 1e9:.1f} GB of memory, and "
-            f"{free / 1e9:.1f} GB are free: make fewer frames, or make the photo smaller before its region is cut out "
-            f"({round(picture[0] * smaller)} x {round(picture[1] * smaller)} would do)."
-        )
 
 
 def _in_photos_colours(

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import resize_mask
+from ..media.masks import mask_floats
 from . import morphology
 from .units import Unit, in_pixels
 
@@ -254,7 +255,4 @@ def _each(mask: Tensor, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
 def _checked(mask: Tensor, what: str) -> Tensor:
     if mask.ndim not in (2, 3) or mask.numel() == 0:
         raise IVGError(f"The {what} has shape {tuple(mask.shape)}: give (height, width) or (frames, height, width).")
-    mask = mask.detach().float()
-    if not torch.isfinite(torch.stack(mask.aminmax())).all():  # NaN survives
-        raise IVGError(f"The {what} holds NaN or infinite values: look at the step that made it.")
-    return mask.clamp(0, 1)
+    return mask_floats(mask, what)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from ..errors import IVGError
+from ..media.images import open_picture
 from ..models.codec import fit_size
+from ..settings import read_json
 
 KEY = "ivg_window"  # under which a picture of a window says where it was cut out
 SLIMMEST = 1 / 2  # a window's shorter side, relative to its longer one
@@ -46,6 +47,12 @@ class Window:
     def share(self) -> float:
         """How much of the picture's area it has, 0..1; in equal detail, of its tokens too."""
         return self.width * self.height / (self.picture[0] * self.picture[1])
+
+    def is_possible(self) -> bool:
+        """Whether it lies in its picture and has pixels."""
+        width, height = self.picture
+        inside = 0 <= self.left <= self.left + self.width <= width and 0 <= self.top <= self.top + self.height <= height
+        return inside and min(*self.size, *self.sampled) > 0
 
     def cut(self, values: Tensor, cell: int = 1) -> Tensor:
         """The window of (..., H, W), in pixels, or in latent cells of `cell` pixels; a view."""
@@ -166,14 +173,16 @@ def read_window(path: str | os.PathLike) -> Window:
         IVGError: no such file, or a picture of nothing that was cut out.
     """
     try:
-        with Image.open(path) as picture:
-            found = json.loads(picture.info[KEY])
+        found = read_json(open_picture(path, "picture").info[KEY])
         (width, height), (wide, high) = found["picture"], found["sampled"]
         left, top, *size = (int(found[name]) for name in ("left", "top", "width", "height"))
-        return Window(left, top, size[0], size[1], (int(width), int(height)), (int(wide), int(high)))
-    except FileNotFoundError as error:
-        raise IVGError(f"There is no picture at {path}: check the path.") from error
-    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+        window = Window(left, top, size[0], size[1], (int(width), int(height)), (int(wide), int(high)))
+        if not window.is_possible():
+            raise ValueError("the window lies outside its picture")
+        return window
+    except IVGError:
+        raise
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise IVGError(
             f"{path} does not say where it was cut out: give the PNG that crop-rom wrote, as it wrote it."
         ) from error

@@ -112,7 +112,7 @@ def generate(
 
     items = collect(image, action, negative_prompt, mask, motion_strength, seed)
     warn_of_actions(items.actions)
-    pictures = prepare_pictures(items, size, base, codec, how)
+    pictures = prepare_pictures(items, size, base, codec, how, num_frames)
     windows = motion_windows(pictures, codec.cell, how.region, base)
     if any(source is not None for source in items.masks) and not unet.config["motion_mask"]:
         log.warning("The model %s reads no mask: the whole picture may move.", model.name)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask, to_pil
+from ..media.targets import check_memory
 from ..models.codec import Codec, check_cells, check_size, fit_size, mask_cells
 from ..models.text import unreadable_words
 from .noise import MAX_SEED
@@ -109,7 +110,7 @@ class Pictures:
 
 
 def prepare_pictures(
-    items: Items, size: tuple[int, int] | None, base: tuple[int, int], codec: Codec, how: Sampling
+    items: Items, size: tuple[int, int] | None, base: tuple[int, int], codec: Codec, how: Sampling, num_frames: int
 ) -> Pictures:
     """Load photos and masks and bring them to the video's size.
 
@@ -120,9 +121,10 @@ def prepare_pictures(
         base: (width, height) the model is used to.
         codec: of the model.
         how: with `parity` photos are loaded and resized exactly as the released code does.
+        num_frames: of the video that is to be made of each.
 
     Raises:
-        IVGError: an unusable photo, mask or size.
+        IVGError: an unusable photo, mask or size, or a video that does not fit into the memory.
     """
     parity, cell = how.parity, codec.cell
     originals = [to_image(image, exif=not parity) for image in items.images]
@@ -133,6 +135,7 @@ def prepare_pictures(
         height, width = originals[0].shape[:2]
         size = fit_size(width, height, *(size or base), cell)
     size = check_size(size, cell)
+    check_memory(num_frames * len(originals), size)
     masks, cells, grid = [], [], codec.grid(1, size)
     for source, photo in zip(items.masks, originals, strict=True):
         stretch = photo.shape[1] / photo.shape[0] / (size[0] / size[1])

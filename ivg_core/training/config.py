@@ -7,16 +7,38 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ..errors import IVGError
+from ..media.targets import user_path
 from ..models.voices import Voices
-from ..settings import from_mapping, nearest
+from ..settings import check_ranges, from_mapping, nearest, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
 
 #: Trained by the released code's yaml: a module whose name contains one of these trains as a whole.
 RELEASED_TRAINABLE = ("attn1", ".attentions", "attn2", "conv_in", "temp_conv", "motion")
+
+MANY, LEAST, ALMOST_ALL = 10**9, 1e-12, 0.999999  # what lies beyond is a slip of the pen
+RATE = (LEAST, 10)
+RANGES: dict[str, tuple[float, float]] = {
+    "steps": (1, MANY),
+    "batch_size": (1, 4096),
+    "accumulation": (1, 10**5),
+    "learning_rate": RATE,
+    "warmup": (0, MANY),
+    "betas": (0, ALMOST_ALL),
+    "weight_decay": (0, 10),
+    "clip": (0, MANY),
+    "ema": (0, ALMOST_ALL),
+    "seed": (0, 2**63 - 1),
+    "text_dropout": (0, 1),
+    "from_photo": (0, 1),
+    "noise_offset": (0, 10),
+    "min_snr": (LEAST, MANY),
+    "save_every": (0, MANY),
+    "keep_last": (1, MANY),
+}
+LORA_RANGES = {"rank": (1, 4096), "alpha": (LEAST, MANY), "dropout": (0, ALMOST_ALL), "learning_rate": RATE}
+VALIDATION_RANGES = {"every": (0, MANY), "draws": (1, 10**4), "samples": (0, 10**4), "sample_steps": (1, 1000)}
 
 
 @dataclass
@@ -196,13 +218,13 @@ def read_config(
     """
     file = PRESETS / f"{path}.yaml" if str(path) in presets() else Path(path).expanduser()
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = read_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise IVGError(
             f"{file} could not be read ({error.strerror}): give a yaml file, or a preset: {', '.join(presets())}."
         ) from error
-    except yaml.YAMLError as error:
-        raise IVGError(f"{file} is no yaml ({' '.join(str(error).split())}): mend that line.") from error
+    except ValueError as error:
+        raise IVGError(f"{file} is no yaml of settings ({error}): mend that line.") from error
     if not isinstance(values, Mapping):
         raise IVGError(f"{file} holds no settings: write lines such as `steps: 500`.")
     values = {**values, **(overrides or {})}
@@ -219,9 +241,9 @@ def _assign(values: dict[str, Any], key: str, text: str) -> None:
             inner = {"weight": inner} if path[0] == "losses" else {}
         values[name] = values = dict(inner or {})
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise IVGError(f"{key}={text} is no value: {' '.join(str(error).split())}.") from error
+        values[last] = read_yaml(text)
+    except ValueError as error:
+        raise IVGError(f"{key}={text} is no value: {error}.") from error
 
 
 def presets() -> list[str]:
@@ -229,27 +251,31 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
+def check_name(name: str) -> None:
+    """Lets pass a name for the result, which becomes that of a file in the run's folder.
+
+    Raises:
+        IVGError: it is none, or leads elsewhere.
+    """
+    if not name.strip(" .") or set(name) & set('/\\:*?"<>|\0\n\r\t') or len(name.encode(errors="replace")) > 200:
+        raise IVGError(
+            f"name is {name!r}: give the result a name of at most 200 bytes, without a folder and without "
+            '/ \\ : * ? " < > |; the folder is out.'
+        )
+
+
 def _check(config: TrainConfig) -> None:
     from ..models.lora import ROLES
     from .losses import make_losses
 
-    at_least = {"steps": 1, "batch_size": 1, "accumulation": 1, "keep_last": 1, "warmup": 0, "save_every": 0}
-    for key, least in at_least.items():
-        if getattr(config, key) < least:
-            raise IVGError(f"{key} is {getattr(config, key)}: it must be at least {least}.")
-    for key in ("text_dropout", "from_photo", "ema"):
-        if not 0 <= getattr(config, key) <= 1:
-            raise IVGError(f"{key} is {getattr(config, key)}: it must lie in 0..1.")
-    if not config.learning_rate > 0:
-        raise IVGError(f"learning_rate is {config.learning_rate}: it must be above 0; 1e-4 is usual for a LoRA.")
+    check_ranges(config, RANGES)
+    check_ranges(config.validation, VALIDATION_RANGES, "validation.")
+    check_name(config.name)
+    user_path(config.out), user_path(config.model)
     for role, settings in config.lora.items():
         if role not in ROLES:
             raise IVGError(f"lora: there is no role {role!r}{nearest(role, ROLES)}")
-        if settings.rank < 1 or not 0 <= settings.dropout < 1:
-            raise IVGError(
-                f"lora.{role} has rank {settings.rank} and dropout {settings.dropout}: rank must be at least 1, "
-                "dropout from 0 to below 1."
-            )
+        check_ranges(settings, LORA_RANGES, f"lora.{role}.")
     if config.method == "lora" and not config.lora:
         raise IVGError("A LoRA needs at least one role under lora: spatial, temporal, text or conv.")
     if config.method == "lora" and config.trainable:
@@ -260,8 +286,7 @@ def _check(config: TrainConfig) -> None:
         raise IVGError("paths hold the losses of a LoRA: remove losses, and use method lora.")
     for path in config.all_paths():
         make_losses(path.losses, config.stage)
-        if not 0 < path.chance <= 1:
-            raise IVGError(f"paths: chance is {path.chance}: it must lie above 0, and at most at 1.")
+        check_ranges(path, {"chance": (LEAST, 1)}, "paths: ")
         for role in (*path.learns, *path.sounds):
             if config.method == "lora" and role not in config.lora:
                 raise IVGError(f"paths: there is no role {role!r} under lora{nearest(role, config.lora)}")

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import IVGError
 from ..media.files import atomic_write
+from ..settings import read_json
 
 
 def append_figures(path: Path, figures: dict[str, float]) -> None:
@@ -34,7 +35,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
     history = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
-            history.append(json.loads(line))
+            history.append(read_json(line))
         except ValueError:
             break
     return history

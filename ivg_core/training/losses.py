@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate, mse_loss
 
 from ..errors import IVGError
 from ..models.schedule import over_latents, seen_through
-from ..settings import from_mapping, nearest
+from ..settings import check_ranges, from_mapping, nearest
 
 if TYPE_CHECKING:
     from .objective import Prediction
@@ -249,6 +249,18 @@ class Hands:
 #: name in the settings -> class
 LOSSES: dict[str, Any] = {"noise": Noise, "motion": Motion, "miou": MaskIoU, "hands": Hands}
 
+MANY = 10**6  # numbers beyond are slips of the pen
+LOSS_RANGES: dict[str, tuple[float, float]] = {
+    "weight": (0, MANY),
+    "inside": (0, MANY),
+    "hands": (0, MANY),
+    "frames": (0, MANY),
+    "min_snr": (0, MANY),
+    "below": (0, 1),
+    "presence": (0, MANY),
+    "views": (1, 64),
+}
+
 
 def make_losses(chosen: Mapping[str, Any], stage: int) -> dict[str, LossTerm]:
     """The losses of a path, by name; those of weight 0 are left out.
@@ -266,6 +278,7 @@ def make_losses(chosen: Mapping[str, Any], stage: int) -> dict[str, LossTerm]:
             raise IVGError(f"losses: there is no loss {name!r}{nearest(name, LOSSES)}")
         values = settings if isinstance(settings, Mapping) else {"weight": settings}
         term = from_mapping(LOSSES[name], values, f"losses.{name}")
+        check_ranges(term, {key: LOSS_RANGES[key] for key in vars(term) if key in LOSS_RANGES}, f"losses.{name}.")
         if term.weight:
             terms[name] = term
     if not terms:

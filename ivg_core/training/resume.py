@@ -21,6 +21,7 @@ from torch import nn
 
 from ..errors import IVGError
 from ..media.files import why_not_written
+from ..settings import read_json
 from .config import TrainConfig
 from .ema import Average
 
@@ -184,9 +185,13 @@ def read_progress(path: Path) -> dict[str, Any]:
         IVGError: it says nothing.
     """
     try:
-        return json.loads((path / PROGRESS).read_text())
+        progress = read_json((path / PROGRESS).read_text(encoding="utf-8"))
+        kinds = {"config": dict, "base": str, "step": int, "processes": int}
+        if not isinstance(progress, dict) or not all(isinstance(progress.get(key), kinds[key]) for key in kinds):
+            raise ValueError(f"{PROGRESS} describes no training")
     except (OSError, ValueError) as error:
         raise IVGError(f"{path} is damaged ({error}): remove it to go on from the one before.") from error
+    return progress
 
 
 def compare(progress: Mapping[str, Any], path: Path, config: TrainConfig, base_hash: str, processes: int) -> None:

@@ -70,9 +70,9 @@ def test_prior_needs_masks(tmp_path, capsys):
     [
         (["--image", "missing.png"], "missing.png"),
         (["--size", "100x64"], "96 x 64"),
-        (["--steps", "0"], "num_inference_steps"),
-        (["--frames", "0"], "num_frames"),
-        (["--fps", "0"], "frames a second"),
+        (["--steps", "0"], "--steps: 0 cannot"),
+        (["--frames", "0"], "--frames: 0 cannot"),
+        (["--fps", "0"], "--fps: 0.0 cannot"),
         (["--model", "nowhere"], "nowhere"),
         (["--out", str(GOLDEN / "input.png" / "v.mp4")], "input.png"),
     ],

@@ -101,7 +101,15 @@ def test_upright_and_wide_clips_go_to_upright_and_wide_buckets():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"frames": 1}, {"width": 100}, {"bucket_step": 12}, {"min_motion": -1}, {"fps": 0}, {"heldout": -2}],
+    [
+        {"frames": 1},
+        {"width": 100},
+        {"bucket_step": 12},
+        {"min_motion": -1},
+        {"fps": 0},
+        {"heldout": -2},
+        {"max_motion": float("nan")},
+    ],
 )
 def test_wrong_settings_are_one_sentence(wrong):
     with pytest.raises(IVGError, match=f"data: {next(iter(wrong))} is"):

@@ -101,7 +101,7 @@ def test_png_round_trip_with_text(tmp_path):
         (torch.rand(4, 4), "shape"),
         (torch.rand(2, 4, 4, 3), "one photo"),
         (torch.rand(4, 4, 3) * 255, "divide by 255"),
-        (torch.rand(0, 4, 3), "empty"),
+        (torch.rand(0, 4, 3), "There are no"),
         ("nowhere.png", "no image at nowhere.png"),
         (3, "int"),
     ],

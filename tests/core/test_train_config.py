@@ -45,8 +45,24 @@ def test_there_is_one_preset_a_use():
         ("losses: {miou: 0.1}", "stage 1"),
         ("stage: 1\nlosses: {motion: 0.1}", "stage 2"),
         ("losses: {noise: 0}", "weight 0"),
-        ("text_dropout: 1.5", "0..1"),
-        ("learning_rate: 0", "above 0"),
+        ("text_dropout: 1.5", "at most 1"),
+        ("learning_rate: 0", "at least 1e-12"),
+        ("betas: [0.9, 1]", r"betas is \(0.9, 1.0\)"),
+        ("name: ../../x", "without a folder"),
+        ("name: 'C:x'", "without a folder"),
+        ("name: ''", "without a folder"),
+        ("name: " + "n" * 201, "200 bytes"),
+        ("a: " + "[" * 5000 + "]" * 5000, "too deeply"),
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
+            + "\n".join(
+                f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]" for old, new in zip("abcdefg", "bcdefgh", strict=True)
+            ),
+            "unfolds",
+        ),
+        ("a: &a [*a]", "holds itself"),
+        ("steps: 2020-99-99", "no yaml"),
+        ("!!python/object/apply:os.system ['true']: 1", "no yaml"),
         ("just words", "no settings"),
         ("a: [", "no yaml"),
     ],
@@ -56,6 +72,23 @@ def test_mistakes_are_named(tmp_path, text, said):
     with pytest.raises(IVGError, match=said) as error:
         read_config(tmp_path / "my.yaml")
     assert "\n" not in str(error.value)
+
+
+NUMBERS = [key for key, value in TrainConfig().to_dict().items() if type(value) in (int, float)]
+INNER = [
+    *(f"validation.{key}" for key in ("every", "draws", "samples", "sample_steps")),
+    *(f"lora.spatial.{key}" for key in ("rank", "alpha", "dropout", "learning_rate")),
+    *(f"losses.noise.{key}" for key in ("weight", "inside", "hands")),
+    *(f"losses.hands.{key}" for key in ("weight", "frames", "min_snr", "presence", "views")),
+]
+
+
+@pytest.mark.parametrize("key", [*NUMBERS, "min_snr", *INNER])
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "-1", "1e300", "9" * 400, "2020-01-01", "[1]", "{a: 1}"])
+def test_numbers_that_cannot_work_are_named(key, value):
+    with pytest.raises(IVGError) as error:
+        read_config("small-vram", assignments=[(key, value)])
+    assert key.split(".")[-1] in str(error.value) and len(str(error.value)) < 300
 
 
 def test_a_missing_file_names_the_presets(tmp_path):

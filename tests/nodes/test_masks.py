@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ivg_pack.ivg_core.errors import IVGError
-from ivg_pack.ivg_core.media.images import resize_image, to_image
+from ivg_pack.ivg_core.media.images import resize_image, to_image, to_pil
 from ivg_pack.ivg_core.synthetic.clips import Scene
 from ivg_pack.nodes.masks import IVGEditMask, RefineMask
 
@@ -127,6 +127,22 @@ def test_an_edit_does_not_land_on_another_photo_without_a_word(other):
 
 def test_a_prompt_from_before_any_photo_runs_as_it_did():
     assert IVGEditMask.execute(scene(2), paint(scene(1)[0]))[0].mean() == 0.5
+
+
+def test_a_file_without_alpha_is_a_black_and_white_mask_or_none():
+    folder = folder_paths.get_input_directory()
+    Image.fromarray((square()[0].numpy() * 255).astype(np.uint8)).save(f"{folder}/black_and_white.png")
+    assert torch.equal(IVGEditMask.execute(scene(1, (16, 16)), "black_and_white.png", any_photo=False)[0], square())
+    to_pil(scene(1)[0]).save(f"{folder}/photo_alone.png")
+    with pytest.raises(IVGError, match=r"photo_alone\.png is a picture in colours"):
+        IVGEditMask.execute(scene(1), "photo_alone.png")
+
+
+def test_a_painted_file_that_is_no_picture_is_said():
+    with open(f"{folder_paths.get_input_directory()}/text.png", "w") as file:
+        file.write("no picture")
+    with pytest.raises(IVGError, match="cannot be read as a picture"):
+        IVGEditMask.execute(scene(1), "text.png")
 
 
 @pytest.mark.parametrize("name", ["gone.png [input]", "../../etc/passwd", "/etc/passwd"])

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ...media.files import atomic_write
+from ...settings import read_json
 
 FORMAT = 1  # raised when what is kept changes its meaning
 
@@ -48,7 +49,7 @@ class Cache:
         """What was kept; None where nothing was, or where it is damaged and has to be made anew."""
         try:
             with safe_open(path, "pt") as file:
-                about = json.loads(file.metadata()["about"])
+                about = read_json(file.metadata()["about"])
                 return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None
@@ -58,6 +59,6 @@ class Cache:
         """Only what is to be said of it."""
         try:
             with safe_open(path, "pt") as file:
-                return json.loads(file.metadata()["about"])
+                return read_json(file.metadata()["about"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None

@@ -6,6 +6,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...errors import IVGError
+from ...media.targets import user_path
+from ...settings import check_ranges
+
+RANGES: dict[str, tuple[float, float]] = {
+    "frames": (2, 4096),
+    "fps": (1e-3, 1000),
+    "width": (0, 16384),
+    "height": (0, 16384),
+    "bucket_step": (8, 16384),
+    "min_motion": (0, 10**9),
+    "max_motion": (0, 10**9),
+    "max_camera_motion": (0, 1),
+    "heldout": (0, 10**6),
+}
 
 
 @dataclass
@@ -56,16 +70,12 @@ class DataSettings:
     cache: str | None = None
 
     def __post_init__(self) -> None:
-        if self.frames < 2:
-            raise IVGError(f"data: frames is {self.frames}: a clip to learn motion from needs at least 2.")
+        check_ranges(self, RANGES, "data: ")
+        for path in filter(None, (self.source, self.videos, self.masks, self.cache)):
+            user_path(path)
         if self.bucket_step < 8 or self.bucket_step % 8:
             raise IVGError(f"data: bucket_step is {self.bucket_step}: give a multiple of 8, such as 32 or 64.")
         for key in ("width", "height"):
             value = getattr(self, key)
-            if value < 0 or value % 8:
+            if value % 8:
                 raise IVGError(f"data: {key} is {value}: give a multiple of 8, or 0 for the model's own.")
-        for key in ("min_motion", "max_motion", "max_camera_motion", "heldout"):
-            if getattr(self, key) < 0:
-                raise IVGError(f"data: {key} is {getattr(self, key)}: it cannot be below 0.")
-        if not self.fps > 0:
-            raise IVGError(f"data: fps is {self.fps}: it must be above 0.")
