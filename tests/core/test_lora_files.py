@@ -156,6 +156,14 @@ def test_a_pattern_that_could_take_hours_is_refused_at_once(tmp_path, unet, halv
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.parametrize("patterns", [[f"x.*{n}.*" for n in range(33)], [f"x{n}" for n in range(2001)]])
+def test_so_many_patterns_that_they_could_take_hours_are_refused(patterns):
+    config = {"r": 4, "lora_alpha": 1, "alpha_pattern": dict.fromkeys(patterns[:-1], 2)}
+    assert scales_of(config, {TO_Q: 4}, "the header") == {TO_Q: 0.25}
+    with pytest.raises(IVGError, match="alpha_pattern in the header is too involved"):
+        scales_of({**config, "alpha_pattern": dict.fromkeys(patterns, 2)}, {TO_Q: 4}, "the header")
+
+
 @pytest.mark.parametrize(
     ("about", "words"),
     [
