@@ -45,7 +45,7 @@ class PredictRoMMask(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The same seed gives the same mask.",
+                    tooltip="The same seed gives the same mask; on another device up to rounding.",
                 ),
                 *denoising_inputs(),
                 io.Float.Input(

@@ -53,7 +53,7 @@ class IVGSampler(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The same seed gives the same video, on every device.",
+                    tooltip="The same seed gives the same video; on another device or in a batch, up to rounding.",
                 ),
                 io.Int.Input(
                     "frames",

@@ -12,15 +12,15 @@ import diffusers
 import torch
 import yaml
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from ..media.files import atomic_write
+from ..media.files import atomic_folder, atomic_write
 from ..models.bundle import IVGModel
 from ..models.unet import IVGUNet
 from .layout import FILE_FORMAT
 from .tokenizer import tokenizer_files
+from .write import save_tensors
 
 UNET_KEYS = (
     "act_fn", "attention_head_dim", "block_out_channels", "cross_attention_dim", "down_block_types",
@@ -46,7 +46,7 @@ def save_folder(model: IVGModel, folder: str | Path) -> Path:
 
     Args:
         model: what to write, in the dtype it has.
-        folder: made if need be; files of the same names are replaced.
+        folder: made if need be; files of the same names are replaced, once all are written.
 
     Returns:
         The folder.
@@ -57,16 +57,17 @@ def save_folder(model: IVGModel, folder: str | Path) -> Path:
     Source: the layout of the released code's save_pipe.
     """
     folder = Path(folder).expanduser()
-    for name, network in _components(model).items():
-        stem = "model" if name == "text_encoder" else "diffusion_pytorch_model"
-        _write_json(folder / name / "config.json", component_config(network))
-        with atomic_write(folder / name / f"{stem}.safetensors") as path:
-            save_tensors(_named_weights(network), path, metadata={"format": "pt"})
-    for name, text in tokenizer_files(model.tokenizer).items():
-        _write_text(folder / "tokenizer" / name, text)
-    _write_json(folder / "scheduler" / "scheduler_config.json", model.scheduler_config)
-    _write_text(folder / "config.yaml", yaml.safe_dump(_run_config(model, folder), sort_keys=False))
-    _write_json(folder / "model_index.json", _model_index(model))
+    with atomic_folder(folder) as partial:
+        for name, network in _components(model).items():
+            stem = "model" if name == "text_encoder" else "diffusion_pytorch_model"
+            _write_json(partial / name / "config.json", component_config(network))
+            with atomic_write(partial / name / f"{stem}.safetensors") as path:
+                save_tensors(_named_weights(network), path, {"format": "pt"})
+        for name, text in tokenizer_files(model.tokenizer).items():
+            _write_text(partial / "tokenizer" / name, text)
+        _write_json(partial / "scheduler" / "scheduler_config.json", model.scheduler_config)
+        _write_text(partial / "config.yaml", yaml.safe_dump(_run_config(model, folder), sort_keys=False))
+        _write_json(partial / "model_index.json", _model_index(model))
     return folder
 
 
@@ -103,7 +104,7 @@ def save_file(
         texts["domain"] = model.domain.to_json()
     path = Path(path).expanduser()
     with atomic_write(path) as temporary:
-        save_tensors(tensors, temporary, metadata={**texts, **(metadata or {})})
+        save_tensors(tensors, temporary, {**texts, **(metadata or {})})
     return path
 
 

@@ -51,7 +51,12 @@ def scene_options() -> argparse.ArgumentParser:
     group.add_argument("--prompt", required=True, help='what is done, e.g. "julienne the carrot"')
     group.add_argument("--size", type=size, metavar="WxH", help="of the video, multiples of 8 (default: the photo's)")
     group.add_argument("--frames", type=count(), help="(default: the model's)")
-    group.add_argument("--seed", type=a_seed, default=0, help="same seed, same frames")
+    group.add_argument(
+        "--seed",
+        type=a_seed,
+        default=0,
+        help="same seed, same frames; on other devices up to rounding",
+    )
     return options
 
 

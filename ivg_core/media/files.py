@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from ..errors import IVGError
@@ -35,7 +36,10 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if temporary.exists():
+            to_disk(temporary)
         os.replace(temporary, target)
+        to_disk(target.parent, whole=False)
     except Exception as error:
         reason = why_not_written(error)
         if not reason:
@@ -47,6 +51,59 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the first error says better what is wrong with the folder
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary folder beside `path`, whose files take their places once the block has ended without an error.
+
+    Args:
+        path: the folder to write. If it is there, its other files stay.
+
+    Yields:
+        The temporary folder, empty.
+
+    Raises:
+        IVGError: the place cannot be written to, or the disk is full.
+    """
+    target = user_path(path)
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        partial.mkdir(parents=True)
+        yield partial
+        to_disk(partial)
+        if target.exists():
+            for file in sorted(file for file in partial.rglob("*") if file.is_file()):
+                place = target / file.relative_to(partial)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, place)
+        else:
+            os.replace(partial, target)
+        to_disk(target.parent, whole=False)
+    except OSError as error:
+        raise IVGError(
+            f"{target} could not be written ({error.strerror or error}): choose a folder that may be written to and "
+            "has free space."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def to_disk(path: Path, whole: bool = True) -> None:
+    """Wait until a file, or a folder with all that is in it, has left the memory: a power cut then takes nothing.
+
+    Args:
+        path: of the file or folder.
+        whole: False: of a folder only the names in it.
+    """
+    for part in [*path.rglob("*"), path] if whole and path.is_dir() else [path]:
+        with suppress(OSError) if part.is_dir() else nullcontext():  # not every system can do so with folders
+            handle = os.open(part, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def why_not_written(error: Exception) -> str:

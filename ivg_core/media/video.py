@@ -30,6 +30,8 @@ YUV = {
     "color_trc": "bt709",
     "color_range": "tv",
 }
+# Without these each file gets a random number and the encoder's version.
+SAME_BYTES = ("-fflags", "+bitexact", "-flags:v", "+bitexact")
 ENCODERS = {
     ".mp4": YUV | {"c:v": "libx264", "crf": "17", "preset": "medium", "movflags": "+faststart"},
     ".webm": YUV | {"c:v": "libvpx-vp9", "crf": "24", "b:v": "0", "row-mt": "1"},
@@ -70,7 +72,7 @@ def write_video(frames: Tensor, path: str | os.PathLike, fps: float, metadata: M
     source = {"f": "rawvideo", "pix_fmt": "rgb24", "s": f"{width}x{height}", "r": f"{fps:g}", "i": "-"}
     encoder = ENCODERS[suffix] | ({"metadata": f"comment={comment}"} if comment else {})
     with atomic_write(target) as temporary:
-        words = [*ffmpeg_options(source), *ffmpeg_options(encoder), str(temporary)]
+        words = [*ffmpeg_options(source), *SAME_BYTES, *ffmpeg_options(encoder), str(temporary)]
         write_with_ffmpeg(words, _bytes(frames), target)
     return target
 

@@ -18,6 +18,7 @@ from ..errors import IVGError
 from ..media.clips import in_pieces, open_media
 from ..media.files import VIDEOS, atomic_write
 from ..media.images import save_png
+from ..media.lock import alone_in
 from ..settings import read_json
 from .annotate import annotate_clip
 from .camera import reduced
@@ -81,6 +82,21 @@ def annotate_folder(
     """
     folder, target = Path(video_dir).expanduser(), Path(save_dir).expanduser()
     videos = videos_in(folder)
+    with alone_in(target, "annotation"):
+        return _annotate_all(videos, target, tracker, keep_frames, overwrite, on_clip, options)
+
+
+def _annotate_all(
+    videos: list[Path],
+    target: Path,
+    tracker: HandTracker,
+    keep_frames: bool,
+    overwrite: bool,
+    on_clip: Callable[[ClipReport, int, int], None] | None,
+    options: dict,
+) -> list[ClipReport]:
+    for leftover in target.glob(".*.partial"):  # of a run that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     looked_for = ("tiled", "palm_threshold", "presence_threshold", "max_hands")
     settings = {**options, **{name: getattr(tracker, name) for name in looked_for}}
     done = {} if overwrite else _reports_in(target, settings)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from ..checkpoints.write import save_tensors
 
 
 class Average:
@@ -58,7 +59,7 @@ class Average:
     def save(self, path: Path) -> None:
         """Write the average as safetensors, with the number of steps in the header."""
         values = {name: value.cpu().contiguous() for name, value in self.values.items()}
-        save_file(values, path, {"steps": str(self.steps)})
+        save_tensors(values, path, {"steps": str(self.steps)})
 
     def load(self, path: Path) -> None:
         """Take up what `save` wrote.

@@ -9,18 +9,17 @@ import pickle
 import re
 import shutil
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from safetensors.torch import save_file as save_tensors
 from torch import nn
 
+from ..checkpoints.write import save_tensors
 from ..errors import IVGError
-from ..media.files import why_not_written
+from ..media.files import to_disk, why_not_written
 from ..settings import read_json
 from .config import TrainConfig
 from .ema import Average
@@ -83,7 +82,11 @@ def keep_only_what_is_learned(accelerator: Any) -> None:
     def save(models: list[nn.Module], weights: list[Any], folder: str) -> None:
         if weights and accelerator.is_main_process:
             tensors = trained_parameters(accelerator.unwrap_model(models[0]))
-            save_tensors({name: p.detach().cpu().contiguous() for name, p in tensors.items()}, Path(folder) / WEIGHTS)
+            save_tensors(
+                {name: p.detach().cpu().contiguous() for name, p in tensors.items()},
+                Path(folder) / WEIGHTS,
+                {"format": "pt"},
+            )
         weights.clear()
 
     def load(models: list[nn.Module], folder: str) -> None:
@@ -124,7 +127,7 @@ def save_checkpoint(
             if average is not None:
                 average.save(partial / AVERAGE)
             (partial / PROGRESS).write_text(json.dumps(progress, indent=1))
-            _to_disk(partial)
+            to_disk(partial)
     except Exception as error:  # a full disk is an OSError, a RuntimeError of torch or a SafetensorError
         reason = why_not_written(error)
         if not reason:
@@ -217,14 +220,3 @@ def remove_leftovers(folder: Path) -> None:
     """Removes what a run that was killed had not finished writing."""
     for path in folder.glob(".checkpoint-*.part"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _to_disk(folder: Path) -> None:
-    # Otherwise a power cut after the rename could leave a whole name on half a file.
-    for path in [*folder.rglob("*"), folder]:
-        with suppress(OSError) if path.is_dir() else nullcontext():  # not every system can do so with folders
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)

@@ -6,8 +6,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import IVGError
+from ..media.lock import alone_in
 from ..models.bundle import IVGModel
 from ..models.lora import LoRA
 from .backbone import TrainableBackbone, TrainableUNet
@@ -123,6 +124,25 @@ class _Trainer:
         return {role: (found, rates[role]) for role, found in roles.items() if found}
 
     def run(self, resume, on_step: OnTrainingStep | None, should_stop: Callable[[], bool]) -> Trained:
+        """Train, as the only training in the folder."""
+        with self._alone():
+            return self._run(resume, on_step, should_stop)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two trainings in one folder would take each other's checkpoints."""
+        said = ""
+        with ExitStack() as stack:
+            if self.accelerator.is_main_process:
+                try:
+                    stack.enter_context(alone_in(self.folder, "training"))
+                except IVGError as error:
+                    said = str(error)
+            if agree(self.accelerator, bool(said)):
+                raise IVGError(said or f"The first process cannot train in {self.folder}.")
+            yield
+
+    def _run(self, resume, on_step: OnTrainingStep | None, should_stop: Callable[[], bool]) -> Trained:
         """The loop. Every line that can fail in one process alone is agreed upon before the others go on."""
         config, accelerator = self.config, self.accelerator
         start = self._start(resume)

@@ -140,7 +140,7 @@ def test_a_folder(videos, tmp_path, frames, tracker):
         "hand.mp4": "mask", "black.gif": "no hands", "broken.mp4": "unreadable"
     }  # fmt: skip
     assert reports["hand.mp4"].frames == 6 and 0 < reports["hand.mp4"].coverage < 1
-    assert sorted(path.name for path in target.iterdir()) == ["annotate.json", "hand", "hand.png"]
+    assert sorted(path.name for path in target.glob("[!.]*")) == ["annotate.json", "hand", "hand.png"]
     pieces = [load_mask(path) for path in sorted((target / "hand").iterdir())]
     assert len(pieces) == 6 and torch.equal(torch.stack(pieces).amax(0), load_mask(target / "hand.png"))
     kept = json.loads((target / "annotate.json").read_text())
