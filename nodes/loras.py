@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import folder_paths
 from comfy.weight_adapter import LoRAAdapter
 from comfy_api.latest import io
 
+from ..ivg_core.errors import IVGError
 from ._compat import found_by
 from ._model import IVGModelSocket, ManagedModel
 from ._notes import noted
@@ -28,10 +30,12 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
     """A model with a LoRA on the network of its stage; the one that came in stays as it is, and shares the weights.
 
     Raises:
-        IVGError: the LoRA is for another network.
+        IVGError: the LoRA is for another network, or the strength is no number.
     """
     if strength == 0:
         return managed
+    if not math.isfinite(strength):
+        raise IVGError(f"The strength is {strength}: give a number, such as 1.")
     model, stage = managed.model, lora.stage
     network = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
     lora.check(network)
@@ -39,8 +43,13 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
     patcher = managed.patchers[name].clone()
     patches = {}
     for layer, (up, down) in lora.layers.items():
-        alpha = lora.scales.get(layer, 1.0) * down.shape[0]
-        patches[f"net.{layer}.weight"] = LoRAAdapter(set(), (up, down, alpha, None, None, None))
+        weight = network.get_submodule(layer).weight
+        if up.shape[0] * down[0].numel() == weight.numel():
+            alpha = lora.scales.get(layer, 1.0) * down.shape[0]
+            patch = LoRAAdapter(set(), (up, down, alpha, None, None, None))
+        else:  # ComfyUI would log an error and leave out what is not plainly a matrix times a matrix
+            patch = (lora.change(layer, weight),)
+        patches[f"net.{layer}.weight"] = patch
     patcher.add_patches(patches, strength)
     changed = {"scheduler_config": lora.scheduler_config(model.scheduler_config)}
     if stage == 1:
@@ -82,6 +91,13 @@ class IVGLoadLoRA(io.ComfyNode):
                     force_input=True,
                     tooltip="The file that IVG Train LoRA wrote, in place of lora_name.",
                 ),
+                io.Boolean.Input(
+                    "partial",
+                    optional=True,
+                    default=False,
+                    tooltip="Off: a LoRA with layers that this model does not have is refused, because without them it "
+                    "is not what was trained. On: the layers that fit are used, and a note counts the others.",
+                ),
             ],
             outputs=[
                 IVGModelSocket.Output(
@@ -99,11 +115,10 @@ class IVGLoadLoRA(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, model, lora_name, strength, lora_path=None) -> io.NodeOutput:
+    def execute(cls, model, lora_name, strength, lora_path=None, partial=False) -> io.NodeOutput:
         import torch
 
         from ..ivg_core.checkpoints.lora_files import read_lora
-        from ..ivg_core.errors import IVGError
 
         if not lora_path and lora_name == NONE:
             return io.NodeOutput(model)
@@ -111,5 +126,5 @@ class IVGLoadLoRA(io.ComfyNode):
         if path is None:
             raise IVGError(f"There is no LoRA {lora_name!r} in models/loras: put it there, or choose another one.")
         with torch.inference_mode(False):
-            lora = read_lora(path, model.model.unet or model.model.for_stage(1))
-        return io.NodeOutput(with_lora(model, lora, strength))
+            lora = read_lora(path, model.model.unet or model.model.for_stage(1), partial)
+            return io.NodeOutput(with_lora(model, lora, strength))

@@ -12,7 +12,7 @@ from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
 from ..settings import read_json, read_yaml
 from .tokenizer import FILE_NAMES
-from .weights import TensorInfo, find_weights, list_tensors, read_metadata
+from .weights import TensorInfo, find_weights, is_safetensors, list_tensors, read_metadata
 
 log = logging.getLogger("ivg")
 
@@ -144,7 +144,7 @@ def _read_run_config(path: Path, layout: Layout) -> None:
 
 
 def _file_layout(path: Path) -> Layout:
-    if path.suffix != ".safetensors":
+    if not is_safetensors(path):
         raise IVGError(_what_is_this_file(path))
     metadata = read_metadata(path)
     if metadata.get("format") != FILE_FORMAT:
@@ -152,16 +152,16 @@ def _file_layout(path: Path) -> Layout:
     try:
         layout = Layout(
             path,
-            tokenizer_files=_object(metadata.pop("tokenizer")),
-            scheduler_config=_object(metadata.pop("scheduler_config")),
-            defaults=ModelDefaults.from_dict(_object(metadata.pop("defaults"))),
+            tokenizer_files=json_object(metadata.pop("tokenizer")),
+            scheduler_config=json_object(metadata.pop("scheduler_config")),
+            defaults=ModelDefaults.from_dict(json_object(metadata.pop("defaults"))),
             licence=metadata.pop("licence", ""),
             domain=_domain(metadata.pop("domain", None)),
         )
         for name in COMPONENTS:
             config = metadata.pop(f"{name}_config", None)
             if config is not None:
-                layout.configs[name] = _object(config)
+                layout.configs[name] = json_object(config)
                 layout.weights[name] = (path, f"{name}.")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise IVGError(f"{path} is an IVG file whose description is damaged ({error!r}): download it again.") from error
@@ -175,12 +175,12 @@ def _domain(text: str | None) -> Domain | None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return _object(path.read_text(encoding="utf-8"))
+        return json_object(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise IVGError(f"{path} is half-downloaded or damaged ({error}): download it again.") from error
 
 
-def _object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
     """A JSON object. Diffusers would take a string in its place for a repository's name, and ask the hub for it."""
     found = read_json(text)
     if not isinstance(found, dict):
@@ -218,9 +218,10 @@ def _what_is_this_folder(folder: Path) -> str:
 
 
 def _what_is_this_file(path: Path) -> str:
-    if path.suffix in (".tar", ".gz", ".tgz", ".zip", ".7z", ".rar"):
+    ending = path.suffix.lower()
+    if ending in (".tar", ".gz", ".tgz", ".zip", ".7z", ".rar"):
         return f"{path} is an archive: unpack it and give the folder that holds unet/, vae/ and text_encoder/."
-    if path.suffix == ".pt":
+    if ending == ".pt":
         return f"{path} is not a model but, by its name, a LoRA: load an IVG checkpoint and give the LoRA beside it."
     return f"{path} is no IVG checkpoint: give the folder that holds unet/ and vae/, or a one-file IVG .safetensors."
 

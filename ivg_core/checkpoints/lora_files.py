@@ -5,25 +5,24 @@ A few-step LoRA is one like any other: MCM's is peft's, T2V-Turbo's is a list ov
 
 from __future__ import annotations
 
-import json
 import logging
-import re
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from ..errors import IVGError
+from ..finite import check_read
 from ..media.files import atomic_write
-from ..models.lora import LAYER_TYPES, LoRA, lora_sites
+from ..models.lora import LoRA, lora_sites
 from ..models.unet import IVGUNet
-from .weights import load_pickle, read_metadata, read_tensors
-
-if TYPE_CHECKING:
-    from ..models.unet import IVGUNet
+from .lora_keys import TEXT_ENCODER, LayerNames, other_kind, read_key
+from .lora_scale import HEADER, config_in_header, read_config, scales_of
+from .weights import is_safetensors, load_pickle, read_metadata, read_tensors
 
 log = logging.getLogger("ivg")
 
@@ -32,31 +31,37 @@ RELEASED_ORDER = (
     "conv_in", "conv_in2", "time_embedding", "motion_embedding", "transformer_in", "down_blocks", "up_blocks",
     "mid_block", "conv_out",
 )  # fmt: skip
-PEFT_FILE, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+PEFT_STEM, PEFT_CONFIG = "adapter_model", "adapter_config.json"
+#: what peft and diffusers call the LoRA in a folder of theirs
+FOLDER_FILES = tuple(stem + end for stem in (PEFT_STEM, "pytorch_lora_weights") for end in (".safetensors", ".bin"))
 GUIDANCE = "guidance"  # T2V-Turbo's network is told how strong to guide, ours is not
-KEY_PATTERN = re.compile(r"(?P<module>.+)\.lora_(?P<half>up|down|A|B)(\.default)?(\.weight)?")
 
 
-def read_lora(path: str | Path, unet: IVGUNet) -> LoRA:
-    """Reads a LoRA: our safetensors, peft's, kohya's, loralib's (in ModelScope's names too), or a `.pt` list.
+def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False) -> LoRA:
+    """Reads a LoRA: ours, peft's, diffusers', kohya's, loralib's (in ModelScope's names too), or a `.pt` list.
 
     Args:
-        path: the file, or peft's folder. Beside peft's file lies adapter_config.json, which says how strong it is.
+        path: the file, or the folder of peft or diffusers. Beside peft's file lies adapter_config.json, which says how
+            strong it is; diffusers' file may say so in its header.
         unet: the network it is meant for; the lists carry no names, so it gives them theirs.
+        partial: leave out layers that fit no layer of the network, with a warning, instead of refusing the file.
 
     Raises:
-        IVGError: no LoRA, a damaged file, or one for another network.
+        IVGError: no LoRA, a damaged file, one that holds NaN, one for another network, or another kind of adapter.
 
     Source: cloneofsimo/lora (the lists), their order as in the released code and in T2V-Turbo.
     """
     path = Path(path).expanduser()
-    if (path / PEFT_FILE).is_file():
-        path = path / PEFT_FILE
+    path = next((path / name for name in FOLDER_FILES if (path / name).is_file()), path)
     if not path.is_file():
         raise IVGError(f"There is no LoRA file at {path}: give a .safetensors or .pt file.")
-    if path.suffix == ".safetensors":
-        return _named_lora(path, unet)
-    return _listed_lora(path, unet)
+    stored = None if is_safetensors(path) else load_pickle(path)
+    lora = _listed_lora(path, stored, unet) if isinstance(stored, list) else _named_lora(path, unet, partial)
+    try:
+        lora.check(unet)
+    except IVGError as error:
+        raise IVGError(f"{path}: {error}") from error
+    return lora
 
 
 def save_lora(lora: LoRA, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
@@ -65,10 +70,10 @@ def save_lora(lora: LoRA, path: str | Path, metadata: Mapping[str, str] | None =
     Raises:
         IVGError: the path cannot be written.
     """
-    tensors = {}
+    tensors = {}  # copies: layers may share memory, which the format cannot say
     for name, (up, down) in lora.layers.items():
-        tensors[f"{name}.lora_up.weight"] = up.detach().cpu().contiguous()
-        tensors[f"{name}.lora_down.weight"] = down.detach().cpu().contiguous()
+        tensors[f"{name}.lora_up.weight"] = up.detach().cpu().clone(memory_format=torch.contiguous_format)
+        tensors[f"{name}.lora_down.weight"] = down.detach().cpu().clone(memory_format=torch.contiguous_format)
         if lora.scales.get(name, 1.0) != 1.0:
             tensors[f"{name}.alpha"] = torch.tensor(lora.scales[name] * down.shape[0])
     path = Path(path).expanduser()
@@ -77,61 +82,97 @@ def save_lora(lora: LoRA, path: str | Path, metadata: Mapping[str, str] | None =
     return path
 
 
-def _named_lora(path: Path, unet: IVGUNet) -> LoRA:
-    layers = [name for name, module in unet.named_modules() if isinstance(module, LAYER_TYPES)]
-    known = {
-        alias: name
-        for name in layers
-        for alias in (modelscope_name(name, unet), "lora_unet_" + name.replace(".", "_"), name)
-    }
-    halves: dict[str, dict[str, Tensor]] = {}
-    alphas: dict[str, float] = {}
-    strangers = []
-    for key, tensor in read_tensors(path).items():
-        match = KEY_PATTERN.fullmatch(key)
-        stem = match["module"] if match else key.removesuffix(".alpha")
-        name = known.get(stem.removeprefix("base_model.model.").removeprefix("unet."))
-        if name is None:
-            strangers.append(key)
-        elif match:
-            halves.setdefault(name, {})["up" if match["half"] in ("up", "B") else "down"] = tensor
-        else:
-            alphas[name] = float(tensor)
-    if not halves:
+def _named_lora(path: Path, unet: IVGUNet, partial: bool) -> LoRA:
+    tensors = read_tensors(path)
+    _refuse_other_kinds(path, list(tensors))
+    names = LayerNames(unet)
+    parts: dict[str, dict[str, Tensor]] = {}
+    strangers: dict[str, None] = {}  # what the file calls the layers that this network has not, in its order
+    for key, tensor in tensors.items():
+        part = read_key(key)
+        name = part and names.find(part.module)
+        if part is None or name is None:
+            strangers[part.module if part else key] = None
+            continue
+        _check_part(path, key, part.part, tensor)
+        if part.part in parts.setdefault(name, {}):
+            raise IVGError(f"{path} has the {part.part} part of {name} twice, as {key} too: get the file again.")
+        parts[name][part.part] = tensor
+    if not parts:
         raise IVGError(f"{path} holds no LoRA for this UNet: give one that was trained on an IVG or ModelScope model.")
     if strangers:
-        log.warning("%d tensors of %s fit no layer and are left out: %s …", len(strangers), path, strangers[0])
-    odd = [name for name, pair in halves.items() if len(pair) != 2]
+        _leave_out(path, list(strangers), len(parts) + len(strangers), partial)
+    odd = [name for name, halves in parts.items() if not {"up", "down"} <= halves.keys()]
     if odd:
         raise IVGError(f"{path} is damaged, {odd[0]} has only half of its LoRA: download the file again.")
-    ranks = {name: pair["down"].shape[0] for name, pair in halves.items()}
-    scales = {name: alpha / ranks[name] for name, alpha in alphas.items() if name in halves}
     return LoRA(
-        layers={name: (pair["up"], pair["down"]) for name, pair in halves.items()},
-        scales=_peft_scales(path.with_name(PEFT_CONFIG), ranks) if path.name == PEFT_FILE else scales,
-        metadata={key: text for key, text in read_metadata(path).items() if key != "format"},
+        layers={name: (halves["up"], halves["down"]) for name, halves in parts.items()},
+        scales=_scales(path, parts),
+        metadata={key: text for key, text in _header(path).items() if key not in ("format", HEADER)},
     )
 
 
-def _peft_scales(path: Path, ranks: Mapping[str, int]) -> dict[str, float]:
-    if not path.is_file():
-        raise IVGError(f"{path} is missing: it belongs beside {PEFT_FILE} and says how strong the LoRA is.")
-    try:
-        config = json.loads(path.read_text("utf-8"))
-        usual, special = float(config["lora_alpha"]), dict(config.get("alpha_pattern") or {})
-        by_root = bool(config.get("use_rslora"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise IVGError(f"{path} is no adapter_config.json of a LoRA ({error}): download it again.") from error
-    scales = {}
-    for name, rank in ranks.items():
-        alpha = next((alpha for end, alpha in special.items() if f".{name}".endswith(f".{end}")), usual)
-        scales[name] = alpha / (rank**0.5 if by_root else rank)
+def _refuse_other_kinds(path: Path, keys: list[str]) -> None:
+    found = other_kind(keys)
+    if found is None:
+        return
+    kind, theirs = found
+    mixed = kind != "DoRA" and any(read_key(key) for key in keys if key not in theirs and not key.endswith(".alpha"))
+    what = f"mixes LoRA with {kind} layers" if mixed else f"is a {kind}"
+    raise IVGError(
+        f"{path} {what} ({len(theirs)} tensors, first {theirs[0]}), which cannot be applied to this model: train it as "
+        "a plain LoRA, or write it as one with the program that made it."
+    )
+
+
+def _check_part(path: Path, key: str, part: str, tensor: Tensor) -> None:
+    what = f"{key} in {path}"
+    if tensor.is_complex() or (part != "alpha" and not tensor.is_floating_point()):
+        raise IVGError(f"{what} is of {tensor.dtype}, which is no weight of a LoRA: get the file again.")
+    if part == "alpha" and tensor.numel() != 1:
+        raise IVGError(f"{what} has shape {tuple(tensor.shape)} where one number belongs: get the file again.")
+    if part != "alpha" and (tensor.ndim < 2 or not tensor.numel()):
+        raise IVGError(f"{what} has shape {tuple(tensor.shape)} where a matrix belongs: get the file again.")
+
+
+def _leave_out(path: Path, strangers: list[str], total: int, partial: bool) -> None:
+    fit_none = f"{len(strangers)} of the {total} layers of {path} fit no layer of this model (first {strangers[0]})"
+    of_text = sum(bool(TEXT_ENCODER.match(name)) for name in strangers)
+    if of_text:
+        fit_none += f"; {of_text} are for the text encoder, which is never changed here"
+    if not partial:
+        raise IVGError(
+            f"{fit_none}: use the model it was trained on, or say that the rest is to be used without them (partial; "
+            "--lora-partial on the command line)."
+        )
+    log.warning("%s: they are left out.", fit_none)
+
+
+def _scales(path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
+    ranks = {name: halves["down"].shape[0] for name, halves in parts.items()}
+    by_key = {name: float(halves["alpha"]) / ranks[name] for name, halves in parts.items() if "alpha" in halves}
+    if path.stem == PEFT_STEM:
+        beside = path.with_name(PEFT_CONFIG)
+        return scales_of(read_config(beside), ranks, str(beside))
+    config = config_in_header(_header(path), path)
+    if config is None:
+        return by_key
+    scales = scales_of(config, ranks, f"The header of {path}")
+    for name, scale in by_key.items():
+        if not math.isclose(scale, scales[name], rel_tol=1e-3):  # a tensor of half precision has but 3 digits
+            raise IVGError(
+                f"{path} says twice how strong {name} is, {scales[name]:g} in its header and {scale:g} beside the "
+                "weights: get it from its author again."
+            )
     return scales
 
 
-def _listed_lora(path: Path, unet: IVGUNet) -> LoRA:
-    tensors = load_pickle(path)
-    if not isinstance(tensors, list) or len(tensors) % 2 or not all(isinstance(item, Tensor) for item in tensors):
+def _header(path: Path) -> dict[str, str]:
+    return read_metadata(path) if is_safetensors(path) else {}
+
+
+def _listed_lora(path: Path, tensors: list[Any], unet: IVGUNet) -> LoRA:
+    if len(tensors) % 2 or not all(isinstance(item, Tensor) for item in tensors):
         raise IVGError(f"{path} is no LoRA ([up, down, up, down, …]): give a training's *_unet.pt or a .safetensors.")
     lists = _released_lists(unet)
     names = next((names for names in lists.values() if 2 * len(names) == len(tensors)), None)
@@ -141,17 +182,18 @@ def _listed_lora(path: Path, unet: IVGUNet) -> LoRA:
             f"{path} is a LoRA for another network, it has {len(tensors)} tensors; for this one a list has {lengths}: "
             "use the model it was trained on."
         )
+    for number, tensor in enumerate(tensors):
+        _check_part(path, f"tensor {number}", "half", tensor)
+    check_read({f"number {number}": tensor for number, tensor in enumerate(tensors)}, path)
     pairs = zip(tensors[::2], tensors[1::2], strict=True)
     named = {name: (up.detach(), down.detach()) for name, (up, down) in zip(names, pairs, strict=True)}
     if named.pop(GUIDANCE, None):
         log.warning("%s was also trained to be told how strong to guide, which this network cannot be.", path)
-    lora = LoRA(named)
-    lora.check(unet)  # a list of the right length may still be of another network
-    return lora
+    return LoRA(named)
 
 
 def _released_lists(unet: IVGUNet) -> dict[str, list[str]]:
-    layers = [name for name, module in unet.named_modules() if isinstance(module, LAYER_TYPES)]
+    layers = LayerNames(unet).layers
     layers.sort(key=lambda name: RELEASED_ORDER.index(name.split(".")[0]))
     ours = ("conv_in2", "motion_embedding", "time_embedding.cond_proj")
     plain = [name for name in layers if not name.startswith(ours)]
@@ -172,48 +214,3 @@ def _trained_without_peft(name: str) -> bool:
         return ".temp_attentions." in name or name.startswith("transformer_in.")
     whole = ("conv_in", "conv_in2", "conv_out", "time_embedding.cond_proj")
     return name in whole or name.startswith("motion_embedding.") or ".temp_convs." in name
-
-
-#: parts of a spatial residual layer
-RESNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "time_emb_proj": "emb_layers.1",
-    "conv_shortcut": "skip_connection",
-}
-#: where the layers of one position stand in its run
-PLACES = {"resnets": "0", "temp_convs": "0.temopral_conv", "attentions": "1", "temp_attentions": "2"}  # as spelt there
-LAYER = re.compile(
-    r"(?P<side>down_blocks|up_blocks|mid_block)\.((?P<level>\d+)\.)?(?P<kind>[a-z_]+)\.(?P<i>\d+)\.(?P<rest>.+)"
-)
-
-
-def modelscope_name(name: str, unet: IVGUNet) -> str:
-    """The ModelScope name of a layer; one that has no other name there keeps its own.
-
-    Args:
-        name: of the module in diffusers' layout, e.g. `down_blocks.0.attentions.1.proj_in`.
-        unet: the network; how many layers a level has decides the numbers.
-    """
-    if name.startswith("transformer_in."):
-        return name.replace("transformer_in", "input_blocks.0.1", 1)
-    match = LAYER.fullmatch(name)
-    if match is None:
-        return name
-    kind, i, rest, level = match["kind"], int(match["i"]), match["rest"], int(match["level"] or 0)
-    if kind == "resnets":
-        rest = RESNET[rest]
-    layers = unet.config["layers_per_block"]
-    if match["side"] == "mid_block":
-        place = {"resnets": f"{3 * i}", "temp_convs": f"{3 * i}.temopral_conv", "attentions": "1"}.get(kind, "2")
-        return f"middle_block.{place}.{rest}"
-    if match["side"] == "down_blocks":
-        if kind == "downsamplers":
-            return f"input_blocks.{(layers + 1) * (level + 1)}.{rest.replace('conv', 'op', 1)}"
-        return f"input_blocks.{(layers + 1) * level + i + 1}.{PLACES[kind]}.{rest}"
-    if kind == "upsamplers":  # stands behind the attentions, where the level has any
-        place = "3" if "CrossAttn" in unet.config["up_block_types"][level] else "1"
-        return f"output_blocks.{(layers + 1) * level + layers}.{place}.{rest}"
-    return f"output_blocks.{(layers + 1) * level + i}.{PLACES[kind]}.{rest}"

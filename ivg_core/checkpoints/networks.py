@@ -74,24 +74,33 @@ class KeyReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misshaped: tuple[str, ...] = ()
+    not_float: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.misshaped)
+        return bool(self.missing or self.unexpected or self.misshaped or self.not_float)
 
     def __str__(self) -> str:
-        parts = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.misshaped))
+        parts = (
+            ("missing", self.missing),
+            ("unexpected", self.unexpected),
+            ("of another shape", self.misshaped),
+            ("not floating point", self.not_float),
+        )
         return "; ".join(f"{len(names)} {word}: {_shorten(names)}" for word, names in parts if names)
 
 
 def compare_keys(network: nn.Module, tensors: dict[str, Tensor]) -> KeyReport:
-    """Compares names and shapes of weights with what a network needs; neither needs to hold data."""
-    needed = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    """Compares names, shapes and kinds of weights with what a network needs; neither needs to hold data."""
+    state = network.state_dict()
+    needed = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    floats = [key for key, tensor in state.items() if key in tensors and tensor.is_floating_point()]
     given = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     differing = [key for key in needed if key in given and needed[key] != given[key]]
     return KeyReport(
         missing=tuple(key for key in needed if key not in given),
         unexpected=tuple(key for key in given if key not in needed),
         misshaped=tuple(f"{key} is {given[key]}, should be {needed[key]}" for key in differing),
+        not_float=tuple(f"{key} is {tensors[key].dtype}" for key in floats if not tensors[key].is_floating_point()),
     )
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import IVGError
+from ..finite import is_finite, spoilt_file
 
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 SUFFIXES = (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin")
@@ -35,6 +36,11 @@ class TensorInfo:
         return prod(self.shape)
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is, by its name, a safetensors file; `.sft` is a short form of it."""
+    return path.suffix.lower() in (".safetensors", ".sft")
+
+
 def find_weights(folder: Path) -> Path | None:
     """The weight file of a component folder, safetensors before .bin, full precision before fp16."""
     candidates = (folder / (stem + suffix) for suffix in SUFFIXES for stem in STEMS)
@@ -47,7 +53,7 @@ def list_tensors(path: Path) -> dict[str, TensorInfo]:
     Raises:
         IVGError: the file is damaged, or holds code.
     """
-    if path.suffix != ".safetensors":
+    if not is_safetensors(path):
         stored = _stored_tensors(path)
         return {key: TensorInfo(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for key, t in stored}
     table = {}
@@ -81,17 +87,29 @@ def read_tensors(
         device: where the tensors go.
 
     Raises:
-        IVGError: the file is damaged, or holds code.
+        IVGError: the file is damaged, or holds code, NaN, infinity, or numbers that `dtype` cannot hold.
     """
-    return {
-        key[len(prefix) :]: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
-        for key, tensor in _stored_tensors(path, prefix)
-    }
+    tensors: dict[str, Tensor] = {}
+    spoilt: list[str] = []
+    too_large: list[str] = []
+    for key, tensor in _stored_tensors(path, prefix):
+        cast = tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+        if not is_finite(cast):
+            (too_large if is_finite(tensor) else spoilt).append(key)
+        tensors[key[len(prefix) :]] = cast
+    if spoilt:
+        raise spoilt_file(path, spoilt, len(tensors))
+    if too_large:
+        raise IVGError(
+            f"{path} holds numbers too large for {dtype} in {len(too_large)} of {len(tensors)} tensors "
+            f"(first {too_large[0]}): load it in bfloat16 or float32."
+        )
+    return tensors
 
 
 def _stored_tensors(path: Path, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     with _damage_explained(path):
-        if path.suffix == ".safetensors":
+        if is_safetensors(path):
             with safe_open(path, framework="pt") as file:
                 for key in list(file.keys()):
                     if key.startswith(prefix):
@@ -134,9 +152,9 @@ def _damage_explained(path: Path) -> Iterator[None]:
                 "get the safetensors version of this file."
             ) from error
         raise IVGError(_damaged(path, error)) from error
-    except IVGError:
+    except (IVGError, MemoryError):
         raise
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # a damaged pickle fails in any way
         raise IVGError(_damaged(path, error)) from error
 
 

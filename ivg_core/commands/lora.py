@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .kinds import a_path, new_file, new_place, number
-from .shared import command, load, model_options, say
+from .shared import command, load, model_options, partial_option, say
 
 
 def add(commands) -> None:
@@ -17,6 +17,7 @@ def add(commands) -> None:
     merge.add_argument(
         "--out", type=new_place, required=True, help="a folder in the published layout, or one .safetensors file"
     )
+    partial_option(merge)
     convert = command(
         commands,
         "convert-lora",
@@ -28,17 +29,19 @@ def add(commands) -> None:
         "lora", type=a_path, help="file to read; lists carry no names, so --model must be its own model"
     )
     convert.add_argument("--out", type=new_file(".safetensors"), required=True, help=".safetensors to write")
+    partial_option(convert)
 
 
 def _merge(options: argparse.Namespace) -> None:
     from ..checkpoints.lora_files import read_lora
     from ..checkpoints.save import save_file, save_folder
+    from ..checkpoints.weights import is_safetensors
     from ..models.lora import model_with_lora
 
     model = load(options)
-    lora = read_lora(options.lora, model.unet or model.for_stage(1))
+    lora = read_lora(options.lora, model.unet or model.for_stage(1), options.lora_partial)
     merged = model_with_lora(model, lora, options.strength, options.stage)
-    if options.out.suffix == ".safetensors":
+    if is_safetensors(options.out):
         say(save_file(merged, options.out, dtype=model.dtype))
     else:
         say(save_folder(merged, options.out))
@@ -48,6 +51,6 @@ def _convert(options: argparse.Namespace) -> None:
     from ..checkpoints.lora_files import read_lora, save_lora
 
     model = load(options)
-    lora = read_lora(options.lora, model.unet or model.for_stage(1))
+    lora = read_lora(options.lora, model.unet or model.for_stage(1), options.lora_partial)
     say(save_lora(lora, options.out, {"ivg_converted_from": options.lora.name}))
     print(f"{len(lora.layers)} layers")

@@ -33,6 +33,7 @@ def network_options() -> argparse.ArgumentParser:
     group = options.add_argument_group("network")
     group.add_argument("--lora", type=a_path, help="LoRA to add, of any format that the loader reads")
     group.add_argument("--lora-strength", type=number(), default=1.0, help="0 adds nothing, 1 what was trained")
+    partial_option(group)
     group.add_argument(
         "--float8", action="store_true", help="keep the networks' weights in 8 bits: less memory, slower"
     )
@@ -166,6 +167,12 @@ def unit_option(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--unit", choices=("pixels", "thousandths"), default="pixels", help=text)
 
 
+def partial_option(parser: Any) -> None:
+    """Add `--lora-partial`."""
+    text = "use a LoRA without those of its layers that the model does not have; otherwise it is refused"
+    parser.add_argument("--lora-partial", action="store_true", help=text)
+
+
 def load(options: argparse.Namespace, device: str | None = None) -> IVGModel:
     import torch
 
@@ -187,7 +194,7 @@ def load_for_sampling(options: argparse.Namespace) -> IVGModel:
     if options.offload:
         model.work_device = torch.device(options.device)
     if options.lora:
-        lora = read_lora(options.lora, model.unet or model.for_stage(1))
+        lora = read_lora(options.lora, model.unet or model.for_stage(1), options.lora_partial)
         model = model_with_lora(model, lora, options.lora_strength)
     for unet in filter(None, (model.unet, model.rom_unet)):
         if options.float8:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..errors import IVGError
+from ..finite import is_finite, overflow
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -120,10 +121,16 @@ class ImageCodec:
         return (torch.cat(modes) * self.scale).transpose(0, 1)
 
     def decode(self, latents: Tensor, frames: Sequence[int] | None = None) -> Tensor:
-        """See `Codec`; float32, on the VAE's device."""
+        """See `Codec`; float32, on the VAE's device.
+
+        Raises:
+            IVGError: the VAE made NaN or infinity of latents that hold none.
+        """
         chosen = latents if frames is None else latents[:, :, list(frames)]
         flat = rearrange(chosen, "b c l h w -> (b l) c h w") / self.scale
         pixels = self.vae.decode(flat.to(self.vae.device, self.vae.dtype), return_dict=False)[0]  # -1..1
+        if not is_finite(pixels) and is_finite(chosen):
+            raise overflow(self.vae, "The autoencoder", pixels.dtype)
         shown = (pixels.float() * 0.5 + 0.5).clamp(0, 1)
         return rearrange(shown, "(b l) c h w -> b l h w c", b=len(chosen))
 

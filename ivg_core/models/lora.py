@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import IVGError
+from ..finite import count_of, not_finite
 from .unet import IVGUNet
 
 if TYPE_CHECKING:
@@ -38,8 +38,15 @@ class LoRA:
 
     @property
     def stage(self) -> int:
-        """Which network it is for: what the file says, else stage 2."""
-        return int(self.metadata.get("ivg_stage", 2))
+        """Which network it is for: what the file says, else stage 2.
+
+        Raises:
+            IVGError: the file says something else.
+        """
+        said = self.metadata.get("ivg_stage", "2")
+        if said not in ("1", "2"):
+            raise IVGError(f"The LoRA says that it is for stage {said!r}, and there are 1 and 2: get the file again.")
+        return int(said)
 
     def change(self, name: str, weight: Tensor) -> Tensor:
         """What strength 1 adds to the weight of a layer, in float32, in its shape.
@@ -58,22 +65,34 @@ class LoRA:
         """Sees whether it fits a network.
 
         Raises:
-            IVGError: a layer is of another size.
+            IVGError: a layer is of another size, or its metadata makes no sense.
         """
         for name in self.layers:
             self._check_layer(name, layer_of(unet, name).weight)
+        _ = self.stage
+        self.scheduler_config({})
 
     def scheduler_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A model's scheduler_config once this LoRA is on it."""
-        if json.loads(self.metadata.get("ivg_zero_terminal_snr", "false")):
+        """A model's scheduler_config once this LoRA is on it.
+
+        Raises:
+            IVGError: the metadata does not say plainly what it should be.
+        """
+        said = self.metadata.get("ivg_zero_terminal_snr", "false")
+        if said not in ("true", "false"):
+            raise IVGError(f"The LoRA says ivg_zero_terminal_snr {said!r}, not true or false: get the file again.")
+        if said == "true":
             # it learned to begin at pure noise, so sampling has to
             return {**config, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
         return dict(config)
 
     def _check_layer(self, name: str, weight: Tensor) -> None:
         up, down = (half.flatten(1).shape for half in self.layers[name])
-        sizes = {weight.numel()} | ({weight.numel() * weight.shape[2]} if weight.ndim == 5 else set())
-        if up[1] != down[0] or up[0] * down[1] not in sizes:
+        outputs, inputs = weight.flatten(1).shape
+        fitting = {(outputs, inputs)}
+        if weight.ndim > 2:  # stable_lora's convolutions: a kernel of k x k is spread over rows and columns
+            fitting.add((outputs * weight.shape[2], weight.shape[1] * weight.shape[2]))
+        if up[1] != down[0] or (up[0], down[1]) not in fitting:
             raise IVGError(
                 f"This LoRA does not fit the model: {name} is {tuple(weight.shape)} in the model, "
                 f"{tuple(up)} x {tuple(down)} in the LoRA; use the model it was trained on."
@@ -111,10 +130,17 @@ def merge_lora(unet: IVGUNet, lora: LoRA, strength: float = 1.0) -> dict[str, Te
         The weights as they were, for `unmerge_lora`.
 
     Raises:
-        IVGError: the LoRA is for another network; nothing is changed then.
+        IVGError: the LoRA is for another network, or so strong that the weights overflow; nothing is changed then.
     """
     weights = {name: layer_of(unet, name).weight for name in lora.layers}
-    changed = {name: weight + strength * lora.change(name, weight) for name, weight in weights.items()}
+    changed = {
+        name: (weight + strength * lora.change(name, weight)).to(weight.dtype) for name, weight in weights.items()
+    }
+    if spoilt := not_finite(changed.items()):
+        raise IVGError(
+            f"With strength {strength} the LoRA makes {count_of(spoilt, len(changed))}: lower the strength, or take an "
+            "earlier state of its training."
+        )
     before = {name: weight.clone() for name, weight in weights.items()}
     for name, weight in weights.items():
         weight.copy_(changed[name])

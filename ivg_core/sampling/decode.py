@@ -9,6 +9,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..errors import IVGError
+from ..finite import is_finite
 from ..models.codec import frames_at_once
 from .frugal import OutOfMemory, is_out_of_memory, release
 
@@ -35,7 +37,10 @@ def decode_frames(codec: Codec, latents: Tensor, chunk: int | None = None) -> Te
 
     Raises:
         OutOfMemory: not even one frame fits.
+        IVGError: the latents hold NaN or infinity, or decoding gives some; a clip of them would look black.
     """
+    if not is_finite(latents):
+        raise IVGError("The latents hold NaN or infinite values, which are no picture: look at what made them.")
     batch, frames = latents.shape[0], latents.shape[2]
     row = rearrange(latents, "b c f h w -> 1 c (b f) h w")  # one clip after the other
     decoded: list[Tensor] = []

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from ..finite import is_finite, overflow
 from ..media.images import ImageLike, to_image
 from ..models.backbone import UNetBackbone
 from ..models.codec import ImageCodec
@@ -135,8 +136,8 @@ def generate(
             held=(start.still, start.noise[:, :, :1]) if how.keep_first_frame else None,
             on_step=on_step,
         )
-    if not torch.isfinite(latents).all():
-        raise IVGError(f"The network's numbers overflowed in {unet.dtype}: load the model in bfloat16 or float32.")
+    if not is_finite(latents):
+        raise _what_overflowed(backbone, start, ladder)
 
     with model.at_work(model.vae):
         frames = decode_frames(ImageCodec(model.vae), latents, how.decode_chunk)
@@ -250,12 +251,22 @@ def _ladder(
     return [(scale, told(sentences)) for scale, sentences in rungs]
 
 
+def _what_overflowed(backbone: UNetBackbone, start: _Start, ladder: list[tuple[float, Told]]) -> IVGError:
+    """The error of the first part whose numbers are none."""
+    model, unet = backbone.model, backbone.network
+    if not is_finite(start.still):
+        return overflow(model.vae, "The autoencoder", model.vae.dtype)
+    if not all(is_finite(told.text) for _, told in ladder):
+        return overflow(model.text_encoder, "The text encoder", model.text_encoder.dtype)
+    return overflow(unet, "The network", unet.dtype)
+
+
 def _check_noise(noise: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(noise.shape) != shape:
         raise IVGError(
             f"The noise has shape {tuple(noise.shape)}, and this run needs {shape}: change the noise, or "
             "num_frames and size."
         )
-    if not torch.isfinite(noise).all():
+    if not is_finite(noise):
         raise IVGError("The noise holds NaN or infinite values.")
     return noise

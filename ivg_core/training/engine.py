@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import IVGError
+from ..finite import count_of, not_finite
 from .config import TrainConfig
 
 
@@ -113,6 +114,26 @@ def check_finite(precision: str, step: int, loss: float, norm: Tensor | None) ->
         f"The {what} of step {step} is not a number, so the training stopped before it spoilt the weights: {cure}, "
         "then go on from the last checkpoint with --resume auto."
     )
+
+
+def check_weights(accelerator: Any, weights: Mapping[str, Tensor], step: int) -> None:
+    """Stops a training before NaN or infinity in what it learned reaches a file.
+
+    Args:
+        accelerator: accelerate's; all processes stop together.
+        weights: what is learned, by name.
+        step: for the message.
+
+    Raises:
+        IVGError: some are no numbers.
+    """
+    spoilt = not_finite(weights.items())
+    if agree(accelerator, bool(spoilt)):
+        where = count_of(spoilt, len(weights)) if spoilt else "NaN or infinite values in another process"
+        raise IVGError(
+            f"After step {step} the trained weights hold {where}, so they are not saved: lower the learning rate, then "
+            "go on from the last checkpoint with --resume auto, or begin anew where there is none."
+        )
 
 
 def put_back_afterwards(network: nn.Module, stack: ExitStack) -> None:

@@ -22,7 +22,7 @@ from .backbone import TrainableBackbone, TrainableUNet
 from .batches import ClipDataset, describe
 from .config import TrainConfig
 from .ema import Average
-from .engine import agree, check_finite, make_accelerator, reduce_figures
+from .engine import agree, check_finite, check_weights, make_accelerator, reduce_figures
 from .history import append_figures, read_history, write_history
 from .learner import Learner, choose_trained
 from .objective import Denoising
@@ -247,6 +247,7 @@ class _Trainer:
             on_step(done, self.config.steps, figures)
 
     def _save(self, done: int) -> Path:
+        check_weights(self.accelerator, trained_parameters(self.accelerator.unwrap_model(self.learner)), done)
         progress = {
             "step": done,
             "base": self.base_hash,

@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
+from ivg_core.checkpoints.load import load_model
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
 from ivg_core.synthetic.clips import Scene
@@ -144,3 +146,24 @@ def test_a_mistake_is_one_sentence(client):
     assert result.status == "error"
     (error,) = result.errors
     assert "there is nothing at" in error and ": IVGError: " in error and "\n" not in error
+
+
+def test_loras_of_others_are_used_whole_refused_or_used_in_part_when_asked(server, client):
+    folder, site = server.base_dir / "models" / "loras", "mid_block.temp_convs.0.conv1.2"
+    rows, columns = load_model("embedded").unet.get_submodule(site).weight.shape[:2]
+    over_time = {f"{site}.lora_B": torch.randn(rows * 3, 2), f"{site}.lora_A": torch.randn(2, columns * 3)}
+    foreign = {"blocks.0.lora_A": torch.ones(2, 4), "blocks.0.lora_B": torch.ones(4, 2)}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(over_time, folder / "over_time.safetensors")
+    save_file(over_time | foreign, folder / "foreign.safetensors")
+    save_file({key: half * torch.nan for key, half in over_time.items()}, folder / "nan.safetensors")
+    base, changed, part = (
+        pictures(client, client.run(sampling(**lora), timeout=120), "save")
+        for lora in ({}, {"lora_name": "over_time.safetensors"}, {"lora_name": "foreign.safetensors", "partial": True})
+    )
+    assert any((a != b).any() for a, b in zip(base, changed, strict=True))  # ComfyUI's own adapter leaves it out
+    assert all((a == b).all() for a, b in zip(changed, part, strict=True))
+    for name, said in (("foreign", "1 of the 2 layers"), ("nan", "NaN or infinite values in 2 of 2 tensors")):
+        (error,) = client.run(sampling(lora_name=f"{name}.safetensors"), timeout=60).errors
+        assert said in error and ": IVGError: " in error and "\n" not in error
+    assert client.run(sampling(), timeout=120).ok

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from checkpoint_edits import UNET, edit_json, edit_weights
+from checkpoint_edits import TEXT, UNET, VAE, edit_json, edit_weights
 from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
@@ -195,3 +195,58 @@ def test_the_wrong_suffix(tmp_path, name, words):
 def test_a_checkpoint_without_stage_one_weights_as_rom(folder, golden):
     (folder / UNET).unlink()
     refuse(golden / "tiny_ckpt", "no stage-1 weights", rom=folder)
+
+
+def spoilt(tensors, value=torch.nan):
+    """One number of one tensor is `value`."""
+    key = next(key for key, tensor in tensors.items() if tensor.ndim == 2)
+    tensors[key] = tensors[key].clone()
+    tensors[key][0, 0] = value
+    return tensors
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("component", [UNET, VAE, TEXT])
+def test_weights_that_are_no_numbers(folder, component, value):
+    total = len(load_file(folder / component))
+    edit_weights(folder / component, lambda tensors: spoilt(tensors, value))
+    refuse(folder, folder / component, f"NaN or infinite values in 1 of {total} tensors (first ", "diverged")
+
+
+@pytest.mark.parametrize("kind", ["half", "bin", "float8", "rom", "one file"])
+def test_weights_that_are_no_numbers_in_any_kind_of_file(folder, golden, tiny_model, tmp_path, kind):
+    change = {"half": torch.Tensor.half, "float8": lambda t: t.to(torch.float8_e5m2)}.get(kind, lambda t: t)
+    edit_weights(folder / UNET, lambda tensors: {key: change(t) for key, t in spoilt(tensors).items()})
+    if kind == "bin":
+        torch.save(load_file(folder / UNET), (folder / UNET).with_suffix(".bin"))
+        (folder / UNET).unlink()
+    if kind == "rom":
+        refuse(golden / "tiny_ckpt", folder, "NaN", rom=folder)
+    elif kind == "one file":
+        path = save_file(tiny_model, tmp_path / "tiny.safetensors")
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        save_tensors(spoilt(load_file(path)), path, metadata)
+        refuse(path, path, "NaN")
+    else:
+        refuse(folder, UNET.removesuffix(".safetensors"), "NaN", dtype=torch.float16)
+
+
+def test_weights_beyond_half_precision_are_not_called_spoilt(folder):
+    edit_weights(folder / UNET, lambda tensors: spoilt({key: t.float() for key, t in tensors.items()}, 1e6))
+    refuse(folder, UNET, "too large for torch.float16 in 1 of", "bfloat16 or float32", dtype=torch.float16)
+    assert load_model(folder, dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.complex64, torch.bool])
+def test_weights_of_another_kind_of_number(folder, kind):
+    edit_weights(folder / UNET, lambda t: {**t, "conv_out.bias": t["conv_out.bias"].to(kind)})
+    refuse(folder, UNET, f"1 not floating point: conv_out.bias is {kind}")
+
+
+def test_endings_in_capitals(tiny_model, tmp_path):
+    path = save_file(tiny_model, tmp_path / "tiny.safetensors")
+    assert load_model(path.rename(tmp_path / "tiny.SAFETENSORS")).source.endswith("SAFETENSORS")
+    refuse(tmp_path / "tiny.SAFETENSORS.ZIP", "no checkpoint")
+    (tmp_path / "x.ZIP").write_bytes(b"")
+    refuse(tmp_path / "x.ZIP", "unpack")

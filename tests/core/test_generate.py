@@ -1,5 +1,6 @@
 """`generate` end to end on the tiny checkpoint: parity with the released code, every option, every mistake."""
 
+import copy
 import dataclasses
 import functools
 import json
@@ -181,8 +182,25 @@ def test_any_gradient_mode(tiny_model, mode):
 
 def test_numbers_that_overflow_are_said_and_not_shown(tiny_model, monkeypatch):
     monkeypatch.setattr("ivg_core.sampling.solver.Solver.step", lambda self, noise, latents, step: latents * torch.nan)
-    with pytest.raises(IVGError, match="overflowed"):
+    with pytest.raises(IVGError, match=r"The network gave NaN .* overflowed"):
         run(tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "said"),
+    [
+        ("unet", "conv_out.bias", "The network"),
+        ("vae", "encoder.conv_in.bias", "The autoencoder"),
+        ("text_encoder", "final_layer_norm.bias", "The text encoder"),
+    ],
+)
+def test_the_part_whose_weights_are_no_numbers_is_named(tiny_model, part, place, said):
+    network = copy.deepcopy(getattr(tiny_model, part))
+    name = next(name for name, _ in network.named_parameters() if name.endswith(place))
+    torch.nn.init.constant_(network.get_parameter(name), torch.nan)
+    with pytest.raises(IVGError) as raised:
+        run(dataclasses.replace(tiny_model, **{part: network}))
+    assert said in str(raised.value) and f"(first {name})" in str(raised.value) and "bfloat16" not in str(raised.value)
 
 
 # ---- options

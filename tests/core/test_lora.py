@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ivg_core.checkpoints.load import load_model
-from ivg_core.checkpoints.lora_files import modelscope_name, read_lora, save_lora
+from ivg_core.checkpoints.lora_files import read_lora, save_lora
+from ivg_core.checkpoints.lora_keys import modelscope_name
 from ivg_core.errors import IVGError
 from ivg_core.models.lora import (
     LAYER_TYPES,
@@ -184,7 +185,7 @@ def test_wrong_files(golden, tmp_path, unet):
     refuse(tmp_path / "none.pt", unet, "no LoRA file at")
     refuse(golden / "unet_io.safetensors", unet, "holds no LoRA for this UNet")
     torch.save({"a": torch.zeros(1)}, tmp_path / "dict.pt")
-    refuse(tmp_path / "dict.pt", unet, "is no LoRA")
+    refuse(tmp_path / "dict.pt", unet, "holds no LoRA for this UNet")
     torch.save([torch.zeros(4, 2), torch.zeros(2, 4)], tmp_path / "short.pt")
     refuse(tmp_path / "short.pt", unet, "another network", "2 tensors", "168 (released training)")
     (tmp_path / "cut.pt").write_bytes((golden / RELEASED).read_bytes()[:5000])

@@ -1,5 +1,9 @@
 """The networks of the metrics, read from tiny checkpoints in the published layouts."""
 
+import sys
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -180,3 +184,49 @@ def test_missing_weights_say_what_where_and_under_which_licence(network, tmp_pat
     place.parent.mkdir(parents=True, exist_ok=True)
     place.touch()
     assert network.find(tmp_path) == tmp_path / network.places[-1]
+
+
+def test_a_program_that_is_run_is_named_first(tmp_path, caplog):
+    I3DFeatures(write_i3d(tmp_path / "i3d_torchscript.pt"))
+    assert "is a program" in caplog.text and str(tmp_path) in caplog.text
+    assert "trust its source" in I3D.about
+
+
+def test_only_one_file_of_the_library_runs_programs_and_no_node_reaches_it():
+    root = Path(__file__).parents[2]
+    runs = {path.name for path in (root / "ivg_core").rglob("*.py") if "jit.load" in path.read_text(encoding="utf-8")}
+    assert runs == {"i3d.py"}
+    for path in (root / "nodes").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not any(word in text for word in ("i3d", "FAMILIES", "evaluate.run", "jit.load")), path
+
+
+def test_inception_weights_that_hold_a_program_are_not_handed_on(tmp_path, monkeypatch):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    def extractor(*args, feature_extractor_weights_path):
+        torch.load(feature_extractor_weights_path, weights_only=False)  # as torch before 2.6 did unless told otherwise
+
+    module = types.ModuleType("torch_fidelity.feature_extractor_inceptionv3")
+    module.FeatureExtractorInceptionV3 = extractor
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.ModuleType("torch_fidelity"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    torch.save({"weight": Trap()}, tmp_path / "inception.pth")
+    with pytest.raises(IVGError, match="does not hold the weights of FID's Inception"):
+        InceptionFeatures(tmp_path / "inception.pth")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_networks_with_nan_give_no_figures(tmp_path, golden):
+    for load, path in (
+        (EgoVLP, write_egovlp(tmp_path / "egovlp.pth")),
+        (I3DFeatures, write_i3d(tmp_path / "i3d_torchscript.pt")),
+        (ClipSimilarity, write_clip(tmp_path / "clip", golden / "tiny_ckpt" / "tokenizer")),
+        (Captioner, write_blip(tmp_path / "blip")),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("ivg_core.finite.is_finite", lambda tensor: tensor.ndim != 1)
+            with pytest.raises(IVGError, match=rf"{path.name} holds NaN or infinite values in \d+ of \d+ tensors"):
+                load(path)

@@ -160,3 +160,30 @@ def test_a_role_has_its_own_rate(tiny_model, tmp_path):
         role = "temp" if ".temp_attentions." in name or name.startswith("transformer_in.") else "spatial"
         size[role] = max(size[role], up.abs().max().item())
     assert size["spatial"] < 1e-6 < 1e-4 < size["temp"]
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_weights_that_are_no_numbers_are_not_saved(tiny_model, tmp_path, monkeypatch, method):
+    config = small(
+        tmp_path, steps=3, save_every=2, method=method, name="out", trainable=["temp_conv"] * (method == "full")
+    )
+    original = torch.optim.AdamW.step
+
+    def step(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        step.done += 1
+        if step.done == 3:  # nothing is computed with these any more: only what is saved can tell
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].view(-1)[0] = torch.inf
+
+    step.done = 0
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    before = {}
+
+    def seen(done, total, figures):
+        before.update({path: path.read_bytes() for path in tmp_path.glob("*.safetensors")})
+
+    with pytest.raises(IVGError, match=r"After step 3 .* 1 of \d+ tensors \(first .*learning rate.*--resume auto"):
+        train(config, tiny_model, clips(), on_step=seen)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-000002"]
+    assert all(path.read_bytes() == content for path, content in before.items()) and not (tmp_path / "out").exists()

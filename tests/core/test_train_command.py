@@ -126,6 +126,33 @@ def test_convert_stable_lora(tmp_path):
     torch.testing.assert_close(change, (b @ a).view(unet.conv_out.weight.shape))
 
 
+def test_layers_that_fit_nowhere_are_refused_unless_the_command_says_so(tmp_path, capsys):
+    a, b = torch.randn(2, 32 * 9), torch.randn(4, 2)
+    tensors = {"conv_out.lora_A": a, "conv_out.lora_B": b, "text_model.x.lora_A": a + 1, "text_model.x.lora_B": b + 1}
+    save_file(tensors, tmp_path / "x.safetensors")
+    for words in (
+        ["convert-lora", tmp_path / "x.safetensors", "--out", tmp_path / "y.safetensors"],
+        ["merge-lora", tmp_path / "x.safetensors", "--out", tmp_path / "merged.SAFETENSORS"],
+    ):
+        assert run(*words, "--model", TINY) == 2
+        said = capsys.readouterr().err
+        assert "1 of the 2 layers" in said and "text encoder" in said and "--lora-partial" in said
+        assert not words[-1].exists()
+        assert run(*words, "--model", TINY, "--lora-partial") == 0
+        assert words[-1].is_file()
+
+
+def test_a_lora_of_nan_is_named_before_anything_is_made(tmp_path, capsys):
+    save_file(
+        {"conv_out.lora_A": torch.full((2, 288), torch.nan), "conv_out.lora_B": torch.ones(4, 2)}, tmp_path / "x.sft"
+    )
+    words = ["generate", "--model", TINY, "--image", GOLDEN / "input.png", "--prompt", "stir", "--fallback", "white"]
+    assert run(*words, "--frames", 2, "--steps", 1, "--lora", tmp_path / "x.sft", "--out", tmp_path / "x.mp4") == 2
+    said = capsys.readouterr().err
+    assert "x.sft holds NaN or infinite values in 1 of 2 tensors" in said and "bfloat16" not in said
+    assert not (tmp_path / "x.mp4").exists()
+
+
 def test_a_picture_is_no_clip(tmp_path, config, capsys):
     save_png(torch.rand(64, 64, 3), tmp_path / "one.png")
     assert run("train", "--config", config, "--out", tmp_path / "run", "--data", tmp_path / "one.png") == 2

@@ -230,6 +230,53 @@ def test_a_lora_that_is_gone_or_does_not_fit_is_one_sentence(model, fresh):
         with_lora(model, lora, 1.0)
 
 
+def test_layers_that_fit_nowhere_are_refused_unless_partial_is_on(model, fresh, caplog):
+    lora = made_lora(model)
+    path = save_lora(
+        LoRA({**lora.layers, "blocks.0.attn": (torch.ones(4, 2), torch.ones(2, 4))}), fresh / "loras" / "a.safetensors"
+    )
+    for way in ({}, {"partial": False}):  # a saved workflow knows no `partial`
+        with pytest.raises(
+            IVGError, match=r"1 of the 4 layers .* fit no layer of this model \(first blocks\.0\.attn\)"
+        ):
+            IVGLoadLoRA.execute(model, "a.safetensors", 1.0, **way)
+    loaded = IVGLoadLoRA.execute(model, "a.safetensors", 1.0, str(path), partial=True)
+    assert len(loaded[0].patchers["unet"].patches) == 3
+    assert "1 of the 4 layers" in caplog.text
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf")])
+def test_a_strength_that_is_no_number(model, strength):
+    with pytest.raises(IVGError, match=f"strength is {strength}"):
+        with_lora(model, made_lora(model), strength)
+
+
+def test_a_lora_with_nan_is_named_when_it_is_loaded(model, fresh):
+    lora = made_lora(model)
+    lora.layers["conv_in2"][0].fill_(torch.nan)
+    save_lora(lora, fresh / "loras" / "a.safetensors")
+    with pytest.raises(
+        IVGError, match=r"a\.safetensors holds NaN or infinite values in 1 of 7 tensors \(first conv_in2"
+    ):
+        IVGLoadLoRA.execute(model, "a.safetensors", 1.0)
+
+
+def test_convolutions_over_time_of_stable_lora_are_patched_too(model):
+    on_device(model, 2, CLIP[0], 2)
+    name = "mid_block.temp_convs.0.conv1.2"
+    rows, columns = model.model.unet.get_submodule(name).weight.shape[:2]
+    lora = LoRA({name: (torch.randn(rows * 3, 2) / 20, torch.randn(2, columns * 3) / 20)}, {name: 0.5})
+    patched = with_lora(model, lora, 0.7)
+    on_device(patched, 2, CLIP[0], 2)
+    now = weights(patched)
+    on_device(model, 2, CLIP[0], 2)
+    undo = merge_lora(model.model.unet, lora, 0.7)
+    merged = weights(model)
+    unmerge_lora(model.model.unet, undo)
+    assert max((merged[key] - now[key]).abs().max() for key in now) < 1e-6
+    assert not torch.equal(now[f"{name}.weight"], undo[name])
+
+
 @pytest.mark.parametrize("way", ["absolute", "dots", "link", "listed", "linked caption"])
 def test_clips_outside_comfyuis_folders_are_not_read(model, fresh, tmp_path_factory, way):
     secret, inputs = tmp_path_factory.mktemp("secret"), pathlib.Path(folder_paths.get_input_directory())

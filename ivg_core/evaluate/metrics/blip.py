@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import IVGError
+from ...finite import check_read
 from .clip import CLIP_MEAN, CLIP_STD, prepared
 from .egovlp import EgoVLP
 
@@ -37,6 +38,7 @@ class Captioner:
             raise IVGError(
                 f"{folder} is no BLIP model as transformers saves it ({error}): download it again."
             ) from error
+        check_read(model.state_dict(), folder)
         self.model: Any = model.eval().to(device)
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import IVGError
+from ...finite import check_read
 
 BATCH = 16  # frames at once
 
@@ -36,6 +37,7 @@ class ClipSimilarity:
             raise IVGError(
                 f"{folder} is no CLIP model as transformers saves it ({error}): download it again."
             ) from error
+        check_read(model.state_dict(), folder)
 
     @torch.no_grad()
     def frames(self, frames: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ...errors import IVGError
+from ...finite import check_read
 from ...media.clips import even_indices
 from .clip import IMAGENET_MEAN, IMAGENET_STD, prepared
 
@@ -84,7 +85,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged pickle fails in any way
         raise IVGError(f"{path} cannot be read ({error}): download it again.") from error
     state = stored.get("state_dict", stored) if isinstance(stored, dict) else {}
-    return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+    weights = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+    check_read(weights, path)
+    return weights
 
 
 def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

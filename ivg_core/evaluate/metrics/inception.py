@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ...errors import IVGError
+from ...finite import check_read
 
 BATCH = 16  # frames at once
 
@@ -29,9 +31,12 @@ class InceptionFeatures:
         except ImportError as error:
             raise IVGError('needs the library torch-fidelity, pip install "comfy-ivg[metrics]"') from error
         try:
+            # torch-fidelity reads it again, and with an older torch would run code in it: see first that there is none
+            torch.load(path, map_location="cpu", weights_only=True)
             self.network = FeatureExtractorInceptionV3("fid", ["2048"], feature_extractor_weights_path=str(path))
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
             raise IVGError(f"{path} does not hold the weights of FID's Inception: download it again.") from error
+        check_read(self.network.state_dict(), path)
         self.network = self.network.to(device)
         self.device = device
 

@@ -60,7 +60,7 @@ INCEPTION = Network(
     places=("pt_inception-2015-12-05-6726825d.pth", "weights-inception-2015-12-05-6726825d.pth"),
 )
 I3D = Network(
-    about="I3D trained on Kinetics-400 as TorchScript, i3d_torchscript.pt",
+    about="I3D trained on Kinetics-400 as TorchScript (a program, which is run: trust its source), i3d_torchscript.pt",
     source="https://github.com/universome/fvd-comparison",
     licence="weights Apache-2.0, by DeepMind; the file itself states none",
     places=("i3d_torchscript.pt",),

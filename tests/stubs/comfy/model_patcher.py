@@ -33,7 +33,10 @@ class ModelPatcher:
         for key, found in self.patches.items():
             self.backup[key] = weight = self.model.state_dict()[key]
             for strength, adapter in found:
-                weight = adapter.calculate_weight(weight, strength)
+                if isinstance(adapter, tuple):  # a plain difference
+                    weight = weight + strength * adapter[0]
+                else:
+                    weight = adapter.calculate_weight(weight, strength)
             self._put(key, weight)
 
     def _put(self, key, weight) -> None:
