@@ -27,7 +27,7 @@ from torch import Tensor
 from ..errors import IVGError
 from .ffmpeg import ffmpeg_program
 from .files import PICTURES, VIDEOS, pictures_in
-from .images import load_image, to_pil
+from .images import check_pixels, load_image, to_pil
 
 FOLDER_FPS = 8.0  # a folder of pictures does not say
 
@@ -222,6 +222,7 @@ class Gif:
     def _opened(self) -> Iterator[Image.Image]:
         try:
             with Image.open(self.path) as picture:
+                check_pixels(picture)
                 yield picture
         except Exception as error:  # PIL has no one error for damaged files
             raise IVGError(f"{self.path} cannot be read as a GIF ({error}): give another file.") from error
