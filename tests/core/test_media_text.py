@@ -28,6 +28,10 @@ def test_what_editors_write_is_read(tmp_path, way, caplog):
     assert ("a.txt is not UTF-8" in caplog.text) == (way == "ANSI")
 
 
+def test_two_marks_are_none_of_the_text():
+    assert decode(b"\xef\xbb\xbf" * 2 + b"stir", "a") == decode("\ufeffstir".encode("utf-16"), "a") == "stir"
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_end_alike(end):
     assert decode(f"a{end}b{end}".encode("utf-16"), "a") == "a\nb\n"
