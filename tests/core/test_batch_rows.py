@@ -238,3 +238,8 @@ def test_of_many_left_out_the_first_are_named(photos, caplog):
     with caplog.at_level(logging.WARNING, "ivg"):
         read_table(photos, prompts=["stir"])
     assert caplog.text.count(".heic") == 20 and "19.heic, and 5 more." in caplog.text
+
+
+def test_faulty_rows_of_one_photo_are_told_apart(photos):
+    items = read(photos, "t.csv", "image,prompt,seed\na.png,,1\na.png,,2\na.png,stir,3\n", keep_faulty=True)
+    assert len({item.name for item in items}) == 3
