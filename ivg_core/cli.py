@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from importlib import import_module
@@ -58,6 +59,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_command(options: argparse.Namespace) -> int:
     """Run what was parsed; see `main`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what a terminal cannot show
     logging.basicConfig(format="note: %(message)s", level=logging.WARNING)
     try:
         options.run(options)

@@ -89,5 +89,6 @@ def _show(lines: list[str]) -> None:
     if context is None or server is None:
         return
     if lines or context.node_id in _shown:
-        server.send_progress_text("\n".join(lines) or NOTHING, context.node_id, server.client_id)
+        text = "\n".join(lines).encode(errors="backslashreplace").decode()  # a file's name may hold half a letter
+        server.send_progress_text(text or NOTHING, context.node_id, server.client_id)
         _shown.add(context.node_id)

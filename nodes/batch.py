@@ -23,6 +23,7 @@ from .video import workflow_tags
 if TYPE_CHECKING:
     import pathlib
 
+    from ..ivg_core.batch.journal import Journal
     from ..ivg_core.batch.table import Item
 
 ItemSocket = io.Custom("IVG_BATCH_ITEM")
@@ -101,32 +102,29 @@ class IVGBatchLoader(io.ComfyNode):
     def execute(cls, table, batch, prompts, seeds, mask_folder) -> io.NodeOutput:
         from comfy_execution.graph_utils import ExecutionBlocker
 
-        from ..ivg_core.batch.journal import STARTED, Journal, adopt, pending
+        from ..ivg_core.batch.journal import Journal, adopt, pending
         from ..ivg_core.batch.run import sweep
-        from ..ivg_core.media.images import load_image, load_mask
 
         items, folder = items_of(table, batch, prompts, seeds, mask_folder)
         with Journal(folder) as journal:
             sweep(folder, items)
             adopt(journal, items)
             left = pending(items, folder)
-            if left:
-                journal.write(left[0], STARTED)
+            good, photo, mask, bad = next_good(journal, left)
         if not left:
             # Without a message it blocks silently: runs that were queued too many do nothing.
             blocked = [ExecutionBlocker(None)] * 5
             return io.NodeOutput(*blocked, ui=said(f"All {len(items)} are done: {folder / 'index.html'}", 0))
-        item = left[0]
-        photo = load_image(item.image)
-        mask = load_mask(item.mask) if item.mask else torch.ones(photo.shape[:2])
-        text = f"{item.name}\n{item.prompt}\n{len(items) - len(left)} of {len(items)} are done"
+        if good is None:
+            raise bad
+        text = f"{good.name}\n{good.prompt}\n{len(items) - len(left)} of {len(items)} are done"
         return io.NodeOutput(
             to_comfy(photo)[None],
-            item.prompt,
-            item.seed,
+            good.prompt,
+            good.seed,
             to_comfy(mask)[None],
-            BatchItem(item, folder),
-            ui=said(text, len(left) - 1),
+            BatchItem(good, folder),
+            ui=said(text, len(left) - left.index(good) - 1),
         )
 
 
@@ -161,17 +159,16 @@ class IVGBatchSave(io.ComfyNode):
     def execute(cls, item, frames, fps, format, mask=None) -> io.NodeOutput:
         from ..ivg_core.batch.journal import DONE, FAILED, Journal
         from ..ivg_core.batch.page import write_page
-        from ..ivg_core.batch.run import save_result
-        from ..ivg_core.errors import IVGError
+        from ..ivg_core.batch.run import reason_of, save_result
 
         about = {"prompt": item.item.prompt, "seed": item.item.seed}
         try:
             clip = frames_of(frames).cpu()
             region = masks_of(mask).amax(0).cpu() if mask is not None else torch.ones(clip.shape[1:3])
             files = save_result(item.folder, item.item, clip, region, fps, f".{format}", about, workflow_tags(cls))
-        except IVGError as error:
+        except Exception as error:  # also one of PIL's or torch's: the item is not done
             with Journal(item.folder) as journal:
-                journal.write(item.item, FAILED, error=str(error))
+                journal.write(item.item, FAILED, error=reason_of(error))
             raise
         with Journal(item.folder) as journal:
             journal.write(item.item, DONE, **files)
@@ -179,6 +176,33 @@ class IVGBatchSave(io.ComfyNode):
         subfolder = os.path.relpath(item.folder, folder_paths.get_output_directory()).replace(os.sep, "/")
         shown = {"filename": files["file"], "subfolder": subfolder, "type": "output"}
         return io.NodeOutput(ui={"images": [shown], "animated": (True,)})
+
+
+def next_good(journal: Journal, left: list[Item]) -> tuple[Item | None, torch.Tensor, torch.Tensor, Exception | None]:
+    """The first of these items whose photo and mask can be read; those before it are noted as failed, and said.
+
+    Returns:
+        The item, None if there is none; its photo (H, W, 3); its mask (H', W'), white where it has none; the last
+        error.
+    """
+    from ..ivg_core.batch.journal import FAILED, STARTED
+    from ..ivg_core.batch.run import reason_of
+    from ..ivg_core.errors import IVGError
+    from ..ivg_core.media.images import load_image, load_mask
+
+    bad = None
+    for item in left:
+        journal.write(item, STARTED)
+        try:
+            if item.fault:
+                raise IVGError(item.fault)
+            photo = load_image(item.image)
+            return item, photo, load_mask(item.mask) if item.mask else torch.ones(photo.shape[:2]), bad
+        except Exception as error:  # whatever it is: one bad photo must not end the batch
+            journal.write(item, FAILED, error=reason_of(error))
+            say(f"{item.name} failed: {reason_of(error)}")
+            bad = error
+    return None, torch.empty(0), torch.empty(0), bad
 
 
 def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str) -> tuple[list[Item], pathlib.Path]:
@@ -202,10 +226,11 @@ def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str)
         mask_folder=inside(inputs, mask_folder, "mask_folder") if mask_folder.strip() else None,
         prompts=[line.strip() for line in prompts.splitlines() if line.strip()],
         seeds=read_seeds(seeds or "0"),
+        keep_faulty=True,
     )
     for item in items:  # a table may name any path
         for named in (item.image, item.mask):
-            if named is not None:
+            if named is not None and not item.fault:
                 readable(named, f"A photo or mask of {table.strip()}")
     return items, pathlib.Path(folder)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import IVGError
+from ..media.targets import user_path
+from ..settings import read_json
 from .table import Item
 
 log = logging.getLogger("ivg")
@@ -45,7 +47,7 @@ class Journal:
     """
 
     def __init__(self, folder: str | Path, process: int = 0):
-        self.path = Path(folder).expanduser() / (f"results-{process}.jsonl" if process else "results.jsonl")
+        self.path = user_path(folder) / (f"results-{process}.jsonl" if process else "results.jsonl")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab+")  # noqa: SIM115
@@ -70,7 +72,8 @@ class Journal:
         line |= {"seed": item.seed, "mask": str(item.mask) if item.mask else None}
         line |= {**facts, "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            # Halves of letters become JSON's escapes.
+            self._file.write(json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -96,16 +99,14 @@ class Journal:
 
 
 def read_journal(folder: str | Path) -> dict[str, State]:
-    """What all the processes' journals in a folder say, by item name; lines that are not whole are left aside."""
+    """What all the processes' journals in a folder say, by item name; lines that no journal writes are left aside."""
     states: dict[str, State] = {}
-    for path in sorted(Path(folder).expanduser().glob("results*.jsonl")):
+    for path in _journals(folder):
         for line in path.read_bytes().split(b"\n"):
-            try:
-                event = json.loads(line)
-                name, status = event["name"], event["status"]
-            except (ValueError, KeyError, TypeError):
-                continue  # torn by a crash
-            state = states.setdefault(name, State())
+            event = _event(line)
+            if event is None:
+                continue
+            state, status = states.setdefault(event["name"], State()), event["status"]
             state.attempts += status == STARTED
             if state.status != DONE or status == DONE:
                 state.status, state.last = status, event
@@ -114,7 +115,7 @@ def read_journal(folder: str | Path) -> dict[str, State]:
 
 def has_journal(folder: str | Path) -> bool:
     """Whether a batch was ever begun in this folder."""
-    return any(Path(folder).expanduser().glob("results*.jsonl"))
+    return bool(_journals(folder))
 
 
 def result_of(item: Item, folder: str | Path) -> Path | None:
@@ -123,7 +124,7 @@ def result_of(item: Item, folder: str | Path) -> Path | None:
     A result is written whole or not at all, under a name that holds the item's key: so where the file is, the work is
     done, even if the process died before it could write its journal; and where it was taken away, it is made again.
     """
-    paths = (Path(folder).expanduser() / f"{item.name}{suffix}" for suffix in FORMATS)
+    paths = (user_path(folder) / f"{item.name}{suffix}" for suffix in FORMATS)
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -144,6 +145,24 @@ def adopt(journal: Journal, items: Iterable[Item]) -> None:
         noted = item.name in states and states[item.name].status == DONE
         if not noted and (result := result_of(item, folder)):
             journal.write(item, DONE, file=result.name, recovered=True)
+
+
+def _journals(folder: str | Path) -> list[Path]:
+    return sorted(path for path in user_path(folder).glob("results*.jsonl") if path.is_file())
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None where a crash tore it, or a hand or another program wrote it."""
+    try:
+        event = read_json(line)
+    except ValueError:
+        return None
+    if not isinstance(event, dict) or event.get("status") not in (STARTED, DONE, FAILED):
+        return None
+    texts = (event.get("name"), event.get("image"), event.get("prompt"), event.get("file", ""))
+    if not all(isinstance(text, str) for text in texts) or not isinstance(event.get("seed"), int):
+        return None
+    return event if Path(event["name"]).name == event["name"] else None  # it names files in the folder
 
 
 def _lock(file) -> None:

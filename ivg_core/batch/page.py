@@ -17,6 +17,7 @@ from ..media.clips import even_indices
 from ..media.contact_sheet import GAP, INK, PAPER, TILE
 from ..media.files import atomic_write
 from ..media.images import save_png, to_pil
+from ..media.targets import user_path
 from .journal import DONE, read_journal
 
 MOST_FRAMES = 16  # of a thumbnail
@@ -78,7 +79,7 @@ def write_page(folder: str | Path) -> Path:
     Raises:
         IVGError: the folder cannot be written to.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     states = read_journal(folder)
     results = [(state.last, state.status == DONE) for state in states.values()]
     results.sort(key=lambda result: (result[0]["image"], result[0]["prompt"], result[0]["seed"]))
@@ -88,7 +89,8 @@ def write_page(folder: str | Path) -> Path:
     page = folder / "index.html"
     title = html.escape(folder.resolve().name)
     with atomic_write(page) as temporary:
-        temporary.write_text(PAGE.format(title=title, counts=counts, cards=cards), encoding="utf-8")
+        text = PAGE.format(title=title, counts=counts, cards=cards)
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # a photo's name may hold half a letter
     tiles = [tile for last, done in results if done and (tile := _tile(folder, last))]
     if tiles:
         save_png(_sheet(tiles), folder / "sheet.png")
@@ -97,13 +99,12 @@ def write_page(folder: str | Path) -> Path:
 
 def _card(folder: Path, last: dict[str, Any]) -> str:
     picture = ""
-    thumbnail = folder / str(last.get("thumbnail") or f"thumbnails/{last['name']}.webp")
+    thumbnail = folder / f"thumbnails/{last['name']}.webp"
     if thumbnail.is_file():
         data = base64.b64encode(thumbnail.read_bytes()).decode()
         picture = f'<img alt="" src="data:image/webp;base64,{data}">'
-    links = [f'<a href="{quote(last["file"])}">video</a>']
-    if last.get("mask_file"):
-        links.append(f'<a href="{quote(last["mask_file"])}">mask</a>')
+    files = (("video", last.get("file")), ("mask", last.get("mask_file")))
+    links = [f'<a href="{quote(str(file))}">{what}</a>' for what, file in files if file]
     facts = [html.escape(Path(last["image"]).name), f"seed {last['seed']}", *links]
     return f"<article>{picture}<p>{html.escape(last['prompt'])}</p><small>{' · '.join(facts)}</small></article>"
 
@@ -120,7 +121,7 @@ def _tile(folder: Path, last: dict[str, Any]) -> tuple[Image.Image, str] | None:
     try:
         with Image.open(folder / f"thumbnails/{last['name']}.webp") as clip:
             frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(clip)]
-    except OSError:
+    except Exception:  # PIL has no one error for damaged files
         return None
     picture = frames[len(frames) // 2]
     scale = TILE / max(picture.size)

@@ -17,8 +17,10 @@ from ..errors import IVGError
 from ..media.files import atomic_write
 from ..media.images import load_image, load_mask, save_png
 from ..media.metadata import write_with_workflow
+from ..media.targets import user_path
 from ..media.video import write_video
 from ..sampling.settings import Sampling
+from ..settings import read_json
 from .journal import DONE, FAILED, FORMATS, STARTED, Journal, adopt, pending
 from .page import save_thumbnail, write_page
 from .table import Item
@@ -101,14 +103,15 @@ def run_batch(
     """
     if settings.format not in FORMATS:
         raise IVGError(f'A batch cannot write "{settings.format}": choose {", ".join(FORMATS)}.')
-    folder, mine = Path(folder).expanduser(), list(items[process::processes])
+    folder, mine = user_path(folder), list(items[process::processes])
     done = failed = 0
+    told = _Told(on_step) if on_step else None
     with Journal(folder, process) as journal:
         _keep_settings(folder, settings)
         sweep(folder, mine)
         adopt(journal, mine)
         left = pending(mine, folder)
-        if not settings.fallback and not all(item.mask for item in left):
+        if not settings.fallback and not all(item.mask or item.fault for item in left):
             model.for_stage(1)  # says now, and not at every item of the night, if it cannot predict masks
         for number, item in enumerate(left, 1):
             if on_item:
@@ -116,12 +119,13 @@ def run_batch(
             journal.write(item, STARTED)
             began = time.monotonic()
             try:
-                files = _make(model, item, folder, settings, on_step)
-            except (IVGError, RuntimeError, OSError, MemoryError) as error:  # one bad photo must not end the night
+                files = _make(model, item, folder, settings, told)
+            except Exception as error:  # whatever it is: one bad photo must not end the night
+                if told and error is told.error:
+                    raise
                 failed += 1
-                reason = str(error) if isinstance(error, IVGError) else f"{type(error).__name__}: {error}"
-                log.warning("%s failed: %s", item.name, reason)
-                journal.write(item, FAILED, error=reason)
+                log.warning("%s failed: %s", item.name, reason_of(error))
+                journal.write(item, FAILED, error=reason_of(error))
             else:
                 done += 1
                 journal.write(item, DONE, **files, seconds=round(time.monotonic() - began, 2))
@@ -129,6 +133,26 @@ def run_batch(
                 write_page(folder)
     write_page(folder)
     return Summary(done, failed, len(mine) - len(left))
+
+
+class _Told:
+    """Calls `on_step`, and keeps the exception by which it ends the run, to tell it from those of an item."""
+
+    def __init__(self, on_step: OnStep):
+        self.on_step = on_step
+        self.error: Exception | None = None
+
+    def __call__(self, *words) -> None:
+        try:
+            self.on_step(*words)
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def reason_of(error: Exception) -> str:
+    """Why an item failed, in one line for the journal."""
+    return str(error) if isinstance(error, IVGError) else f"{type(error).__name__}: {error}"
 
 
 def save_result(
@@ -204,6 +228,8 @@ def processes(device: str = "cpu") -> tuple[int, int, str]:
 def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on_step: OnStep | None) -> dict[str, str]:
     from ..sampling.generate import generate
 
+    if item.fault:
+        raise IVGError(item.fault)
     photo, fps = load_image(item.image), settings.fps or model.defaults.fps
     video = generate(
         model,
@@ -262,8 +288,8 @@ def sweep(folder: Path, items: Sequence[Item]) -> None:
 def _keep_settings(folder: Path, settings: BatchSettings) -> None:
     path, now = folder / "batch.json", json.loads(json.dumps(settings.to_dict()))
     try:
-        before = json.loads(json.dumps(BatchSettings().to_dict())) | json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        before = json.loads(json.dumps(BatchSettings().to_dict())) | read_json(path.read_bytes())
+    except (OSError, ValueError, TypeError):
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")
         return

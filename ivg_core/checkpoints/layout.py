@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import IVGError
+from ..media.text import read_text
 from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
 from ..settings import read_json, read_yaml
@@ -133,7 +134,7 @@ def _folder_layout(folder: Path) -> Layout:
 def _read_run_config(path: Path, layout: Layout) -> None:
     # Its pretrained_model_path names the base the training began with, not this folder: it is left aside.
     try:
-        run = read_yaml(path.read_text(encoding="utf-8")) or {}
+        run = read_yaml(read_text(path)) or {}
         settings = run.get("validation_data") or (run.get("kwargs") or {}).get("validation_data") or {}
         layout.defaults = ModelDefaults.from_dict(settings)
         layout.licence = str(run.get("licence") or "")

@@ -69,6 +69,7 @@ def _batch(options: argparse.Namespace) -> None:
         mask_folder=options.mask_folder,
         prompts=options.prompt or (),
         seeds=read_seeds(options.seeds),
+        keep_faulty=True,
     )
     if options.fps:
         check_fps(Path(f"the video.{options.format}"), options.fps)

@@ -20,7 +20,9 @@ def add(commands) -> None:
         model_options(),
     )
     report.add_argument(
-        "source", type=a_model, help="folder of clips with captions in .txt files, one clip, or a .json list"
+        "source",
+        type=a_model,
+        help="folder of clips or pictures with captions in .txt files, one of these, or a .json list",
     )
     report.add_argument("--stage", type=int, choices=(1, 2), default=2, help="which the clips are for")
     report.add_argument("--videos", help="for a .json list: the folder of its videos (default: the list's)")
@@ -42,7 +44,7 @@ def add(commands) -> None:
 def _report(options: argparse.Namespace) -> None:
     import torch
 
-    from ..media.files import atomic_write
+    from ..media.files import atomic_write, short_name
     from ..training.data.dataset import survey
     from ..training.data.settings import DataSettings
 
@@ -68,7 +70,7 @@ def _report(options: argparse.Namespace) -> None:
 
         frames, mask = (torch.from_numpy(values).float() / 255 for values in (prepared.frames, prepared.masks.rom))
         picture = contact_sheet(frames, mask, frames[0], prepared.about.caption)
-        save_png(picture, options.sheets / f"{prepared.about.name}.png")
+        save_png(picture, options.sheets / f"{short_name(prepared.about.name, 0)}.png")
 
     def progress(done: int, total: int, name: str) -> None:
         print(f"clip {done + 1}/{total}: {name}", file=sys.stderr)

@@ -8,7 +8,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from ..errors import IVGError
-from ..media.files import PICTURES
+from ..media.files import PICTURES, entries_in
 from ..media.targets import check_fps
 from ..sampling.settings import Sampling
 from .kinds import a_path, new_folder, new_picture, new_video, not_negative, number
@@ -130,8 +130,8 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
     if options.fallback == "prior":
         if not options.prior_masks:
             raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")
-        pictures = (path for path in options.prior_masks.glob("*") if path.suffix.lower() in PICTURES)
-        return refine_mask(prior_mask([str(path) for path in sorted(pictures)], size), threshold=options.threshold)
+        pictures = [str(path) for path in entries_in(options.prior_masks) if path.suffix.lower() in PICTURES]
+        return refine_mask(prior_mask(pictures, size), threshold=options.threshold)
     mask = _predict(options, model, photo).mask
     if not mask.any():
         raise IVGError(

@@ -1,4 +1,4 @@
-"""A clip wherever it comes from (video file, GIF, folder of pictures, memory), read frame by frame.
+"""A clip wherever it comes from (video file, GIF, picture, folder of pictures, memory), read frame by frame.
 
 Every frame is read once, whatever the clip's rate does; it comes as it is shown: turned the way the camera was held,
 and in its display shape where pixels are not square. Only one frame at full size is in memory at a time, so a 4K clip
@@ -8,6 +8,7 @@ costs no more than a small one.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 from collections import Counter
@@ -25,8 +26,8 @@ from torch import Tensor
 
 from ..errors import IVGError
 from .ffmpeg import ffmpeg_program
-from .files import PICTURES, VIDEOS
-from .images import load_image, to_pil
+from .files import PICTURES, VIDEOS, pictures_in
+from .images import check_pixels, load_image, to_pil
 
 FOLDER_FPS = 8.0  # a folder of pictures does not say
 
@@ -68,15 +69,17 @@ def open_media(path: Path) -> Media:
     Raises:
         IVGError: nothing is there, or nothing that is a clip.
     """
-    if path.is_dir():
-        return PictureFolder(path)
-    if not path.is_file():
+    if os.path.isdir(path):
+        return Pictures(path)
+    if not os.path.isfile(path):
         raise IVGError(f"There is no video at {path}: check the path.")
+    if path.suffix.lower() in PICTURES:
+        return Pictures(path)
     if path.suffix.lower() == ".gif":
         return Gif(path)
     if path.suffix.lower() in VIDEOS:
         return Video(path)
-    raise IVGError(f"{path} is no clip: give {', '.join(VIDEOS)} or a folder of pictures.")
+    raise IVGError(f"{path} is no clip: give {', '.join(VIDEOS)}, a picture, or a folder of pictures.")
 
 
 def in_pieces(frames: Iterable[np.ndarray], most: int) -> Iterator[Tensor]:
@@ -98,16 +101,6 @@ def even_indices(count: int, frames: int, *, stretch: bool = False) -> list[int]
     """
     wanted = frames if stretch else min(frames, count)
     return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of the numbers in their names."""
-    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith(".")]
-    return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in _parts(path.name)])
-
-
-def _parts(name: str) -> list[str]:
-    return re.split(r"(\d+)", name.lower())  # text and numbers in turn, so that like meets like
 
 
 @dataclass(frozen=True)
@@ -229,14 +222,15 @@ class Gif:
     def _opened(self) -> Iterator[Image.Image]:
         try:
             with Image.open(self.path) as picture:
+                check_pixels(picture)
                 yield picture
-        except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # PIL has no one error for damaged files
             raise IVGError(f"{self.path} cannot be read as a GIF ({error}): give another file.") from error
 
 
 @dataclass(frozen=True)
-class PictureFolder:
-    """The frames of a clip as pictures, in the order of their numbers."""
+class Pictures:
+    """The frames of a clip as pictures in a folder, in the order of their numbers; or one picture, a single frame."""
 
     path: Path
     fps: float = FOLDER_FPS
@@ -259,9 +253,11 @@ class PictureFolder:
             yield frame
 
     def identity(self) -> str:
-        return "\n".join(file_identity(path) for path in pictures_in(self.path))
+        return "\n".join(file_identity(path) for path in self._pictures())
 
     def _pictures(self) -> list[Path]:
+        if not self.path.is_dir():
+            return [self.path]
         if pictures := pictures_in(self.path):
             return pictures
         raise IVGError(f"{self.path} holds no pictures: put the frames of a clip there, or remove the folder.")

@@ -3,17 +3,83 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
-from ..errors import IVGError
-from .targets import user_path
+from PIL import Image
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+from ..errors import IVGError
+from .targets import LONGEST_NAME, user_path
+
+#: Endings of the pictures that people have. Which of them can be read is up to the PIL that is here.
+_KINDS = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".tga", ".psd"),
+    *(".heic", ".heif", ".jxl", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
+)
+PICTURES = tuple(ending for ending in _KINDS if ending in Image.registered_extensions())
+UNREADABLE = tuple(ending for ending in _KINDS if ending not in PICTURES)
 VIDEOS = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".m4v", ".mpg", ".mpeg", ".gif")
+#: Bytes that a name may gain while it is written: the ends of two temporary names, one within the other.
+_WHILE_WRITTEN = 36
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def entries_in(folder: str | os.PathLike) -> list[Path]:
+    """What lies in a folder, sorted, but for names that begin with a dot: those are a system's own.
+
+    Raises:
+        IVGError: it is no folder, or may not be looked into.
+    """
+    try:
+        return sorted(path for path in Path(folder).iterdir() if not path.name.startswith("."))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise IVGError(f"{os.fspath(folder)} cannot be looked into ({reason}): give another folder.") from error
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names."""
+    found = [path for path in entries_in(folder) if path.suffix.lower() in PICTURES]
+    return sorted(found, key=lambda path: _text_and_numbers(path.name.lower()))
+
+
+def is_numbered(pictures: Sequence[Path]) -> bool:
+    """Whether the names of pictures differ in one number only, as those of a clip's frames do."""
+    names = [_text_and_numbers(path.name.lower()) for path in pictures]
+    texts, numbers = {tuple(name[::2]) for name in names}, [name[1::2] for name in names]
+    if len(texts) != 1 or not numbers[0]:
+        return False
+    return sum(len(set(column)) > 1 for column in zip(*numbers, strict=True)) <= 1
+
+
+def _text_and_numbers(name: str) -> list[str | int]:
+    parts: list[str | int] = list(re.split(r"(\d+)", name))
+    parts[1::2] = map(int, parts[1::2])  # text and numbers in turn, so that like meets like
+    return parts
+
+
+def named_in(folder: Path, name: str) -> Path:
+    """The file that a list in a folder names, also one that was written on Windows."""
+    path = folder / user_path(name)
+    return path if "\\" not in name or os.path.exists(path) else folder / user_path(name.replace("\\", "/"))
+
+
+def short_name(stem: str, more: int) -> str:
+    """A name that every usual disk takes: cut to whole letters, with _ for line breaks and halves of letters.
+
+    Args:
+        stem: any text; one that is fine stays as it is.
+        more: bytes that are put behind it.
+    """
+    return _cut(_ODD.sub("_", stem), LONGEST_NAME - _WHILE_WRITTEN - more)
+
+
+def _cut(text: str, most: int) -> str:
+    return text.encode(errors="ignore")[:most].decode(errors="ignore")
 
 
 @contextmanager
@@ -32,7 +98,11 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     target = user_path(path)
     if not target.name:
         raise IVGError(f"{target} is a folder: give a file in it.")
-    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    stem = target.stem
+    if len(os.fsencode(stem)) > LONGEST_NAME - _WHILE_WRITTEN:
+        stem = _cut(stem, LONGEST_NAME - _WHILE_WRITTEN)
+    # Absolute, since ffmpeg takes the name a:b.mp4 for an address.
+    temporary = target.absolute().with_name(f".{stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

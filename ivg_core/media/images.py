@@ -21,6 +21,8 @@ from .masks import mask_floats, numbers, read_mask
 
 log = logging.getLogger("ivg")
 
+#: Pixels of a picture in a file: 2 GB as colours of floats.
+MOST_PIXELS = 180_000_000
 #: Pixels of a side, in every format of pictures.
 LONGEST_SIDE = 65535
 #: When two pictures show the same: pixels a side, how far a pixel's colour may be off, and how many of them may be.
@@ -50,14 +52,27 @@ def open_picture(path: str | os.PathLike, what: str) -> Image.Image:
     Raises:
         IVGError: no such file, or not a picture.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise IVGError(f"{path} is no file: give the {what}'s.")  # a pipe would be waited for
     try:
         picture = Image.open(path)
+        check_pixels(picture)
         picture.load()
     except FileNotFoundError as error:
         raise IVGError(f"There is no {what} at {path}: check the path.") from error
     except Exception as error:  # of a damaged file, PIL's readers raise whatever befalls them
         raise IVGError(f"{path} cannot be read as a picture ({error}): give a PNG, JPEG or WebP file.") from error
     return picture
+
+
+def check_pixels(picture: Image.Image) -> None:
+    """Let pass a picture that fits into memory; PIL's own limit is often lifted by others in the same process.
+
+    Raises:
+        ValueError: it does not; 65535 x 65535 pixels fit into a GIF of a hundred bytes.
+    """
+    if picture.width * picture.height > MOST_PIXELS:
+        raise ValueError(f"it has {picture.width} x {picture.height} pixels, more than {MOST_PIXELS // 10**6} million")
 
 
 def load_image(path: str | os.PathLike, *, exif: bool = True) -> Tensor:

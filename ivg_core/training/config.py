@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..errors import IVGError
 from ..media.targets import user_path
+from ..media.text import read_text
 from ..models.voices import Voices
 from ..settings import check_ranges, from_mapping, nearest, read_yaml
 
@@ -216,13 +217,12 @@ def read_config(
         IVGError: no such file, no yaml, an unknown key (with the nearest that exists), a value of the wrong kind, or
             settings that exclude each other.
     """
-    file = PRESETS / f"{path}.yaml" if str(path) in presets() else Path(path).expanduser()
+    file = PRESETS / f"{path}.yaml" if str(path) in presets() else user_path(path)
+    if not file.is_file():
+        raise IVGError(f"There is no {file}: give a yaml file, or a preset: {', '.join(presets())}.")
+    text = read_text(file)
     try:
-        values = read_yaml(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise IVGError(
-            f"{file} could not be read ({error.strerror}): give a yaml file, or a preset: {', '.join(presets())}."
-        ) from error
+        values = read_yaml(text)
     except ValueError as error:
         raise IVGError(f"{file} is no yaml of settings ({error}): mend that line.") from error
     if not isinstance(values, Mapping):

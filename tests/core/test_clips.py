@@ -1,5 +1,6 @@
 """Reading clips: the right frames of every kind of file, damaged ones named, memory bounded."""
 
+import os
 import subprocess
 import sys
 
@@ -7,11 +8,13 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ivg_core.errors import IVGError
 from ivg_core.evaluate.clips import ClipFiles, load_clip
 from ivg_core.media.clips import MemoryClip, open_media
-from ivg_core.media.images import save_png
+from ivg_core.media.files import pictures_in
+from ivg_core.media.images import load_image, load_mask, save_png
 from ivg_core.media.video import read_video, write_video
 from ivg_core.rom.annotate_folder import _pieces
 from ivg_core.training.data.settings import DataSettings
@@ -142,6 +145,58 @@ def test_what_is_no_clip_is_named(tmp_path, name, content, sentence):
     with pytest.raises(IVGError, match=sentence) as error:
         open_media(tmp_path / name).facts()
     assert name in str(error.value)
+
+
+@pytest.fixture
+def gif(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    return write_video(torch.rand(3, 24, 32, 3, generator=rng), tmp_path / "a.gif", 8)
+
+
+def test_a_gif_that_claims_a_huge_size_is_one_sentence(gif, monkeypatch):
+    data = bytearray(gif.read_bytes())
+    data[6:10] = b"\xff" * 4
+    gif.write_bytes(data)
+    for most in (Image.MAX_IMAGE_PIXELS, None):  # others in the same process lift PIL's limit
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        for read in (load_image, lambda path: open_media(path).facts(), lambda path: list(open_media(path).read())):
+            with pytest.raises(IVGError, match="pixels"):
+                read(gif)
+
+
+def test_a_damaged_gif_gives_its_frames_or_one_sentence(gif):
+    whole, rng = gif.read_bytes(), np.random.default_rng(0)
+    for number in range(300):
+        data = bytearray(whole[: rng.integers(len(whole))] if number % 2 else whole)
+        for place in rng.integers(10, min(len(data), 1000), 3) if len(data) > 10 else ():
+            data[place] = rng.integers(256)
+        gif.write_bytes(data)
+        for read in (load_image, lambda path: open_media(path).facts(), lambda path: list(open_media(path).read())):
+            try:
+                read(gif)
+            except IVGError as error:
+                assert "a.gif" in str(error)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+def test_a_pipe_among_the_pictures_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "1.png")
+    for read in (load_image, load_mask, lambda path: open_media(path.parent).facts()):
+        with pytest.raises(IVGError, match="is no file"):
+            read(tmp_path / "1.png")
+
+
+def test_one_picture_is_a_clip_of_one_frame(tmp_path):
+    save_png(torch.full((8, 12, 3), 0.5), tmp_path / "a.png")
+    media = open_media(tmp_path / "a.png")
+    assert (media.facts().width, media.facts().height, media.facts().frames) == (12, 8, 1)
+    assert len(list(media.read([0, 0]))) == 2 and "a.png" in media.identity()
+
+
+def test_pictures_with_odd_digits_have_an_order(tmp_path):
+    for name in ("10", "9", "²", "1²"):
+        save_png(torch.zeros(8, 8, 3), tmp_path / f"{name}.png")
+    assert [path.stem for path in pictures_in(tmp_path)] == ["1²", "9", "10", "²"]
 
 
 def test_missing_empty_and_uneven_ones_are_named(tmp_path):

@@ -1,7 +1,9 @@
 """The dry run as a user starts it, hands found on the fly, and the way from a folder to a trained step."""
 
 import json
+import sys
 
+import pytest
 import torch
 
 from ivg_core.cli import main
@@ -38,6 +40,18 @@ def test_the_dry_run_tells_everything_and_draws_what_it_saw(tmp_path, capsys):
     assert report["clips"][0]["indices"] == [0, 2, 3] and report["rejected"][0]["name"] == "broken"
     assert main(["data-report", str(tmp_path / "nowhere")]) == 2
     assert "there is nothing at" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_odd_names_are_reported(tmp_path, capsys):
+    odd = b"caf\xe9".decode(errors="surrogateescape")
+    for name in ("持" * 80, "line\nbreak", odd):
+        save_png(torch.rand(32, 48, 3), tmp_path / "clips" / f"{name}.png")
+    words = ["data-report", tmp_path / "clips", "--masks", "white", "--caption", "cut", "--size", "48x32"]
+    assert main([str(word) for word in [*words, "--sheets", tmp_path / "sheets", "--json", tmp_path / "r.json"]]) == 0
+    shown = capsys.readouterr().out
+    assert "3 clips; 0 rejected" in shown and r"caf\udce9" in shown
+    assert len(list((tmp_path / "sheets").iterdir())) == 3
 
 
 def test_hands_are_found_on_the_fly(tmp_path, tiny_model):

@@ -120,3 +120,18 @@ def test_a_typo_finds_its_setting(key, letter, place):
         return
     with pytest.raises(IVGError, match=r"did you mean|choose of"):
         read_config("small-vram", {typo: 1})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_settings_of_every_editor_are_read(tmp_path, encoding):
+    (tmp_path / "t.yaml").write_bytes("name: sauté\r\nsteps: 7\r\n".encode(encoding))
+    config = read_config(tmp_path / "t.yaml")
+    assert (config.name, config.steps) == ("sauté", 7)
+
+
+@pytest.mark.parametrize("content", [b"name: a\0", b"\x81\x8d", None])
+def test_a_file_that_is_no_text_is_named(tmp_path, content):
+    if content is not None:
+        (tmp_path / "t.yaml").write_bytes(content)
+    with pytest.raises(IVGError, match=r"t\.yaml"):
+        read_config(tmp_path / "t.yaml")

@@ -79,6 +79,48 @@ def test_frames_that_are_no_numbers_are_failed_and_made_again(widgets):
     assert actions[-1] == loaded[1]
 
 
+def test_one_bad_item_fails_alone(widgets, monkeypatch):
+    server = PromptServer()
+    monkeypatch.setattr(PromptServer, "instance", server)
+    folder = pathlib.Path(folder_paths.get_input_directory()) / widgets["table"]
+    (folder / "a.png").write_bytes(b"no picture")
+    (folder / "a bad text.png").write_bytes((folder / "cup.png").read_bytes())
+    (folder / "a bad text.txt").write_bytes(b"\0\0")
+    actions, left = [], []
+    for _ in range(3):
+        with CurrentNodeContext("prompt", "6"):
+            loaded = IVGBatchLoader.execute(**widgets)
+        actions.append(loaded[1])
+        left.append(loaded.ui["ivg_left"][0])
+        save(loaded)
+    assert left == [2, 3, 2]  # the first tells how many runs to queue; later the bad ones are waiting, too
+    assert sorted(actions) == ["hold it", "stir the pan", "wash the pan"]
+    said = server.shown[0][1]
+    assert (
+        "a_s7_" in said and "cannot be read as a picture" in said and "a bad text.txt holds what is no letter" in said
+    )
+    with pytest.raises(IVGError, match=r"a bad text|cannot be read"):  # only the bad ones are left
+        IVGBatchLoader.execute(**widgets)
+    lines = [json.loads(line) for line in (results(widgets) / "results.jsonl").read_text().splitlines()]
+    assert {line["status"] for line in lines if pathlib.Path(line["image"]).stem.startswith("a")} == {
+        "started",
+        "failed",
+    }
+
+
+def test_any_error_of_the_saver_is_noted(widgets, monkeypatch):
+    loaded = IVGBatchLoader.execute(**widgets)
+
+    def odd(*_):
+        raise KeyError("what PIL raises")
+
+    monkeypatch.setattr("ivg_pack.ivg_core.batch.run.save_result", odd)
+    with pytest.raises(KeyError):
+        save(loaded)
+    last = json.loads((results(widgets) / "results.jsonl").read_text().splitlines()[-1])
+    assert last["status"] == "failed" and "KeyError" in last["error"]
+
+
 def test_the_saver_says_where_the_page_lies(widgets, monkeypatch):
     server = PromptServer()
     monkeypatch.setattr(PromptServer, "instance", server)

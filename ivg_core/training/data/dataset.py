@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...errors import IVGError
+from ...media.targets import user_path
 from ...models.codec import ImageCodec
 from ...models.text import encode_text
 from ..backbone import fingerprint
@@ -103,7 +104,7 @@ def load_data(
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
     """
     found = find_training_clips(settings) if clips is None else Found(list(clips))
-    encoder = _Encoder(settings, model, stage, Cache(Path(settings.cache or cache).expanduser()), pixels)
+    encoder = _Encoder(settings, model, stage, Cache(user_path(settings.cache or cache)), pixels)
     report, files = Report([], list(found.rejected)), {}
     for number, clip in enumerate(found.clips):
         if on_clip:
@@ -176,7 +177,7 @@ def choose_heldout(names: Sequence[str], count: int) -> set[str]:
     Raises:
         IVGError: nothing would be left to train on.
     """
-    clips = sorted({_clip_of(name) for name in names}, key=lambda name: hashlib.sha256(name.encode()).digest())
+    clips = sorted({_clip_of(name) for name in names}, key=_digest)
     if count and count >= len(clips):
         raise IVGError(
             f"data: heldout is {count} of {len(clips)} clips, so none is left: hold out fewer, or give more."
@@ -268,3 +269,7 @@ def _kept(path: Path, name: str) -> dict[str, Tensor]:
 
 def _clip_of(name: str) -> str:
     return name.partition(" #")[0]
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode(errors="backslashreplace")).digest()  # a file's name may hold half a letter

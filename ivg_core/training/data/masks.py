@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ...errors import IVGError
-from ...media.clips import file_identity, pictures_in
+from ...media.clips import file_identity
+from ...media.files import pictures_in
 from ...media.images import load_mask, to_bytes
 from ...models.codec import check_cells, mask_cells
 from ...sampling.inputs import check_mask
@@ -141,7 +142,7 @@ class MaskMaker:
             pictures = pictures_in(mask) if mask.is_dir() else [mask]
         else:
             pictures = [mask] if mask.ndim == 2 else list(mask)
-        if len(pictures) == 1:
+        if len(pictures) == 1 and not (self.stage == 1 and view.count == 1):  # there it is a mask of each frame
             rom = to_bytes(_read(pictures[0]))
             # A mask of all of a clip says where the first frame's things go, and that frame is never moved.
             return Masks(view.cut(rom), None, _stretched(rom, view))

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from ...errors import IVGError
+from ...media.clips import Pictures
 from .masks import MaskMaker, Masks, View
 from .motion import background_motion, camera_motion, motion_score, stabilise
 from .settings import DataSettings
 from .sources import TrainingClip
 from .transform import choose_frames, cover, nearest_bucket
+
+#: A clip is scaled before it is cut; one that would grow beyond this is a strip.
+MOST_PIXELS = 1 << 24
 
 
 @dataclass
@@ -61,14 +65,18 @@ def prepare(
         IVGError: the clip cannot be trained on; the message says why.
     """
     facts = clip.media.facts()
-    if facts.frames < 2:
+    if facts.frames < 2 and not isinstance(clip.media, Pictures):
         raise IVGError("it has one frame, in which nothing can move: give a video")
     notes = []
     indices = choose_frames(facts.frames, facts.fps, settings)
-    if facts.frames < settings.frames:
+    if facts.frames == 1:
+        notes.append("it is one picture: it teaches how things look, and not how they move")
+    elif facts.frames < settings.frames:
         notes.append(f"it has {facts.frames} frames, fewer than {settings.frames}")
     shape = (facts.width, facts.height)
     cut = cover(shape, nearest_bucket(shape, sizes))
+    if cut.scaled[0] * cut.scaled[1] > MOST_PIXELS:
+        raise IVGError(f"it is {facts.width} x {facts.height}, far from any shape that can be trained on: crop it")
     if cut.size[0] > 1.5 * facts.width or cut.size[1] > 1.5 * facts.height:
         notes.append(f"it is enlarged from {facts.width} x {facts.height}, so it stays blurred")
     frames = np.stack([cut(frame) for frame in clip.media.read(indices)])  # (F, H, W, 3)

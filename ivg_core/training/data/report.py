@@ -38,16 +38,17 @@ class Report:
             sizes = Counter(f"{len(about.indices)} frames of {about.size[0]} x {about.size[1]}" for about in self.clips)
             lines += ["", "batches are made of"]
             lines += [f"  {size}: {_count(count, 'clip')}" for size, count in sizes.most_common()]
-        return "\n".join(lines)
+        return "\n".join(lines).encode(errors="backslashreplace").decode()  # a file's name may hold half a letter
 
 
 def _lines(about: About, heldout: bool) -> list[str]:
     camera = "" if about.camera is None else f", camera {about.camera:.1%}"
     masks = "a mask of each frame" if about.frame_masks else "one mask"
+    length = "one picture" if about.native_frames == 1 else f"{about.native_frames} frames at {about.fps:g} a second"
     lines = [
         f"{about.name}{' (held out)' if heldout else ''}",
         f'  "{about.caption}"',
-        f"  {about.width} x {about.height}, {about.native_frames} frames at {about.fps:g} a second",
+        f"  {about.width} x {about.height}, {length}",
         f"  frames {_ranges(about.indices)} at {about.size[0]} x {about.size[1]}",
         f"  motion {about.motion}{camera}; {about.coverage:.0%} of the picture moves ({masks})",
     ]
@@ -55,6 +56,8 @@ def _lines(about: About, heldout: bool) -> list[str]:
 
 
 def _ranges(indices: list[int]) -> str:
+    if len(indices) == 1:
+        return str(indices[0])
     step = indices[1] - indices[0]
     if all(b - a == step for a, b in pairwise(indices)):
         return f"{indices[0]} to {indices[-1]}" + (f", every {step}th" if step > 1 else "")

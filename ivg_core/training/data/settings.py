@@ -27,9 +27,11 @@ class DataSettings:
     """Where the clips are, and what becomes of them.
 
     Args:
-        source: a folder of clips (`cut.mp4` with its caption in `cut.txt`; a folder of pictures is a clip too), one
-            clip, or the released list: a `.json` file of `{"caption": …, "video": …}`.
-        videos: for a list: the folder of its videos; None: the list's own folder.
+        source: a folder of clips, one clip, or a released list: a `.json` file of `{"caption": …, "video": …}`, or of
+            `{"caption": …, "image": …}`, or `video_blip`. A clip is `cut.mp4` with its caption in `cut.txt`, or a
+            folder of numbered pictures with `caption.txt`. Other pictures, each with its own caption, are clips of one
+            frame: they teach how things look.
+        videos: for a list: the folder of its videos or pictures; None: the list's own folder.
         caption: for every clip that has none of its own.
         masks: what moves. "hands" finds hands and draws hulls around them, "arms" adds forearms, "stage1" asks the
             model's stage 1, "white" says everything; or a folder with `<clip>.png`, one mask a clip, or

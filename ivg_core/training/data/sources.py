@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from ...errors import IVGError
-from ...media.clips import Media, open_media, pictures_in
-from ...media.files import VIDEOS
+from ...media.clips import Media, open_media
+from ...media.files import (
+    PICTURES,
+    UNREADABLE,
+    VIDEOS,
+    entries_in,
+    is_numbered,
+    named_in,
+    pictures_in,
+)
+from ...media.targets import user_path
+from ...media.text import plain, read_text
+from ...settings import read_json
 from .settings import DataSettings
 
 #: Values of `masks` that are no folder.
@@ -44,6 +55,10 @@ class Rejected:
     why: str
 
 
+#: Name, place and caption of a clip.
+Given: TypeAlias = "tuple[str, Path, str | Rejected | None]"
+
+
 @dataclass
 class Found:
     """What a source holds."""
@@ -58,23 +73,22 @@ def find_training_clips(settings: DataSettings) -> Found:
     Raises:
         IVGError: the source, the folder of its videos or of its masks is not there, or the list is none.
     """
-    source = Path(settings.source).expanduser()
-    if not source.exists():
+    source = user_path(settings.source)
+    if not os.path.exists(source):
         raise IVGError(f"data: there is nothing at {source}: give a folder of clips, a clip, or a .json list of clips.")
-    if settings.masks not in MADE_MASKS and not Path(settings.masks).expanduser().is_dir():
+    if settings.masks not in MADE_MASKS and not os.path.isdir(user_path(settings.masks)):
         raise IVGError(
             f"data: there is no folder of masks at {settings.masks}: give one, or one of {', '.join(MADE_MASKS)}."
         )
-    if source.suffix.lower() == ".json":
-        pairs = _listed(source, settings)
-    elif source.is_dir() and not _is_one_clip(source):
-        pairs = _in_folder(source, settings)
+    if source.is_dir():
+        given = _in_folder(source, settings)
+    elif source.suffix.lower() == ".json":
+        given = _listed(source, settings)
     else:
-        pairs = iter([(source, _sidecar(source))])
+        given = iter([_with_caption(source)])
     found = Found()
     taken: dict[str, Path] = {}
-    for path, caption in pairs:
-        name = path.stem if path.suffix.lower() in VIDEOS else path.name
+    for name, path, caption in given:
         if isinstance(caption, Rejected):
             found.rejected.append(caption)
         elif taken.setdefault(name, path) != path:
@@ -101,7 +115,7 @@ def _add(found: Found, name: str, path: Path, caption: str | None, settings: Dat
 def _mask_of(name: str, settings: DataSettings) -> Path | None:
     if settings.masks in MADE_MASKS:
         return None
-    folder = Path(settings.masks).expanduser()
+    folder = user_path(settings.masks)
     if (folder / name).is_dir() and pictures_in(folder / name):
         return folder / name
     if (folder / f"{name}.png").is_file():
@@ -109,44 +123,118 @@ def _mask_of(name: str, settings: DataSettings) -> Path | None:
     raise IVGError(f"it has no mask: there is neither {folder / name}.png nor a folder {folder / name} of masks")
 
 
-def _is_one_clip(folder: Path) -> bool:
-    entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    if any(path.is_dir() or path.suffix.lower() in VIDEOS for path in entries):
-        return False
-    return bool(pictures_in(folder))
-
-
-def _sidecar(path: Path) -> str | None:
-    places = [path.with_suffix(".txt"), path / "caption.txt"]
-    texts = [place.read_text(encoding="utf-8", errors="replace").strip() for place in places if place.is_file()]
-    return next((" ".join(text.split()) for text in texts if text), None)
-
-
-def _in_folder(folder: Path, settings: DataSettings) -> Iterator[tuple[Path, Any]]:
-    masks = Path(settings.masks).expanduser().resolve()
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.resolve() != masks)
-    clips = [path for path in entries if path.suffix.lower() in VIDEOS or (path.is_dir() and pictures_in(path))]
-    for path in clips:
-        yield path, _sidecar(path)
+def _in_folder(folder: Path, settings: DataSettings) -> Iterator[Given]:
+    masks = user_path(settings.masks).resolve()
+    entries = [path for path in entries_in(folder) if path.resolve() != masks]
+    clips = [path for path in entries if path.suffix.lower() in VIDEOS or (path.is_dir() and _pictures_of(path))]
+    pictures = [path for path in _pictures_of(folder) if path not in clips]
+    stems = {path.stem for path in clips}
+    if pictures and not clips and _is_film(folder):
+        clips, pictures = [folder], [path for path in pictures if path.suffix.lower() in UNREADABLE]
+    elif clips:  # beside clips, a picture without a caption of its own may be anything
+        pictures = [path for path in pictures if path.stem not in stems and _texts_of(path)]
+    for path in sorted([*clips, *pictures]):
+        yield from _within(path, settings) if path.is_dir() and not _is_film(path) else [_with_caption(path)]
+    stems |= {path.stem for path in pictures}
     for text in entries:
-        if text.suffix == ".txt" and text.stem not in {path.stem for path in clips}:
-            yield text, Rejected(text.name, f"this caption has no video: put {text.stem}.mp4 beside it, or remove it")
+        if text.suffix == ".txt" and text.stem not in stems and clips != [folder]:
+            why = f"this caption has no video: put {text.stem}.mp4 beside it, or remove it"
+            yield text.name, text, Rejected(text.name, why)
 
 
-def _listed(source: Path, settings: DataSettings) -> Iterator[tuple[Path, Any]]:
-    """The released `video_json`: a list of {"caption": …, "video": …}."""
+def _within(folder: Path, settings: DataSettings) -> Iterator[Given]:
+    """The pictures of a folder within a folder of clips that are no clip themselves."""
+    pictures, why = _pictures_of(folder), ""
+    if not pictures_in(folder):
+        why = "its pictures are of a kind that cannot be read here: save them as .png or .jpg"
+    elif not settings.caption and not any(map(_texts_of, pictures)):
+        why = "its pictures are no clip, since their names are not numbered, and have no captions: add .txt files"
+    if why:
+        yield folder.name, folder, Rejected(folder.name, why)
+        return
+    for path in pictures:
+        name, _, caption = _with_caption(path)
+        yield f"{folder.name}/{name}", path, caption
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    """The pictures of a folder, those that cannot be read among them."""
+    return [path for path in entries_in(folder) if path.suffix.lower() in (*PICTURES, *UNREADABLE)]
+
+
+def _is_film(folder: Path) -> bool:
+    """Whether the pictures of a folder are the frames of one clip, and not pictures each of which says something."""
+    pictures = pictures_in(folder)
+    if not pictures or any(map(_texts_of, pictures)):
+        return False
+    return bool(_texts_of(folder)) or is_numbered(pictures)
+
+
+def _with_caption(path: Path) -> Given:
+    """A clip, its name, and what the text beside it says."""
+    name = _name_of(path)
     try:
-        entries = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.suffix.lower() in UNREADABLE and path.is_file():
+            raise IVGError("pictures of its kind cannot be read here: save it as .png or .jpg")
+        texts = (" ".join(read_text(text).split()) for text in _texts_of(path))
+        return name, path, next((text for text in texts if text), None)
+    except IVGError as error:
+        return name, path, Rejected(path.name, str(error))
+
+
+def _name_of(path: Path) -> str:
+    return path.stem if path.suffix.lower() in (*VIDEOS, *PICTURES, *UNREADABLE) else path.resolve().name
+
+
+def _texts_of(path: Path) -> list[Path]:
+    """The text files that may hold the caption of a clip."""
+    return [text for text in (path.parent / f"{path.stem}.txt", path / "caption.txt") if os.path.isfile(text)]
+
+
+def _listed(source: Path, settings: DataSettings) -> Iterator[Given]:
+    """The lists of the released code: `video_json`, `image` and `video_blip`."""
+    try:
+        values = read_json(read_text(source))
+    except IVGError as error:
+        raise IVGError(f"data: {error}") from error
+    except ValueError as error:
         raise IVGError(f"data: {source} is no JSON ({error}): give a list of captions and videos.") from error
-    if not isinstance(entries, list):
+    entries = _entries(values)
+    if entries is None:
         raise IVGError(f'data: {source} holds no list: write [{{"caption": "…", "video": "….mp4"}}, …].')
-    videos = Path(settings.videos).expanduser() if settings.videos else source.parent
-    if not videos.is_dir():
+    videos = user_path(settings.videos) if settings.videos else source.parent
+    if not os.path.isdir(videos):
         raise IVGError(f"data: there is no folder of videos at {videos}: set videos to that of {source.name}.")
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or not entry.get("video"):
-            name = f"entry {number} of {source.name}"
-            yield Path(name), Rejected(name, "this caption has no video: add a video, or remove it")
-        else:
-            yield videos / str(entry["video"]), str(entry.get("caption") or "").strip() or None
+    for number, (file, caption) in enumerate(entries, 1):
+        name = f"entry {number} of {source.name}"
+        try:
+            if not file:
+                raise IVGError("this caption has no video: add a video, or remove it")
+            path = named_in(videos, plain(file, "its file"))
+            said = "" if caption is None else plain(caption, "its caption").strip()
+            yield _name_of(path), path, said or None
+        except IVGError as error:
+            yield name, Path(name), Rejected(name, str(error))
+
+
+def _entries(values: Any) -> list[tuple[Any, Any]] | None:
+    """File and caption of each entry of a list; None where it is none.
+
+    Source: the released code's data sets. `video_json` is a list of {"video", "caption"}, `image` one of {"image",
+        "caption"}; `video_blip` is {"data": [{"video_path", "data": [{"prompt", "clip_path"}, …]}, …]}, in which
+        "clip_path" may be missing.
+    """
+    if isinstance(values, list):
+        return [
+            (e.get("video") or e.get("image"), e.get("caption")) if isinstance(e, dict) else ("", "") for e in values
+        ]
+    videos = values.get("data") if isinstance(values, dict) else None
+    if not isinstance(videos, list):
+        return None
+    found: list[tuple[Any, Any]] = []
+    for video in videos:
+        parts = video.get("data") if isinstance(video, dict) else None
+        for part in parts if isinstance(parts, list) else [None]:
+            whole = part if isinstance(part, dict) else {}
+            found.append((whole.get("clip_path") or (whole and video.get("video_path")), whole.get("prompt")))
+    return found
