@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import IVGError
+from ..media.lock import lock
 from ..media.targets import user_path
 from ..settings import read_json
 from .table import Item
@@ -54,12 +55,10 @@ class Journal:
         except OSError as error:
             raise IVGError(f"{self.path} cannot be written ({error.strerror}): choose another folder.") from error
         try:
-            _lock(self._file)
-        except OSError as error:
+            lock(self._file, self.path.parent, "run")
+        except IVGError:
             self._file.close()
-            raise IVGError(
-                f"Another run is at work in {self.path.parent}: wait until it has ended, or choose another folder."
-            ) from error
+            raise
         self._cut_torn_line()
 
     def write(self, item: Item, status: str, **facts: Any) -> None:
@@ -125,7 +124,7 @@ def result_of(item: Item, folder: str | Path) -> Path | None:
     done, even if the process died before it could write its journal; and where it was taken away, it is made again.
     """
     paths = (user_path(folder) / f"{item.name}{suffix}" for suffix in FORMATS)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if path.is_file() and path.stat().st_size), None)
 
 
 def pending(items: Iterable[Item], folder: str | Path) -> list[Item]:
@@ -163,21 +162,3 @@ def _event(line: bytes) -> dict[str, Any] | None:
     if not all(isinstance(text, str) for text in texts) or not isinstance(event.get("seed"), int):
         return None
     return event if Path(event["name"]).name == event["name"] else None  # it names files in the folder
-
-
-def _lock(file) -> None:
-    """Keep the file to this process until it is closed or the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        file.seek(0x7FFFFFFF)  # beyond what is written, so that others can still read
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    else:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            log.warning("This file system knows no locks (%s): do not start the same batch twice at once.", error)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..errors import IVGError
 from ..media.files import atomic_write
+from ..media.targets import user_path
 from ..settings import read_json
 from .sources import Part, Source, list_parts, open_url
 from .unpack import checkpoint_in, unpack
@@ -55,7 +56,7 @@ def download(source: Source, models: str | Path, *, on_bytes: OnBytes | None = N
     Raises:
         IVGError: the server cannot be reached or sends something else, the disk is full, or a checksum is wrong.
     """
-    models = Path(models).expanduser()
+    models = user_path(models)
     target, staging = models / source.name, models / ".download" / source.name
     if target.exists():
         log.warning("%s is there already: nothing is fetched. Remove it to fetch it again.", target)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import IVGError
+from ..media.targets import user_path
 from ..media.text import read_text
 from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
@@ -80,7 +81,7 @@ def find_checkpoint(source: str | Path) -> Path:
                 "install Comfy-IVG again, or build the file with `make embedded-model`."
             )
         return EMBEDDED
-    path = Path(source).expanduser()
+    path = user_path(source)
     if not path.exists():
         raise IVGError(
             f"There is no checkpoint at {path}: give the folder that holds unet/, vae/, text_encoder/, tokenizer/ and "

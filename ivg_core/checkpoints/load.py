@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..devices import usable_device
 from ..errors import IVGError
 from ..models.bundle import IVGModel
 from .layout import Layout, find_checkpoint, read_layout
@@ -35,9 +36,10 @@ def load_model(
         The model, in evaluation mode.
 
     Raises:
-        IVGError: nothing there, another kind of model, a damaged file, or weights that do not fit their config.
+        IVGError: nothing there, no such device, another kind of model, a damaged file, or weights that do not fit their
+            config.
     """
-    layout = read_layout(find_checkpoint(source))
+    layout, device = read_layout(find_checkpoint(source)), usable_device(device)
     check_complete(layout)
     networks = {name: load_component(layout, name, dtype, device) for name in layout.networks()}
     if rom is not None:

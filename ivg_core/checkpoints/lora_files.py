@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from ..errors import IVGError
 from ..finite import check_read
 from ..media.files import atomic_write
+from ..media.targets import user_path
 from ..models.lora import LoRA, lora_sites
 from ..models.unet import IVGUNet
 from .lora_keys import TEXT_ENCODER, LayerNames, other_kind, read_key
 from .lora_scale import HEADER, config_in_header, read_config, scales_of
 from .weights import is_safetensors, load_pickle, read_metadata, read_tensors
+from .write import save_tensors
 
 log = logging.getLogger("ivg")
 
@@ -51,7 +52,7 @@ def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False) -> LoRA:
 
     Source: cloneofsimo/lora (the lists), their order as in the released code and in T2V-Turbo.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     path = next((path / name for name in FOLDER_FILES if (path / name).is_file()), path)
     if not path.is_file():
         raise IVGError(f"There is no LoRA file at {path}: give a .safetensors or .pt file.")
@@ -76,7 +77,7 @@ def save_lora(lora: LoRA, path: str | Path, metadata: Mapping[str, str] | None =
         tensors[f"{name}.lora_down.weight"] = down.detach().cpu().clone(memory_format=torch.contiguous_format)
         if lora.scales.get(name, 1.0) != 1.0:
             tensors[f"{name}.alpha"] = torch.tensor(lora.scales[name] * down.shape[0])
-    path = Path(path).expanduser()
+    path = user_path(path)
     with atomic_write(path) as temporary:
         save_tensors(tensors, temporary, metadata={"format": "pt", **lora.metadata, **(metadata or {})})
     return path

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from ..media.files import atomic_folder, atomic_write
+from ..media.targets import user_path
 from ..models.bundle import IVGModel
 from ..models.unet import IVGUNet
 from .layout import FILE_FORMAT
@@ -56,7 +57,7 @@ def save_folder(model: IVGModel, folder: str | Path) -> Path:
 
     Source: the layout of the released code's save_pipe.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     with atomic_folder(folder) as partial:
         for name, network in _components(model).items():
             stem = "model" if name == "text_encoder" else "diffusion_pytorch_model"
@@ -102,7 +103,7 @@ def save_file(
     texts["licence"] = model.licence
     if model.domain:
         texts["domain"] = model.domain.to_json()
-    path = Path(path).expanduser()
+    path = user_path(path)
     with atomic_write(path) as temporary:
         save_tensors(tensors, temporary, {**texts, **(metadata or {})})
     return path

@@ -24,10 +24,10 @@ def add(commands) -> None:
 def _hand_score(options: argparse.Namespace) -> None:
     from ..hands.score import as_text, score_hands
     from ..hands.tracker import HandTracker
-    from ..media.video import read_video
+    from ..media.video import read_clip
 
     tracker = HandTracker(device=options.device, backend=options.hand_backend)
-    scores = {str(path): score_hands(read_video(path)[0], tracker) for path in options.videos}
+    scores = {str(path): score_hands(read_clip(path)[0], tracker) for path in options.videos}
     print(as_text(scores))
     found = {name: score.total for name, score in scores.items() if score.found}
     if len(scores) > 1:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import IVGError
 from ..media.files import atomic_write
 from ..media.images import to_pil
+from ..media.targets import user_path
 from ..settings import read_json
 from .answer import INSTRUCTION
 from .template import fill_template
@@ -52,7 +53,7 @@ def enrich_action(
         raise IVGError('There is no action to enrich: write what is done, such as "julienne carrot".')
     if enricher is None:
         return fill_template(action)
-    path = Path(cache).expanduser() / f"{_key(action, image, enricher)}.json" if cache else None
+    path = user_path(cache) / f"{_key(action, image, enricher)}.json" if cache else None
     if path and (known := _read(path)):
         return known
     sentence = enricher(action, image)

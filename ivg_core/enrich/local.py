@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import to_pil
+from ..media.targets import user_path
 from .answer import INSTRUCTION, question, sentence_in
 
 MOST_TOKENS = 96  # of an answer
@@ -31,7 +32,7 @@ class LocalModel:
     """
 
     def __init__(self, folder: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32):
-        self.folder, self.device, self.dtype = Path(folder).expanduser(), device, dtype
+        self.folder, self.device, self.dtype = user_path(folder), device, dtype
         if not (self.folder / "config.json").is_file():
             raise IVGError(f"There is no model at {self.folder}: give the folder that holds its config.json.")
 

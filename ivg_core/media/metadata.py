@@ -24,6 +24,7 @@ from torch import Tensor
 from .ffmpeg import ffmpeg_options, write_with_ffmpeg
 from .files import atomic_write
 from .images import save_png
+from .targets import user_path
 from .video import write_video
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -44,7 +45,7 @@ def write_with_workflow(frames: Tensor, path: str | os.PathLike, fps: float, tag
     Raises:
         IVGError: as `write_video`.
     """
-    target = Path(path).expanduser()
+    target = user_path(path)
     texts = {key: to_json(value) for key, value in tags.items()}
     suffix = target.suffix.lower()
     if suffix == ".png":

@@ -19,6 +19,7 @@ from ..media.clips import in_pieces, open_media
 from ..media.files import VIDEOS, atomic_write
 from ..media.images import save_png
 from ..media.lock import alone_in
+from ..media.targets import user_path
 from ..settings import read_json
 from .annotate import annotate_clip
 from .camera import reduced
@@ -80,7 +81,7 @@ def annotate_folder(
     Raises:
         IVGError: no such folder, no videos in it, two with the same name, or a mask cannot be written.
     """
-    folder, target = Path(video_dir).expanduser(), Path(save_dir).expanduser()
+    folder, target = user_path(video_dir), user_path(save_dir)
     videos = videos_in(folder)
     with alone_in(target, "annotation"):
         return _annotate_all(videos, target, tracker, keep_frames, overwrite, on_clip, options)

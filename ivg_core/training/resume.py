@@ -18,6 +18,7 @@ from torch import nn
 from ..checkpoints.write import save_tensors
 from ..errors import IVGError
 from ..media.files import to_disk, why_not_written
+from ..media.targets import user_path
 from ..settings import read_json
 from .config import TrainConfig
 from .ema import Average
@@ -59,7 +60,7 @@ def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> Path | None
         return None
     if str(resume) == "auto":
         return found[-1] if found else None
-    path = Path(resume).expanduser()
+    path = user_path(resume)
     if not (path / PROGRESS).is_file():
         raise IVGError(f"{path} is no checkpoint of a training: give a folder checkpoint-…, or --resume auto.")
     return path

@@ -16,6 +16,7 @@ import torch
 
 from ..errors import IVGError
 from ..media.lock import alone_in
+from ..media.targets import user_path
 from ..models.bundle import IVGModel
 from ..models.lora import LoRA
 from .backbone import TrainableBackbone, TrainableUNet
@@ -92,7 +93,7 @@ def train(
 class _Trainer:
     def __init__(self, config, backbone: TrainableBackbone, dataset, heldout, objective, stack: ExitStack):
         self.config: TrainConfig = config
-        self.backbone, self.heldout, self.folder = backbone, heldout, Path(config.out).expanduser()
+        self.backbone, self.heldout, self.folder = backbone, heldout, user_path(config.out)
         self.accelerator = accelerator = make_accelerator(config)
         stack.callback(accelerator.free_memory)
         seeded(config.seed)

@@ -12,7 +12,7 @@ ROOMS = {
     "media": set(),
     "models": set(),
     "synthetic": {"media"},
-    "hands": set(),
+    "hands": {"media"},
     "enrich": {"media"},
     "checkpoints": {"media", "models"},
     "rom": {"media", "models", "hands"},

@@ -5,6 +5,7 @@ import pickle
 import threading
 
 import pytest
+from comfy_api.latest import io
 from comfy_execution.utils import CurrentNodeContext
 from server import PromptServer
 
@@ -16,7 +17,13 @@ from ivg_pack.nodes._notes import NOTHING, noted, say
 log = logging.getLogger("ivg")
 
 
-class Node:
+class Bare:
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="Bare")
+
+
+class Node(Bare):
     @classmethod
     @noted
     def execute(cls, *warnings, fail=False):
@@ -28,7 +35,7 @@ class Node:
         return warnings
 
 
-class Quiet:
+class Quiet(Bare):
     @classmethod
     @noted
     def execute(cls, warning=""):
@@ -65,7 +72,7 @@ def test_warnings_are_shown_when_the_node_fails(shown):
 
 
 def test_an_error_is_told_without_the_path_of_its_module(shown):
-    class Refusing:
+    class Refusing(Bare):
         @classmethod
         @noted
         def execute(cls):
@@ -102,7 +109,7 @@ def test_another_thread_s_warnings_are_its_own(shown):
     def warn():
         log.warning("Elsewhere.")
 
-    class Both:
+    class Both(Bare):
         @classmethod
         @noted
         def execute(cls):
@@ -123,7 +130,7 @@ def test_outside_of_a_run_nothing_is_shown(shown):
 
 
 def test_a_picture_that_the_model_does_not_know_comes_with_advice(shown, caplog):
-    class Sampler:
+    class Sampler(Bare):
         @classmethod
         @noted
         def execute(cls):
@@ -137,7 +144,7 @@ def test_a_picture_that_the_model_does_not_know_comes_with_advice(shown, caplog)
 
 
 def test_the_sentence_with_which_a_node_stops_stands_on_it(shown):
-    class Stops:
+    class Stops(Bare):
         @classmethod
         @noted
         def execute(cls):
