@@ -1,4 +1,4 @@
-"""What a node is given, checked against its widgets: ComfyUI does so for what is typed, not for what a link brings."""
+"""What a node is given, checked against its inputs: ComfyUI does so for what is typed, not for what a link brings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numbers
 from typing import Any
 
 from comfy_api.latest import io
+from torch import Tensor
 
 #: io type -> the Python type of its values, and what it is called.
 KINDS: dict[str, tuple[type, str]] = {
@@ -14,14 +15,21 @@ KINDS: dict[str, tuple[type, str]] = {
     "FLOAT": (numbers.Real, "a number"),
     "BOOLEAN": (numbers.Integral, "true or false"),
     "STRING": (str, "a text"),
+    "COMBO": (object, ""),
+    "IMAGE": (Tensor, "pictures"),
+    "MASK": (Tensor, "a mask"),
+    "LATENT": (dict, "a latent"),
+    "POSE_KEYPOINT": (list, "keypoints"),
 }
+#: What no other socket can bring.
+PLAIN = (str, numbers.Number, dict, list, tuple)
 
 #: Widgets that list files: what an old workflow names may be gone, and their nodes say more of it.
 FILES = ("model_name", "rom_model", "lora_name", "local_model", "name")
 
 
 def check_values(node: type[io.ComfyNode], given: dict[str, Any]) -> None:
-    """Let pass values that the node's widgets could have.
+    """Let pass values that the node's inputs could have.
 
     Args:
         node: its class.
@@ -33,10 +41,9 @@ def check_values(node: type[io.ComfyNode], given: dict[str, Any]) -> None:
     schema = node.define_schema()
     for widget in schema.inputs:
         value = given.get(widget.id)
-        if value is None:
-            continue
         for one in value if schema.is_input_list and isinstance(value, list) else [value]:
-            _check(widget, one)
+            if one is not None or (widget.id in given and not widget.optional):
+                _check(widget, one)
 
 
 def _check(widget: Any, value: Any) -> None:
@@ -46,8 +53,9 @@ def _check(widget: Any, value: Any) -> None:
     options = about.get("options")
     if options is not None and widget.id not in FILES and value not in options:
         raise IVGError(f"{widget.id} is {_short(value)}: choose {', '.join(map(str, options[:12]))}.")
-    kind, said = KINDS.get(widget.io_type, (object, ""))
-    if not isinstance(value, kind):
+    kind, said = KINDS.get(widget.io_type, (object, f"what comes from another node ({widget.io_type})"))
+    fits = isinstance(value, kind) and value is not None
+    if not fits or (widget.io_type not in KINDS and isinstance(value, PLAIN)):
         raise IVGError(f"{widget.id} is {_short(value)}, where {said} belongs: look at what is connected to it.")
     if isinstance(value, str):
         _check_text(widget.id, value)
@@ -70,5 +78,5 @@ def _check_text(name: str, text: str) -> None:
 
 def _short(value: Any) -> str:
     """A value as a message shows it, without writing out a tensor."""
-    text = repr(value) if isinstance(value, str | int | float | bool) else f"a {type(value).__name__}"
+    text = repr(value) if value is None or isinstance(value, str | int | float) else f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:80]}…"

@@ -10,7 +10,7 @@ from ivg_pack.nodes.enrich import IVGEnrichAction
 from ivg_pack.nodes.evaluate import IVGEvaluate
 from ivg_pack.nodes.hands import IVGHandScore
 from ivg_pack.nodes.masks import RefineMask
-from ivg_pack.nodes.rom import IVGFallbackRoM
+from ivg_pack.nodes.rom import IVGFallbackRoM, PredictRoMMask
 
 MASK = torch.zeros(1, 16, 16)
 WIDGETS = {
@@ -76,3 +76,11 @@ def test_single_channels_are_measured_as_they_are():
     same = IVGEvaluate.execute(grey.expand(-1, -1, -1, 3), truth=grey)
     assert same[5] > 100 or math.isinf(same[5])
     assert "no hand" in IVGHandScore.execute(grey, 0.5, 0.5)[1]
+
+
+@pytest.mark.parametrize("value", ["nan", "../../../etc/hostname", 1e308, False, {}, [1], None])
+def test_sockets_that_are_given_a_plain_value(value):
+    with pytest.raises(IVGError, match=r"^mask is .* where a mask belongs"):
+        RefineMask.execute(value, **WIDGETS)
+    with pytest.raises(IVGError, match=r"^model is .* where what comes from another node"):
+        PredictRoMMask.execute(value, torch.rand(1, 16, 16, 3), "stir", 0, 2, 2.0, 0.5, 0, 2, 0)
