@@ -82,6 +82,9 @@ def build_parser() -> argparse.ArgumentParser:
     malformed.add_argument("--case", type=int, help="only this input of the kind, with what was said")
     malformed.add_argument("--seed", type=int, default=0, help="of everything that is made up")
     malformed.add_argument("--share", type=float, default=1.0, help="of each kind's inputs, 0..1")
+    malformed.add_argument(
+        "--prompts", type=int, default=0, help="queue so many odd prompts in the ComfyUI of COMFYUI_PATH"
+    )
     malformed.add_argument("--out", type=Path, help="file for the table by kind, with an example of each failure")
     return parser
 
@@ -138,13 +141,16 @@ def _large_photo(options: argparse.Namespace) -> None:
 
 
 def _malformed(options: argparse.Namespace) -> None:
-    from benchmarks.malformed import bench_malformed, show_case
+    from benchmarks.malformed import bench_malformed, bench_prompts, show_case
 
     if options.case is not None:
         for kind in options.kind:
             print(show_case(kind, options.case, options.seed))
         return
-    report(options, "malformed", bench_malformed(options.kind, options.seed, options.share, options.out))
+    figures = bench_malformed(options.kind, options.seed, options.share, options.out)
+    if options.prompts:
+        figures |= bench_prompts(options.prompts, options.seed, options.out)
+    report(options, "malformed", figures)
 
 
 def _bench_domain(options: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ import random
 import re
 import resource
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -34,7 +35,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.kinds.case import CANARY, KINDS, OUTCOMES, Verdict, judge
+from benchmarks.kinds.case import CANARY, KINDS, OUTCOMES, ROOT, TINY, Verdict, judge
 from ivg_core.errors import IVGError
 
 MEMORY = 8 << 30
@@ -103,6 +104,39 @@ def bench_malformed(
     return figures
 
 
+def bench_prompts(count: int, seed: int = 0, out: Path | None = None) -> dict[str, float]:
+    """Queue odd prompts in a real ComfyUI (COMFYUI_PATH), which must live on.
+
+    Args:
+        count: how many.
+        seed: of everything that is made up.
+        out: file that the list of bad ends is put behind.
+
+    Returns:
+        ``prompts_tried``, ``prompts_raw`` (an error of ours that is no sentence), ``prompts_dead`` (no end, or none of
+        the next one).
+    """
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "comfyui")]
+    from malformed_prompts import as_text, try_prompts
+
+    from comfy_harness import ComfyServer, installed_comfyui
+
+    found = installed_comfyui()
+    if found is None:
+        raise IVGError("There is no ComfyUI: name its folder in COMFYUI_PATH, or leave out --prompts.")
+    with tempfile.TemporaryDirectory() as models:
+        (Path(models) / "tiny").symlink_to(TINY)
+        with ComfyServer(found[0], [ROOT], python=found[1], models={"ivg": Path(models)}) as server:
+            tried = try_prompts(server, count, seed)
+    text = f"prompts in ComfyUI: {as_text(tried)}".encode("utf-8", "backslashreplace").decode()
+    print(text)
+    if out:
+        with open(out, "a") as file:
+            file.write(text + "\n")
+    ends = Counter(end.how for _, end in tried)
+    return {"prompts_tried": len(tried), "prompts_raw": ends["raw"], "prompts_dead": ends["dead"]}
+
+
 def show_case(name: str, number: int, seed: int = 0) -> str:
     """One input again: what it is, and what became of it."""
     with Worker(seed) as worker:
@@ -154,7 +188,7 @@ class Worker:
         if self.process is None:
             self._start()
         self.pipe.send((name, number))
-        began, said = time.monotonic(), ""
+        began, limit, said = time.monotonic(), STARTS, ""  # until it is made
         while True:
             try:
                 if self.pipe.poll(0.1):
@@ -163,7 +197,7 @@ class Worker:
                         return said, answer
                     if isinstance(answer, Exception):
                         raise answer
-                    said = answer  # what is tried now
+                    began, limit, said = time.monotonic(), SECONDS, answer  # what is tried now
                     continue
             except (EOFError, ConnectionError):
                 self.process.join(5)
@@ -173,9 +207,9 @@ class Worker:
             if (size := _size(self.process.pid)) > MEMORY:
                 self._stop()
                 return said, Verdict("over_memory", f"{size / 2**30:.1f} GiB")
-            if time.monotonic() - began > SECONDS:
+            if time.monotonic() - began > limit:
                 self._stop()
-                return said, Verdict("too_slow", f"no end after {SECONDS:.0f} s")
+                return said, Verdict("too_slow", f"no end after {limit:.0f} s")
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -280,11 +314,12 @@ def _real(path: Any) -> str:
 
 
 def _is_name(host: str) -> bool:
-    """Whether a name server is asked for it."""
-    try:
+    """Whether a name server is asked for it: 127.1 and 0x7f.1 are numbers too."""
+    with contextlib.suppress(ValueError):
         return not ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return True
+    with contextlib.suppress(OSError, ValueError):
+        return not socket.inet_aton(host)
+    return True
 
 
 def _near(host: str) -> bool:

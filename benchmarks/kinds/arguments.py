@@ -20,7 +20,7 @@ from ivg_core.media.frames import to_frames, to_masks
 from ivg_core.media.images import to_image, to_mask
 from ivg_core.rom.annotate import annotate_clip
 from ivg_core.rom.draft import rom_from_draft
-from ivg_core.rom.fallback import prior_mask, white_mask
+from ivg_core.rom.fallback import prior_mask
 from ivg_core.rom.find import find_rom
 from ivg_core.rom.latent import vace_control
 from ivg_core.rom.overlay import overlay_clip
@@ -47,6 +47,11 @@ def _mask() -> Tensor:
     return torch.from_numpy(odd.region()).float()
 
 
+def _measured(value: float) -> float | None:
+    """A figure; nan says, by its description, that there was nothing to measure."""
+    return None if value != value else value
+
+
 #: Everything that takes frames (F, H, W, 3) of a program's.
 TAKE_FRAMES: dict[str, Callable[[Any], Any]] = {
     "to_frames": to_frames,
@@ -57,7 +62,7 @@ TAKE_FRAMES: dict[str, Callable[[Any], Any]] = {
     "rom_from_draft": lambda x: rom_from_draft(x, near=_mask()),
     "overlay_clip": lambda x: overlay_clip(x, odd.photo(random.Random(0)), _mask()),
     "contact_sheet": lambda x: contact_sheet(x, _mask(), odd.photo(random.Random(0)), "stir"),
-    "motion_precision": lambda x: motion_precision(x, _mask()),
+    "motion_precision": lambda x: _measured(motion_precision(x, _mask())),
 }
 TAKE_PHOTO: dict[str, Callable[[Any], Any]] = {
     "to_image": to_image,
@@ -79,7 +84,7 @@ TAKE_MASK: dict[str, Callable[[Any], Any]] = {
     "find_rom": lambda x: find_rom(odd.photo(random.Random(0)), x).mask,
     "overlay_clip": lambda x: overlay_clip(clip_frames(random.Random(0), 3), odd.photo(random.Random(0)), x),
     "window_for": lambda x: window_for(x, "zoom", (64, 48), 8, 0.1),
-    "mask_iou": lambda x: mask_iou(x, _mask()),
+    "mask_iou": lambda x: _measured(mask_iou(x, _mask())),
     "vace_control": lambda x: vace_control(odd.photo(random.Random(0)), x, 5, (64, 48)),
     "generate": lambda x: (
         generate(
@@ -112,7 +117,7 @@ def _tensors(found: Any) -> list[Tensor]:
     return [item for item in found if isinstance(item, Tensor)] if isinstance(found, (tuple, list)) else []
 
 
-@kind("library", 260)
+@kind("library", 180)
 def frames_in_other_forms(rng: random.Random, folder: Path) -> Case:
     """Bytes, half, 0..255, NaN, none, other channels: the same at every entry, or refused."""
     name = rng.choice(list(TAKE_FRAMES))
@@ -169,10 +174,7 @@ def numbers_for_masks(rng: random.Random, folder: Path) -> Case:
         "window_for(multiple=": lambda: window_for(_mask(), "zoom", (64, 48), number, 0.1),
         "window_for(context=": lambda: window_for(_mask(), "crop", (64, 48), 8, number),
         "window_for(width=": lambda: window_for(_mask(), "zoom", (number, 48), 8, 0.1),
-        "white_mask(": lambda: white_mask((number, 48)),
         "overlay_clip(feather=": lambda: overlay_clip(frames, photo, _mask(), number),
-        "draw_rom(opacity=": lambda: draw_rom(photo, _mask(), number),
-        "draw_rom(contour=": lambda: draw_rom(photo, _mask(), 0.5, number),
         "annotate_clip(dilate=": lambda: annotate_clip(frames, tracker(), dilate=number),
         "HandTracker(palm_threshold=": lambda: HandTracker(palm_threshold=number),
         "HandTracker(max_hands=": lambda: HandTracker(max_hands=number),
@@ -188,7 +190,7 @@ SAMPLING_KEYS = (
 )  # fmt: skip
 
 
-@kind("library", 180)
+@kind("library", 140)
 def arguments_of_sampling(rng: random.Random, folder: Path) -> Case:
     """`generate` and `predict_rom` with a number, text or size that cannot be; quickly, and before much work."""
     usual: dict[str, Any] = {"num_frames": 2, "size": (64, 48), "seed": 0}
@@ -246,7 +248,7 @@ def arguments_of_sampling(rng: random.Random, folder: Path) -> Case:
     return Case(f"generate with {name} = {value!r:.80}", call, wrong)
 
 
-@kind("library", 20)
+@kind("library", 4)
 def hands_in_bytes(rng: random.Random, folder: Path) -> Case:
     """Bytes show as many hands as floats: on drawn clips with a hand in sight."""
     scene = Scene(rng.randrange(1_000_000, 1_000_200), 448, 256)

@@ -273,7 +273,7 @@ def _command(rng: random.Random, folder: Path, names: list[str]) -> Case:
 def _results(name: str, words: list[str]) -> str:
     """What is wrong with the files that a command should have written."""
     out = next((words[k + 1] for k, word in enumerate(words[:-1]) if word == "--out"), None)
-    if out is None or name in ("enrich", "download"):
+    if out is None or name in ("enrich", "download") or "--dry-run" in words:
         return ""
     if not Path(out).expanduser().exists() and Path(out).suffix != ".png":
         return f"{out} was not written"
@@ -283,13 +283,13 @@ def _results(name: str, words: list[str]) -> str:
     return ""
 
 
-@kind("commands", 190)
+@kind("commands", 170)
 def commands_of_masks(rng: random.Random, folder: Path) -> Case:
     """`refine-mask`, `find-rom`, `crop-rom`, `stitch-rom`."""
     return _command(rng, folder, ["refine-mask", "find-rom", "crop-rom", "stitch-rom"])
 
 
-@kind("commands", 150)
+@kind("commands", 100)
 def commands_that_sample(rng: random.Random, folder: Path) -> Case:
     """`generate` and `predict-mask`: what cannot be is said before the work."""
     case = _command(rng, folder, ["generate", "generate", "predict-mask"])
@@ -305,7 +305,7 @@ def commands_that_sample(rng: random.Random, folder: Path) -> Case:
     return Case(case.said, call, case.wrong)
 
 
-@kind("commands", 80)
+@kind("commands", 60)
 def commands_for_batches(rng: random.Random, folder: Path) -> Case:
     """`batch`, `synth`."""
     return _command(rng, folder, ["batch", "batch", "synth"])
@@ -323,7 +323,7 @@ def commands_for_weights(rng: random.Random, folder: Path) -> Case:
     return _command(rng, folder, ["merge-lora", "convert-lora", "info", "init-model", "download"])
 
 
-@kind("commands", 130)
+@kind("commands", 90)
 def commands_for_training(rng: random.Random, folder: Path) -> Case:
     """`train` and `data-report`."""
     return _command(rng, folder, ["train", "data-report"])

@@ -82,7 +82,7 @@ def write_trap(rng: random.Random, path: Path, folder: Path) -> str:
     return form
 
 
-@kind("library", 90)
+@kind("library", 70)
 def code_in_weights(rng: random.Random, folder: Path) -> Case:
     """Pickles in the place of every weight file: never executed."""
     where = rng.choice(("lora", "checkpoint", "metric", "words", "one file"))
@@ -247,7 +247,7 @@ def listings(rng: random.Random, folder: Path) -> Case:
     from huggingface_hub import HfApi
 
     source = rng.choice([source for source in SOURCES.values() if source.repo])
-    name = rng.choice((*NAMES, *(f"unet/{name}" for name in NAMES), None, 5, b"unet/x", ["unet"]))
+    name = rng.choice((*NAMES, *(f"unet/{name}" for name in NAMES), None, 5, ["unet"]))
     size = rng.choice((7, None, -1, 10**30, "7", float("nan")))
     sibling = lambda file: SimpleNamespace(rfilename=file, size=size, lfs=None, blob_id=rng.choice((None, "", "x", 5)))  # noqa: E731
     files = [sibling("unet/config.json"), sibling("unet/diffusion_pytorch_model.safetensors"), sibling(name)]
@@ -329,29 +329,25 @@ class _Answers:
 @kind("library", 60)
 def answers_of_servers(rng: random.Random, folder: Path) -> Case:
     """What a language model's server may answer: a sentence, or one that says that it did not."""
-    said: Any = rng.choice(
-        (odd.text(rng), odd.value(rng), "word " * 5000, "The person stirs the pan.", [{"text": "a"}])
-    )
-    choice = {"message": {"content": said}}
-    thing: Any = rng.choice(
-        (
-            {"choices": [choice]},
-            {"choices": [choice]},
-            {"choices": []},
-            {"choices": "a"},
-            {"choices": [None]},
-            {"error": said},
-            [],
-            None,
-            5,
-        )
-    )
-    try:
-        body = json.dumps(thing).encode("utf-8", "surrogatepass")
-    except TypeError:
-        body = b"{"
-    body = rng.choice((body, body, body, b"[" * 100_000, b"\xff\xfe", b"<html>", b"", b"x" * 3_000_000))
-    status, length = rng.choice((200, 200, 200, 302, 404, 500, 204)), rng.choice((None, None, None, 10**9, 0))
+    said: Any = "The person stirs the pan."
+    body, status, length = b"", 200, None
+    odd_part = rng.choice(("text", "text", "shape", "body", "status", "length"))
+    if odd_part == "text":
+        said = rng.choice((odd.text(rng), odd.text(rng), odd.value(rng), "word " * 5000, [{"text": "a"}]))
+    thing: Any = {"choices": [{"message": {"content": said}}]}
+    if odd_part == "shape":
+        thing = rng.choice(({"choices": []}, {"choices": "a"}, {"choices": [None]}, {"error": said}, [], None, 5))
+    elif odd_part == "body":
+        body = rng.choice((b"[" * 100_000, b"\xff\xfe", b"<html>", b"", b"x" * 3_000_000))
+    elif odd_part == "status":
+        status = rng.choice((302, 307, 404, 500, 204))
+    elif odd_part == "length":
+        length = rng.choice((10**9, 0))
+    if odd_part != "body":
+        try:
+            body = json.dumps(thing).encode("utf-8", "surrogatepass")
+        except TypeError:  # no JSON
+            body = b"{"
 
     def call():
         server = _Answers(body, status, length)

@@ -214,7 +214,7 @@ _Invalid.__name__ = "IVGError"
 REFUSED = ("one NaN", "all NaN", "none", "one infinity", "minus infinity", "0..255", "0..65535", "1e38")
 
 
-@kind("nodes", 300)
+@kind("nodes", 240)
 def tensors_from_other_nodes(rng: random.Random, folder: Path) -> Case:
     """Frames and masks of other number formats, with NaN, with none, of other shapes."""
     comfy_folders(folder)
@@ -247,7 +247,7 @@ def _form(value: Any) -> str:
     return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
-@kind("nodes", 260)
+@kind("nodes", 220)
 def numbers_from_other_nodes(rng: random.Random, folder: Path) -> Case:
     """A number beyond its widget's range: ComfyUI checks widgets, not what another node gives."""
     comfy_folders(folder)

@@ -158,7 +158,7 @@ CELLS = (
 COLUMNS = ("image", "source", "prompt", "action", "seed", "mask", "target", "Seed", "fps", "", None)
 
 
-@kind("library", 220)
+@kind("library", 180)
 def tables_with_odd_cells(rng: random.Random, folder: Path) -> Case:
     """One sentence, or videos with a text as prompt, a photo and a seed that a generator takes."""
     photo_in(folder)
@@ -333,7 +333,7 @@ def odd_settings(found: Any, where: str = "") -> str:
     return f"{where} = {found} is taken" if abs(found) > 1e12 and where != "seed" else ""
 
 
-@kind("library", 260)
+@kind("library", 220)
 def settings_of_trainings(rng: random.Random, folder: Path) -> Case:
     """A yaml with an odd value: refused with its key, or a value that a training can use."""
     key, value, way = rng.choice(TRAIN_KEYS), rng.choice(SETTING_VALUES), rng.choice(("yaml", "yaml", "set"))

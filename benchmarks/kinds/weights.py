@@ -225,7 +225,7 @@ FOREIGN: dict[str, dict[str, Tensor]] = {
 HARMLESS = ("integers", "bool", "float8", "five dimensions")
 
 
-@kind("library", 150)
+@kind("library", 120)
 def lora_files_that_are_spoilt(rng: random.Random, folder: Path) -> Case:
     """Refused by name; never merged as something else, never NaN in the model."""
     name = rng.choice([*SPOILT, *FOREIGN])
@@ -307,7 +307,7 @@ CONFIG_VALUES = (
 )  # fmt: skip
 
 
-@kind("library", 200)
+@kind("library", 120)
 def configs_of_checkpoints(rng: random.Random, folder: Path) -> Case:
     """A config with a value that cannot be: one sentence that names the file, or a model that works."""
     copy = tiny_copy(folder)
@@ -386,7 +386,7 @@ def weights_of_checkpoints(rng: random.Random, folder: Path) -> Case:
     return Case(f"load_model with {name} in {part}: {key}", lambda: load_model(copy, dtype=dtype), wrong)
 
 
-@kind("library", 60)
+@kind("library", 40)
 def one_file_models(rng: random.Random, folder: Path) -> Case:
     """The header of a one-file model: cut, changed, of another program."""
     import struct

@@ -41,6 +41,7 @@ SOURCES = {
     "window": ("IVGCropToRoM", {"image": ["image", 0], "mask": ["mask", 0], "region": "zoom", "width": 64,
         "height": 48, "multiple": 8, "context": 0.1}),
     "latent": ("EmptyLatentImage", {"width": 64, "height": 48, "batch_size": 1}),
+    "vae": ("VAELoader", {"vae_name": "pixel_space"}),
     "nan": ("PrimitiveFloat", {"value": NAN}),
     "huge": ("PrimitiveInt", {"value": 10**9}),
     "below": ("PrimitiveInt", {"value": -5}),
@@ -51,10 +52,11 @@ SOCKETS = {
     "POSE_KEYPOINT": ["keypoints", 0],
     "IVG_SAMPLER_OPTIONS": ["options", 0], "IVG_BATCH_ITEM": ["loader", 4], "IVG_WINDOW": ["window", 2],
     "LATENT": ["latent", 0],
+    "VAE": ["vae", 0],
 }  # fmt: skip
 SMALL = {"steps": 1, "frames": 2, "width": 64, "height": 48, "length": 5, "rank": 2, "multiple": 8,
     "model_name": "tiny", "rom_model": "tiny",
-         "masks": "everything", "hand_loss": 0.0, "action": "stir the pan", "timeout": 1.0,
+         "masks": "everything", "hand_loss": 0.0, "action": "stir the pan", "prompt": "stir the pan", "timeout": 1.0,
          "guidance": 1.0}  # fmt: skip
 CLIPS = (
     "IVGAnnotateRoM",
@@ -80,19 +82,21 @@ def good_prompt(kind: str, info: dict) -> dict:
     inputs: dict[str, Any] = {}
     for needed in ("required", "optional"):
         for name, (io_type, *options) in info["input"].get(needed, {}).items():
-            default = (options[0] if options else {}).get("default")
-            if name in SMALL:
-                inputs[name] = SMALL[name]
-            elif io_type in ("IMAGE",) and name.startswith("frames_"):
+            about = options[0] if options else {}
+            default = about.get("default")
+            wanted = needed == "required" or io_type in ("IMAGE", "MASK")
+            if io_type == "IMAGE" and kind in CLIPS and name != "image":
+                link = ["frames", 0]
+            else:
+                link = SOCKETS.get(io_type) if isinstance(io_type, str) else None
+            if link and wanted and not name.startswith("frames_"):
+                inputs[name] = link
+            elif link or io_type == "MODEL":  # a real one would have to be downloaded
                 continue
-            elif io_type == "IMAGE" and kind in CLIPS and name != "image":
-                inputs[name] = ["frames", 0]
-            elif io_type in SOCKETS and (needed == "required" or io_type in ("IMAGE", "MASK")):
-                inputs[name] = SOCKETS[io_type]
-            elif io_type not in SOCKETS and not (
-                needed == "required" and default is None and isinstance(io_type, str) and io_type in ("VAE", "MODEL")
-            ):
-                choices = io_type if isinstance(io_type, list) else (options[0] if options else {}).get("options")
+            elif name in SMALL:
+                inputs[name] = SMALL[name]
+            else:
+                choices = io_type if isinstance(io_type, list) else about.get("options")
                 inputs[name] = default if default is not None else choices[0] if choices else ""
     prompt = {"node": {"class_type": kind, "inputs": inputs}}
     if info["output"]:
