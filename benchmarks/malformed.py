@@ -35,14 +35,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.kinds.case import CANARY, KINDS, OUTCOMES, ROOT, TINY, Verdict, judge
+from benchmarks.kinds.case import CANARY, KINDS, OUTCOMES, ROOT, SECRET, TINY, Verdict, judge
 from ivg_core.errors import IVGError
 
 MEMORY = 8 << 30
 SECONDS = 30.0
 STARTS = 120.0  # seconds that a process may take to import everything
 SHOWN = 6  # different failures of a kind in the report
-SECRET = "secret_of_others"  # a folder that no node may look into
 
 
 @dataclass
@@ -146,7 +145,18 @@ def show_case(name: str, number: int, seed: int = 0) -> str:
 
 def load_kinds() -> None:
     """Fill `KINDS`."""
-    from benchmarks.kinds import pictures, files, texts, weights, arguments, hostile, commands, nodes  # noqa: F401  # isort: skip
+    from benchmarks.kinds import (  # noqa: F401
+        arguments,
+        checkpoints,
+        commands,
+        files,
+        hostile,
+        loras,
+        nodes,
+        pictures,
+        settings,
+        texts,
+    )
 
 
 def _as_text(name: str, tried: Tried) -> str:

@@ -34,8 +34,8 @@ from ivg_core.synthetic.clips import Scene
 
 from . import odd
 from .case import Case, kind
+from .checkpoints import tiny
 from .files import clip_frames
-from .weights import tiny
 
 
 @lru_cache(1)

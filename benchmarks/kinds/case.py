@@ -19,6 +19,7 @@ OUTCOMES = (
     "fine", "sentence", "tracebacks", "nonsense", "over_memory", "executed", "outside", "too_slow",
 )  # fmt: skip
 CANARY = "canary"  # what hostile files write into the folder of their case
+SECRET = "secret_of_others"  # a folder in that of the case that no node may look into
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "golden" / "tiny_ckpt"  # random weights
 

@@ -25,7 +25,7 @@ from ivg_core.media.video import read_video, write_video
 from . import odd
 from .case import TINY, Case, kind
 from .files import clip_frames
-from .weights import FORMATS, lora_pairs
+from .loras import FORMATS, lora_pairs
 
 SHORT = ("--frames", "2", "--steps", "1", "--size", "64x48")
 #: Command -> words that work, in the folder that `kit` fills.

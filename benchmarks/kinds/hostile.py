@@ -34,7 +34,7 @@ from ivg_core.evaluate.families import FAMILIES
 
 from . import odd
 from .case import CANARY, ROOT, Case, kind
-from .weights import tiny, tiny_copy
+from .checkpoints import tiny, tiny_copy
 
 
 class Trap:
