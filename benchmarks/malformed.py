@@ -41,6 +41,7 @@ from ivg_core.errors import IVGError
 MEMORY = 8 << 30
 SECONDS = 30.0
 STARTS = 120.0  # seconds that a process may take to import everything
+UNMADE = "unmade"  # an outcome of inputs that this measurement itself could not make
 SHOWN = 6  # different failures of a kind in the report
 
 
@@ -96,7 +97,7 @@ def bench_malformed(
             if out:
                 with open(out, "a") as file:
                     file.write(text + "\n")
-    figures = {"tried": total.total(), **{outcome: total[outcome] for outcome in OUTCOMES}}
+    figures = {"tried": total.total(), **{outcome: total[outcome] for outcome in (*OUTCOMES, UNMADE)}}
     if out:
         with open(out, "a") as file:
             file.write(f"\nall kinds: {', '.join(f'{value} {key}' for key, value in figures.items())}\n")
@@ -160,7 +161,7 @@ def load_kinds() -> None:
 
 
 def _as_text(name: str, tried: Tried) -> str:
-    counts = ", ".join(f"{tried.counts[outcome]} {outcome}" for outcome in OUTCOMES if tried.counts[outcome])
+    counts = ", ".join(f"{tried.counts[outcome]} {outcome}" for outcome in (*OUTCOMES, UNMADE) if tried.counts[outcome])
     lines = [f"{name} ({KINDS[name].surface}, {tried.counts.total()} tried, {tried.seconds:.0f} s): {counts}"]
     often = sorted(tried.failures.items(), key=lambda pair: -tried.times[pair[0]])
     for key, example in often[:SHOWN]:
@@ -205,8 +206,6 @@ class Worker:
                     answer = self.pipe.recv()
                     if isinstance(answer, Verdict):
                         return said, answer
-                    if isinstance(answer, Exception):
-                        raise answer
                     began, limit, said = time.monotonic(), SECONDS, answer  # what is tried now
                     continue
             except (EOFError, ConnectionError):
@@ -253,6 +252,7 @@ def work(pipe: Any, seed: int, folder: Path) -> None:
         os.dup2(nothing.fileno(), 1)
         if not os.environ.get("IVG_MALFORMED_SHOW"):
             os.dup2(nothing.fileno(), 2)
+    tempfile.tempdir = str(folder)  # goes with it, even when this process is killed
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     warnings.simplefilter("ignore")
     logging.disable(logging.ERROR)
@@ -268,8 +268,8 @@ def work(pipe: Any, seed: int, folder: Path) -> None:
             try:
                 case = KINDS[name].make(random.Random(f"{seed} {name} {number}"), place)
             except Exception:  # the fault is ours, not the pack's
-                pipe.send(RuntimeError(f"case {number} of {name} cannot be made: {traceback.format_exc()}"))
-                return
+                pipe.send(Verdict(UNMADE, traceback.format_exc()[-400:]))
+                continue
             pipe.send(case.said.encode("utf-8", "backslashreplace").decode())
             watch.seen.clear()
             verdict = watch.over(judge(case))

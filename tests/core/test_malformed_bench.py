@@ -65,7 +65,8 @@ def test_the_whole_pack_is_tried():
 def test_some_dozens_of_inputs_are_tried(tmp_path):
     figures = bench_malformed(QUICK, share=0.02, out=tmp_path / "table.txt")
     assert figures["tried"] > 24 and figures["tried"] == sum(figures[outcome] for outcome in OUTCOMES)
-    assert figures["fine"] and figures["sentence"] and not figures["executed"] and not figures["outside"]
+    assert figures["fine"] and figures["sentence"] and not figures["unmade"]
+    assert not figures["executed"] and not figures["outside"]
     table = (tmp_path / "table.txt").read_text()
     assert all(f"{name} (" in table for name in QUICK)
 
