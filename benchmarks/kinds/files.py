@@ -56,7 +56,6 @@ CLIPS = {
     "10 bits": (".mp4", ["-c:v", "libx264", "-pix_fmt", "yuv420p10le"]),
     "4:4:4": (".mkv", ["-c:v", "libx264", "-pix_fmt", "yuv444p"]),
     "grey": (".mkv", ["-c:v", "libx264", "-pix_fmt", "gray"]),
-    "1000 frames a second": (".mkv", ["-vf", "settb=1/1000,setpts=N", "-fps_mode", "vfr", "-c:v", "libx264"]),
 }
 
 

@@ -101,9 +101,9 @@ def masks_of_other_tools(rng: random.Random, folder: Path) -> Case:
             return f"it has shape {values.shape}"
         white, black = values[inside].mean(), values[~inside].mean()
         if max(white, black) < BLACK_BELOW:
-            return f"nearly black: {white:.3f} where it is white"
+            return f"{name}: nearly black, {white:.3f} where it is white"
         if white < BLACK_BELOW or white <= black:
-            return f"inverted: {white:.3f} where it is white, {black:.3f} elsewhere"
+            return f"{name}: inverted, {white:.3f} where it is white, {black:.3f} elsewhere"
         return ""
 
     return Case(f"load_mask of {name}, {ending}, {picture.mode}", lambda: load_mask(folder / f"mask{ending}"), wrong)
