@@ -47,6 +47,7 @@ bench: setup
 	$(PY) -m benchmarks annotate --record benchmarks
 	$(PY) -m benchmarks handscore --record benchmarks
 	$(PY) -m benchmarks fast --record benchmarks
+	$(PY) -m benchmarks malformed --record benchmarks --out out/malformed.txt
 	$(PY) benchmarks/speed.py --record benchmarks
 	$(PY) benchmarks/memory.py
 	$(PY) benchmarks/fast_full_size.py --record benchmarks

@@ -73,6 +73,19 @@ def build_parser() -> argparse.ArgumentParser:
     text = "measure every mask and hand node on a photo of 24 megapixels: seconds each"
     large = command(commands, "large_photo", _large_photo, text, record_options())
     large.add_argument("--photo", type=Path, help="a photo, enlarged to 6000 x 4000 (default: a drawn scene)")
+
+    text = "give made-up, damaged and hostile inputs to library, commands and nodes, and count what becomes of them"
+    malformed = command(commands, "malformed", _malformed, text, record_options())
+    malformed.add_argument(
+        "--kind", action="append", default=[], help="of input; may be given repeatedly (default: all)"
+    )
+    malformed.add_argument("--case", type=int, help="only this input of the kind, with what was said")
+    malformed.add_argument("--seed", type=int, default=0, help="of everything that is made up")
+    malformed.add_argument("--share", type=float, default=1.0, help="of each kind's inputs, 0..1")
+    malformed.add_argument(
+        "--prompts", type=int, default=0, help="queue so many odd prompts in the ComfyUI of COMFYUI_PATH"
+    )
+    malformed.add_argument("--out", type=Path, help="file for the table by kind, with an example of each failure")
     return parser
 
 
@@ -125,6 +138,19 @@ def _large_photo(options: argparse.Namespace) -> None:
     from benchmarks.large_photo import bench_large_photo
 
     report(options, "large_photo", bench_large_photo(options.photo))
+
+
+def _malformed(options: argparse.Namespace) -> None:
+    from benchmarks.malformed import bench_malformed, bench_prompts, show_case
+
+    if options.case is not None:
+        for kind in options.kind:
+            print(show_case(kind, options.case, options.seed))
+        return
+    figures = bench_malformed(options.kind, options.seed, options.share, options.out)
+    if options.prompts:
+        figures |= bench_prompts(options.prompts, options.seed, options.out)
+    report(options, "malformed", figures)
 
 
 def _bench_domain(options: argparse.Namespace) -> None:
