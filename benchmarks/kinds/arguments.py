@@ -16,8 +16,9 @@ from ivg_core.evaluate.metrics.motion import mask_iou, motion_precision
 from ivg_core.hands.score import score_hands
 from ivg_core.hands.tracker import HandTracker
 from ivg_core.media.contact_sheet import contact_sheet
-from ivg_core.media.frames import to_frames, to_masks
+from ivg_core.media.frames import to_frames
 from ivg_core.media.images import to_image, to_mask
+from ivg_core.media.masks import to_masks
 from ivg_core.rom.annotate import annotate_clip
 from ivg_core.rom.draft import rom_from_draft
 from ivg_core.rom.fallback import prior_mask

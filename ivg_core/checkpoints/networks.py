@@ -44,8 +44,9 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
             return IVGUNet.from_config_dict(_true_input_channels(config, shapes, where))
     except IVGError:
         raise
-    except (TypeError, ValueError, KeyError, IndexError, NotImplementedError, ZeroDivisionError) as error:
-        raise IVGError(f"{where} describes no network that can be built ({error}): download it again.") from error
+    except Exception as error:  # the classes of both libraries raise whatever an odd value makes of them
+        reason = " ".join(str(error).split())[:200]
+        raise IVGError(f"{where} describes no network that can be built ({reason}): download it again.") from error
 
 
 def fill_network(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:

@@ -10,6 +10,7 @@ Parameter names equal those of the published checkpoints.
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any, Protocol
 
 import torch
@@ -96,6 +97,9 @@ class IVGUNet(UNet3DConditionModel):
         motion_strength: bool = False,
     ):
         # The released code writes 32 into its temporal layers whatever the config says.
+        for name, value in (("mid_block_scale_factor", mid_block_scale_factor), ("norm_eps", norm_eps)):
+            if not isinstance(value, (int, float)) or not 0 < value < math.inf:  # only the first run would show it
+                raise IVGError(f"This UNet config has {name} {value!r}, where a number above 0 belongs.")
         if norm_num_groups != 32:
             raise IVGError(
                 f"This UNet config has norm_num_groups {norm_num_groups}; the IVG network exists with 32 only: "
