@@ -18,3 +18,8 @@ def out_of_memory(error: BaseException) -> bool:
         or "not enough memory" in said
         or "can't allocate memory" in said
     )
+
+
+def shortly(error: BaseException, most: int = 200) -> str:
+    """What another library's error says, in one line of at most so many letters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

@@ -42,8 +42,14 @@ def check_values(node: type[io.ComfyNode], given: dict[str, Any]) -> None:
     for widget in schema.inputs:
         value = given.get(widget.id)
         for one in value if schema.is_input_list and isinstance(value, list) else [value]:
-            if one is not None or (widget.id in given and not widget.optional):
+            nothing = one is None and (widget.id not in given or (widget.optional and not _is_widget(widget)))
+            if not nothing:
                 _check(widget, one)
+
+
+def _is_widget(given: Any) -> bool:
+    """Whether an input has a value of its own, where nothing is connected."""
+    return given.io_type in ("INT", "FLOAT", "BOOLEAN", "STRING", "COMBO")
 
 
 def _check(widget: Any, value: Any) -> None:

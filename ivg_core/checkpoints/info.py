@@ -33,6 +33,10 @@ NON_COMMERCIAL = (
 )
 
 
+#: Of a clip that memory is planned for; hours of video.
+MOST_FRAMES = 10**6
+
+
 @dataclass
 class ComponentReport:
     """One network of a checkpoint."""
@@ -121,8 +125,8 @@ def inspect_checkpoint(
     missing, defaults = layout.missing_parts(), layout.defaults
     width, height = check_size(size or (defaults.width, defaults.height))
     measure = (width, height, defaults.num_frames if num_frames is None else num_frames)
-    if measure[2] < 1:
-        raise IVGError(f"A clip of {num_frames} frames cannot be made: give at least 1.")
+    if not 1 <= measure[2] <= MOST_FRAMES:
+        raise IVGError(f"A clip of {num_frames} frames cannot be planned for: give 1 to {MOST_FRAMES}.")
     usable = not missing and not any(part.problem for part in components)
     return CheckpointReport(
         path=str(path),

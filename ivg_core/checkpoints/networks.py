@@ -12,7 +12,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from ..errors import IVGError
+from ..errors import IVGError, shortly
 from ..models.unet import IVGUNet
 
 log = logging.getLogger("ivg")
@@ -45,8 +45,9 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
     except IVGError:
         raise
     except Exception as error:  # the classes of both libraries raise whatever an odd value makes of them
-        reason = " ".join(str(error).split())[:200]
-        raise IVGError(f"{where} describes no network that can be built ({reason}): download it again.") from error
+        raise IVGError(
+            f"{where} describes no network that can be built ({shortly(error)}): download it again."
+        ) from error
 
 
 def fill_network(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:

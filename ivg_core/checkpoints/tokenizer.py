@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
-from ..errors import IVGError
+from ..errors import IVGError, shortly
 from ..settings import read_json
 
 FILE_NAMES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
@@ -36,9 +36,9 @@ def load_tokenizer(files: dict[str, str], where: str) -> CLIPTokenizer:
             for name, text in canonical.items():
                 Path(folder, name).write_text(text, encoding="utf-8")
             return CLIPTokenizer.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
-    except (KeyError, ValueError, OSError, TypeError) as error:
+    except Exception as error:  # the tokenizers' own code raises plain Exceptions
         raise IVGError(
-            f"The tokenizer in {where} cannot be read ({type(error).__name__}: {error}): "
+            f"The tokenizer in {where} cannot be read ({type(error).__name__}: {shortly(error)}): "
             "get vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json of this checkpoint again."
         ) from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -47,14 +48,12 @@ def find_jumps(frames: Tensor, sightings: Sequence[tuple[int, Hand]]) -> Jumps:
     look = _Surroundings(frames, sightings)
     first, last = sightings[0][0], sightings[-1][0]
     leaps, breaks = np.zeros(len(frames)), np.zeros(len(frames) - 1)
-    for long in range(1, LONGEST + 1):
-        for before in range(first, last - long):
-            after = before + long + 1
-            where = look.region(before, before + 1, after - 1, after)
-            away = min(look.change(before, before + 1, where), look.change(after - 1, after, where))
-            leap = max(away - look.change(before, after, where), 0.0) / (away + NOISE)
-            leaps[before + 1 : after] = np.maximum(leaps[before + 1 : after], leap)
-    for step in range(len(breaks)):
+    for step in range(len(breaks)):  # all that needs a frame is done while it is held
+        for after in range(step + 2, min(step + LONGEST + 1, last) + 1) if step >= first else ():
+            where = look.region(step, step + 1, after - 1, after)
+            away = min(look.change(step, step + 1, where), look.change(after - 1, after, where))
+            leap = max(away - look.change(step, after, where), 0.0) / (away + NOISE)
+            leaps[step + 1 : after] = np.maximum(leaps[step + 1 : after], leap)
         where = look.region(step, step + 1)
         here = look.change(step, step + 1, where)
         near = [look.change(other, other + 1, where) for other in (step - 1, step + 1) if 0 <= other < len(breaks)]
@@ -63,29 +62,31 @@ def find_jumps(frames: Tensor, sightings: Sequence[tuple[int, Hand]]) -> Jumps:
 
 
 class _Surroundings:
-    """The frames at the size of one hand, and where it is in each; between two sightings it is taken to go straight."""
+    """The frames at the size of one hand, and where it is in each; between two sightings it is taken to go straight.
+
+    Only a few pictures are held at a time: those of a small hand would take the memory of the clip again.
+    """
 
     def __init__(self, frames: Tensor, sightings: Sequence[tuple[int, Hand]]):
         palm = float(np.median([hand.palm for _, hand in sightings]))
         scale = min(UNIT / max(palm, 1.0), 1.0)
-        size = [max(1, round(side * scale)) for side in (frames.shape[2], frames.shape[1])]
+        self.frames, self.blur = frames, 0.075 * scale * palm
+        self.size = [max(1, round(side * scale)) for side in (frames.shape[2], frames.shape[1])]
+        self.picture = lru_cache(maxsize=LONGEST + 4)(self._picture)
         self.around = max(1, round(AROUND * scale * palm))
         seen = [index for index, _ in sightings]
         joints = np.stack([hand.joints.numpy() for _, hand in sightings]) * scale  # (T, 21, 2)
-        low = (joints.min((0, 1)) - self.around - 1).clip(0, np.array(size) - 1).astype(int)
-        high = (joints.max((0, 1)) + self.around + 2).clip(low + 1, size).astype(int)
-        flat = (joints - low).reshape(len(seen), -1)
+        flat = joints.reshape(len(seen), -1)
         every = np.arange(len(frames))
         self.joints = np.stack([np.interp(every, seen, way) for way in flat.T], -1).reshape(-1, 21, 2)
-        # Only where the hand ever is: whole frames would take the memory of the clip again.
-        whole = (to_floats(frame, "frames").cpu().numpy() for frame in frames)
-        small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in whole)
-        soft = (cv2.GaussianBlur(picture, (0, 0), 0.075 * scale * palm) for picture in small)
-        self.pictures = [picture[low[1] : high[1], low[0] : high[0]].copy() for picture in soft]
+
+    def _picture(self, index: int) -> np.ndarray:
+        whole = to_floats(self.frames[index], "frames").cpu().numpy()
+        return cv2.GaussianBlur(cv2.resize(whole, self.size, interpolation=cv2.INTER_AREA), (0, 0), self.blur)
 
     def region(self, *frames: int) -> np.ndarray:
         """Where the hand is in any of these frames."""
-        drawn = np.zeros(self.pictures[0].shape[:2], np.uint8)
+        drawn = np.zeros(self.size[::-1], np.uint8)
         for frame in frames:
             points = self.joints[frame].clip(-(2**14), 2**14).round().astype(np.int32)
             cv2.fillConvexPoly(drawn, cv2.convexHull(points), 1)
@@ -96,4 +97,4 @@ class _Surroundings:
         """Mean difference of two frames there."""
         if not where.any():
             return 0.0
-        return float(np.abs(self.pictures[one][where] - self.pictures[other][where]).mean())
+        return float(np.abs(self.picture(one)[where] - self.picture(other)[where]).mean())

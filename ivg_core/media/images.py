@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import IVGError
 from .files import atomic_write
 from .frames import to_floats
-from .masks import mask_floats, numbers, read_mask
+from .masks import in_rgb, mask_floats, numbers, read_mask
 
 log = logging.getLogger("ivg")
 
@@ -282,12 +282,7 @@ def _rgb(picture: Image.Image, exif: bool, name: str) -> Tensor:
     if picture.mode == "F" or picture.mode.startswith("I"):
         values, white = numbers(picture, name)
         return torch.from_numpy(values / np.float32(white))[..., None].repeat(1, 1, 3)
-    if picture.mode == "LAB":
-        from PIL import ImageCms
-
-        to_rgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
-        picture = ImageCms.applyTransform(picture, to_rgb) or picture
-    return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255)
+    return torch.from_numpy(np.array(in_rgb(picture), dtype=np.float32) / 255)
 
 
 def _grey(picture: Image.Image, name: str) -> Tensor:

@@ -73,12 +73,22 @@ def read_mask(picture: Image.Image, name: str) -> np.ndarray:
         rgba = np.array(picture.convert("RGBA"))
         if rgba[..., 3].min() < 255:
             return _in_alpha(rgba, name)
-    rgb = np.array(picture.convert("RGB"))
+    rgb = np.array(in_rgb(picture))
     if _is_black_and_a_colour(rgb):
         return np.any(rgb, axis=-1).astype(np.float32)
     if _coloured(rgb[rgb.any(-1)]):
         raise IVGError(f"{name} is a picture in colours: give a black and white one, in which white may move.")
-    return black_and_white(np.array(picture.convert("L"), dtype=np.float32), 255, name)
+    return black_and_white(np.array(Image.fromarray(rgb).convert("L"), dtype=np.float32), 255, name)
+
+
+def in_rgb(picture: Image.Image) -> Image.Image:
+    """A picture of 8 bits in red, green and blue; transparency goes."""
+    if picture.mode != "LAB":  # which PIL converts only through its colour management
+        return picture.convert("RGB")
+    from PIL import ImageCms
+
+    to_rgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+    return ImageCms.applyTransform(picture, to_rgb) or picture
 
 
 def numbers(picture: Image.Image, name: str) -> tuple[np.ndarray, float]:

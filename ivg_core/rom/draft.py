@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.clips import even_indices, open_media
+from ..media.frames import to_frames
 from ..media.images import to_bytes
 from .camera import WIDTH, Camera, lay_over, reduced, same_colours, seen_in
 from .latent import crop_to
@@ -20,6 +21,7 @@ from .refine import grow_by, remove_specks, resize_hard
 from .region import GROW, REACH, Shape, region_around
 from .window import centre_window
 
+SMALLEST = 16  # pixels of a side that optical flow needs
 FRAMES = 16  # so many frames of a draft are looked at, evenly spread
 #: Moving is what changed by so many levels of 255, and by so many times the change of the quietest quarter.
 LEVELS, NOISE = 16.0, 3.0
@@ -90,7 +92,7 @@ def rom_from_draft(
         IVGError: an argument cannot work; the draft does not begin with the photo, or nothing moves in it, and `near`
             is not there to be taken in its place.
     """
-    _check(frames, sensitivity, reach, when_useless)
+    frames = _checked(frames, sensitivity, reach, when_useless)
     height, width = frames.shape[1:3] if photo is None else photo.shape[:2]
     less = min(1.0, MOST_WIDE / width)
     size = (round(width * less), max(1, round(height * less)))
@@ -242,9 +244,12 @@ def _small(picture: Tensor) -> np.ndarray:
     return grey - grey.mean()
 
 
-def _check(frames: Tensor, sensitivity: float, reach: float, when_useless: str) -> None:
-    if frames.ndim != 4 or frames.shape[-1] < 3:
-        raise IVGError(f"The draft has shape {tuple(frames.shape)}: give frames, (frames, height, width, 3).")
+def _checked(frames: Tensor, sensitivity: float, reach: float, when_useless: str) -> Tensor:
+    frames = to_frames(frames, "frames of the draft")
+    if min(frames.shape[1:3]) < SMALLEST:
+        raise IVGError(
+            f"The draft has {frames.shape[2]} x {frames.shape[1]} pixels: motion can be seen from {SMALLEST} a side on."
+        )
     if len(frames) < 2:
         raise IVGError(f"The draft has {len(frames)} frame: give all frames of a video, at least two.")
     if not 0.25 <= sensitivity <= 4:
@@ -253,3 +258,4 @@ def _check(frames: Tensor, sensitivity: float, reach: float, when_useless: str) 
         raise IVGError(f"reach is {reach}: give a share of the picture's width, 0..1.")
     if when_useless not in ("warn", "error"):
         raise IVGError(f'when_useless is "{when_useless}": choose warn or error.')
+    return frames

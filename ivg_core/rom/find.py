@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from ..media.images import to_image, to_mask
 from .arms import draw_arms
 from .draft import GROW_DRAFT, rom_from_draft
 from .fallback import draw_hulls
@@ -61,9 +62,10 @@ def find_rom(
     Raises:
         IVGError: there is nothing to find a region from, or an argument cannot work.
     """
+    photo = to_image(photo)
     size = (photo.shape[1], photo.shape[0])
-    hand_mask = torch.zeros(size[1], size[0]) if hands is None else resize_hard(hands.cpu(), size)
-    masks = [mask for mask in (resize_hard(thing.cpu(), size) for thing in things) if mask.any()]
+    hand_mask = torch.zeros(size[1], size[0]) if hands is None else resize_hard(to_mask(hands), size)
+    masks = [mask for mask in (resize_hard(to_mask(thing), size) for thing in things) if mask.any()]
     near = needed(hand_mask, masks, big)
     if not near.any() and draft is None:
         raise IVGError(

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.clips import even_indices
+from ..media.frames import to_frames
 from ..models.codec import LatentGrid
 from .refine import apply_threshold, box_of
 from .window import centre_window
@@ -122,7 +123,7 @@ def vace_control(
         masks = box_of(masks)
     masks = _spread(masks, frames)  # (F, height, width)
     masks[0] = 0
-    still = fit(photo, size).expand(frames, -1, -1, -1)
+    still = fit(to_frames(photo[None], "photo")[0], size).expand(frames, -1, -1, -1)
     return torch.where(masks[..., None] > 0, GREY, still), masks
 
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from ..media.frames import to_frames
 from ..media.images import mask_of_photo, resize_mask
+from ..media.masks import to_masks
 from ..media.targets import check_memory
 from .composite import seam
 from .latent import crop_to, fit
@@ -39,8 +41,8 @@ def overlay_clip(
     Raises:
         IVGError: the mask has another number of frames.
     """
-    count, height, width = frames.shape[:3]
-    masks = _masks_for(mask, count)
+    frames, photo, masks = _as_they_should_be(frames, photo, mask, feather)
+    height, width = frames.shape[1:3]
     for name, size in (("photo", photo.shape[:2]), ("mask", masks.shape[-2:])):
         if tuple(size) != (height, width):
             log.warning(
@@ -85,9 +87,9 @@ def stitch_clip(
         IVGError: the mask has another number of frames, the photo another size than the window's picture, or the
             result does not fit into the memory.
     """
+    frames, photo, masks = _as_they_should_be(frames, photo, mask, feather)
     (count, height, width), picture = frames.shape[:3], (photo.shape[1], photo.shape[0])
     window = window or centre_window(picture, (width, height))
-    masks = _masks_for(mask, count)
     if window.picture != picture:
         raise IVGError(
             f"The window was cut out of a photo of {window.picture[0]} x {window.picture[1]} and is to be laid over "
@@ -113,11 +115,16 @@ def stitch_clip(
     return stitched, report
 
 
-def _masks_for(mask: Tensor, count: int) -> Tensor:
-    masks = mask if mask.ndim == 3 else mask[None]
-    if len(masks) not in (1, count):
-        raise IVGError(f"There are {len(masks)} masks for {count} frames: give one mask, or one a frame.")
-    return masks
+def _as_they_should_be(
+    frames: Tensor, photo: Tensor, mask: Tensor, feather: float | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames (F, H, W, 3), photo (H', W', 3) and masks (1 or F, H', W'), all float32."""
+    frames, photo, masks = to_frames(frames), to_frames(photo[None], "photo")[0], to_masks(mask)
+    if len(masks) not in (1, len(frames)):
+        raise IVGError(f"There are {len(masks)} masks for {len(frames)} frames: give one mask, or one a frame.")
+    if feather is not None and not 0 <= feather < math.inf:
+        raise IVGError(f"feather is {feather}: give a number of pixels from 0 up.")
+    return frames, photo, masks
 
 
 def _in_photos_colours(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.images import open_picture
+from ..media.images import open_picture, to_mask
 from ..models.codec import fit_size
 from ..settings import read_json
 
@@ -134,6 +134,7 @@ def window_for(mask: Tensor, region: str, base: tuple[int, int], multiple: int =
             f"A window of {base[0]} x {base[1]} in multiples of {multiple} with a context of {context} cannot be made: "
             "give sides of at least one multiple, a multiple of at least 1, and a context from 0 to 1."
         )
+    mask = to_mask(mask)
     if not mask.any():
         raise IVGError("The mask is empty: there is no region to cut out. Paint one, or connect another mask.")
     height, width = mask.shape

@@ -65,12 +65,12 @@ class Sampling:
         for name, known in (("solver", SOLVERS), ("region", REGIONS), ("motion_mode", MOTION_MODES)):
             if getattr(self, name) not in known:
                 raise IVGError(f"There is no {name} {getattr(self, name)!r}: choose {', '.join(known)}.")
-        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
+        if self.guidance_scale is not None and not _is_number(self.guidance_scale):
             raise IVGError(f"guidance_scale is {self.guidance_scale}: give a number; 9 is usual, 1 means none.")
         first, last = self.guidance_interval
         if not 0 <= first <= last <= 1:
             raise IVGError(f"The guidance interval is {first} to {last}: give 0 <= first <= last <= 1.")
-        if self.feather is not None and not 0 <= self.feather < math.inf:
+        if self.feather is not None and not (_is_number(self.feather) and self.feather >= 0):
             raise IVGError(f"feather is {self.feather}: give a number of pixels from 0 up.")
         added = self.keep_first_frame or self.composite or self.binarize_mask or self.motion_mode != "raw"
         if self.parity and (added or self.region != "whole" or self.cache_every > 1):
@@ -82,6 +82,10 @@ class Sampling:
     def for_mask(self) -> Sampling:
         """The part of it that also holds for stage 1, whose mask video has no photo to keep and no mask to follow."""
         return Sampling(num_inference_steps=self.num_inference_steps, guidance_scale=self.guidance_scale)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def check_count(name: str, value: int | None) -> None:

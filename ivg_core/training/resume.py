@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..checkpoints.write import save_tensors
-from ..errors import IVGError
+from ..errors import IVGError, shortly
 from ..media.files import to_disk, why_not_written
 from ..media.targets import user_path
 from ..settings import read_json
@@ -166,9 +166,8 @@ def load_checkpoint(accelerator: Any, path: Path, average: Average | None = None
             average.load(path / AVERAGE)
         accelerator.load_state(str(path))
     except Exception as error:  # torch's and accelerate's readers raise whatever a damaged file makes of them
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise IVGError(
-            f"{path} cannot be taken up ({reason}): it is damaged or belongs to a training with "
+            f"{path} cannot be taken up ({shortly(error)}): it is damaged or belongs to a training with "
             "other layers; remove it to go on from the one before."
         ) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import IVGError
+from ...errors import IVGError, shortly
 from ...finite import check_read
 from .clip import CLIP_MEAN, CLIP_STD, prepared
 from .egovlp import EgoVLP
@@ -34,9 +34,9 @@ class Captioner:
         try:
             model = BlipForConditionalGeneration.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
             self.tokenizer: Any = BertTokenizer.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # a pickle that holds code is refused by an error of its own
             raise IVGError(
-                f"{folder} is no BLIP model as transformers saves it ({error}): download it again."
+                f"{folder} is no BLIP model as transformers saves it ({shortly(error)}): download it again."
             ) from error
         check_read(model.state_dict(), folder)
         self.model: Any = model.eval().to(device)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import IVGError
+from ...errors import IVGError, shortly
 from ...finite import check_read
 
 BATCH = 16  # frames at once
@@ -33,9 +33,9 @@ class ClipSimilarity:
             model: Any = CLIPModel.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
             self.model = model.eval().to(device)
             self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # a pickle that holds code is refused by an error of its own
             raise IVGError(
-                f"{folder} is no CLIP model as transformers saves it ({error}): download it again."
+                f"{folder} is no CLIP model as transformers saves it ({shortly(error)}): download it again."
             ) from error
         check_read(model.state_dict(), folder)
 

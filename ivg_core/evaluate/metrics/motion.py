@@ -9,10 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...media.images import to_bytes
+from ...errors import IVGError
+from ...media.frames import to_frames
+from ...media.images import to_bytes, to_mask
 
 #: Grey levels of 255 by which a pixel must change to count as moved; the released code's threshold.
 CHANGE = 20
+#: Pixels of a side that optical flow needs.
+SMALLEST = 16
 
 
 def moved_area(frames: Tensor, threshold: int = CHANGE, least: int = 0) -> Tensor:
@@ -74,7 +78,7 @@ def background_stillness(frames: Tensor, mask: Tensor, threshold: int = CHANGE) 
 
 def _largest_change(frames: Tensor) -> np.ndarray:
     """Grey levels (H, W) uint8 by which each pixel differs from the first frame at most."""
-    pictures = to_bytes(frames)
+    pictures = to_bytes(to_frames(frames))
     grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in pictures]
     changes = [cv2.absdiff(grey[0], other) for other in grey[1:]] or [np.zeros_like(grey[0])]
     return np.stack(changes).max(0)
@@ -91,7 +95,9 @@ def optical_flow(frames: Tensor) -> Tensor:
 
     Source: dense inverse search, Kroeger et al. 2016, as in OpenCV.
     """
-    pictures = to_bytes(frames)
+    pictures = to_bytes(to_frames(frames))
+    if min(pictures.shape[1:3]) < SMALLEST:
+        raise IVGError(f"Frames of {pictures.shape[2]} x {pictures.shape[1]} pixels are too small to see motion in.")
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flows = [search.calc(one, other, None) for one, other in pairwise(grey)]
@@ -120,7 +126,7 @@ def draw_flow(flow: Tensor, fastest: float | None = None) -> Tensor:
 
 def mask_iou(first: Tensor, second: Tensor) -> float:
     """Intersection over union of two masks, each (H, W), cut at 0.5; two empty masks agree (1.0)."""
-    a, b = first > 0.5, second > 0.5
+    a, b = (to_mask(mask) > 0.5 for mask in (first, second))
     union = (a | b).sum().item()
     return (a & b).sum().item() / union if union else 1.0
 

@@ -124,8 +124,8 @@ def _mask_of(name: str, settings: DataSettings) -> Path | None:
 
 
 def _in_folder(folder: Path, settings: DataSettings) -> Iterator[Given]:
-    masks = user_path(settings.masks).resolve()
-    entries = [path for path in entries_in(folder) if path.resolve() != masks]
+    masks = os.path.realpath(user_path(settings.masks))
+    entries = [path for path in entries_in(folder) if os.path.realpath(path) != masks]
     clips = [path for path in entries if path.suffix.lower() in VIDEOS or (path.is_dir() and _pictures_of(path))]
     pictures = [path for path in _pictures_of(folder) if path not in clips]
     stems = {path.stem for path in clips}
