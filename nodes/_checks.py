@@ -57,7 +57,8 @@ def _check(widget: Any, value: Any) -> None:
 
     about = widget.as_dict()
     options = about.get("options")
-    if options is not None and widget.id not in FILES and value not in options:
+    of_files = widget.id in FILES and isinstance(value, str)
+    if options is not None and not of_files and value not in options:
         raise IVGError(f"{widget.id} is {_short(value)}: choose {', '.join(map(str, options[:12]))}.")
     kind, said = KINDS.get(widget.io_type, (object, f"what comes from another node ({widget.io_type})"))
     fits = isinstance(value, kind) and value is not None

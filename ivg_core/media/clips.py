@@ -207,7 +207,7 @@ class Gif:
             for i in range(count):
                 picture.seek(i)
                 milliseconds += picture.info.get("duration") or 100
-            return Facts(picture.width, picture.height, count, round(1000 * count / milliseconds, 2))
+            return Facts(picture.width, picture.height, count, max(round(1000 * count / milliseconds, 2), 0.01))
 
     def read(self, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
         with self._opened() as picture:

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .clips import even_indices
-from .images import resize_image, resize_mask, to_pil
+from .frames import to_frames
+from .images import resize_image, resize_mask, to_image, to_mask, to_pil
 
 INK, PAPER, GREY, OUTLINE = (32, 33, 36), (255, 255, 255), (110, 112, 118), (255, 48, 64)
 TILE = 224  # longer side of one picture, pixels
@@ -29,7 +30,11 @@ def contact_sheet(frames: Tensor, mask: Tensor, image: Tensor, action: str) -> I
 
     Returns:
         An RGB picture, about 980 pixels wide; `save_png` writes it.
+
+    Raises:
+        IVGError: they are no frames, no mask or no photo.
     """
+    frames, mask, image = to_frames(frames), to_mask(mask), to_image(image)
     height, width = frames.shape[1:3]
     scale = TILE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -165,6 +166,8 @@ def check_size(size: tuple[int, int], multiple: int = 8) -> tuple[int, int]:
     Raises:
         IVGError: not whole latent cells; names the nearest size that is.
     """
+    if len(size) != 2 or not all(isinstance(side, numbers.Integral) for side in size):
+        raise IVGError(f"The size is {size!r}: give width and height in pixels, such as (512, 320).")
     width, height = size
     if any(side < multiple or side % multiple for side in size):
         nearest = [max(multiple, round(side / multiple) * multiple) for side in (width, height)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import IVGError
 from .arms import draw_arms
 from .camera import laid_over, reduced, stood_still
-from .draft import STAYS, Watcher, moving_parts
+from .draft import SMALLEST, STAYS, Watcher, moving_parts
 from .fallback import draw_hulls, fill_hulls
 from .morphology import grown
 from .refine import apply_threshold, grow_by, resize_hard
@@ -95,6 +95,11 @@ def annotate_clip(
         raise IVGError(f'Masks cannot be made from "{evidence}": choose {", ".join(EVIDENCE)}.')
     if parity and evidence != "hands":
         raise IVGError("The released script makes masks from hands only: leave out parity, or take hands.")
+    if min(frames.shape[1:3]) < SMALLEST:
+        raise IVGError(
+            f"The frames have {frames.shape[2]} x {frames.shape[1]} pixels: hands and motion are seen from {SMALLEST} "
+            "a side on."
+        )
     hands = tracker.detect(frames) if parity else tracker.track(frames)
     size = (frames.shape[2], frames.shape[1])
     if parity:

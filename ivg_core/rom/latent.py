@@ -32,6 +32,7 @@ from torch import Tensor
 from ..errors import IVGError
 from ..media.clips import even_indices
 from ..media.frames import to_frames
+from ..media.masks import to_masks
 from ..models.codec import LatentGrid
 from .refine import apply_threshold, box_of
 from .window import centre_window
@@ -157,6 +158,4 @@ def _spread(masks: Tensor, frames: int) -> Tensor:
 
 def _checked(mask: Tensor) -> Tensor:
     """The mask as (F, H, W) float, 0..1."""
-    if mask.ndim not in (2, 3) or mask.numel() == 0:
-        raise IVGError(f"The mask has shape {tuple(mask.shape)}: give (height, width) or (frames, height, width).")
-    return (mask if mask.ndim == 3 else mask[None]).detach().float().clamp(0, 1)
+    return to_masks(mask, "mask")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.frames import to_frames
-from ..media.images import mask_of_photo, resize_mask
+from ..media.images import LONGEST_SIDE, mask_of_photo, resize_mask
 from ..media.masks import to_masks
 from ..media.targets import check_memory
 from .composite import seam
@@ -122,8 +122,8 @@ def _as_they_should_be(
     frames, photo, masks = to_frames(frames), to_frames(photo[None], "photo")[0], to_masks(mask)
     if len(masks) not in (1, len(frames)):
         raise IVGError(f"There are {len(masks)} masks for {len(frames)} frames: give one mask, or one a frame.")
-    if feather is not None and not 0 <= feather < math.inf:
-        raise IVGError(f"feather is {feather}: give a number of pixels from 0 up.")
+    if feather is not None and not 0 <= feather <= LONGEST_SIDE:
+        raise IVGError(f"feather is {feather}: give a number of pixels from 0 to {LONGEST_SIDE}.")
     return frames, photo, masks
 
 

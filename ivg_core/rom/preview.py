@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from ..media.frames import to_frames
 from .morphology import around
 
 ORANGE = (1.0, 0.45, 0.05)
@@ -46,7 +47,7 @@ def draw_rom(picture: Tensor, mask: Tensor, opacity: float = 0.5, contour: int =
 
 def draw_tint(picture: Tensor, mask: Tensor, opacity: float = 0.55) -> Tensor:
     """As `draw_rom`, without an outline."""
-    tinted = picture.detach().float().clone(memory_format=torch.contiguous_format)
+    tinted = to_frames(picture[None], "picture")[0].clone(memory_format=torch.contiguous_format)
     inside = tinted[part := around((mask > 0).byte().cpu().numpy())]  # the rest is not touched
     orange = torch.tensor(ORANGE, device=picture.device)
     strength = (opacity * mask[part].to(inside))[..., None]

@@ -9,6 +9,7 @@ mask's device and leave their input alone.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -78,6 +79,8 @@ def refine_mask(
     for name, value in (("smooth", smooth), ("min_area", min_area), ("close", close), ("feather", feather)):
         if not value >= 0:
             raise IVGError(f"{name} is {value}: it cannot be below 0.")
+    if math.isnan(grow):
+        raise IVGError("grow is nan: give a number of pixels.")
     width = mask.shape[-1]
     min_area = in_pixels(min_area, unit, width, area=True)
     close, grow, feather = (in_pixels(length, unit, width) for length in (close, grow, feather))

@@ -67,9 +67,13 @@ class Sampling:
                 raise IVGError(f"There is no {name} {getattr(self, name)!r}: choose {', '.join(known)}.")
         if self.guidance_scale is not None and not _is_number(self.guidance_scale):
             raise IVGError(f"guidance_scale is {self.guidance_scale}: give a number; 9 is usual, 1 means none.")
-        first, last = self.guidance_interval
-        if not 0 <= first <= last <= 1:
-            raise IVGError(f"The guidance interval is {first} to {last}: give 0 <= first <= last <= 1.")
+        part = self.guidance_interval
+        if not isinstance(part, (tuple, list)) or len(part) != 2 or not all(map(_is_number, part)):
+            raise IVGError(f"The guidance interval is {part!r}: give two numbers, such as (0.0, 1.0).")
+        if not 0 <= part[0] <= part[1] <= 1:
+            raise IVGError(f"The guidance interval is {part[0]} to {part[1]}: give 0 <= first <= last <= 1.")
+        if self.t_last is not None and not isinstance(self.t_last, int):
+            raise IVGError(f"t_last is {self.t_last!r}: give a timestep, which is a whole number.")
         if self.feather is not None and not (_is_number(self.feather) and self.feather >= 0):
             raise IVGError(f"feather is {self.feather}: give a number of pixels from 0 up.")
         added = self.keep_first_frame or self.composite or self.binarize_mask or self.motion_mode != "raw"

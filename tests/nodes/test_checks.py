@@ -84,3 +84,10 @@ def test_sockets_that_are_given_a_plain_value(value):
         RefineMask.execute(value, **WIDGETS)
     with pytest.raises(IVGError, match=r"^model is .* where what comes from another node"):
         PredictRoMMask.execute(value, torch.rand(1, 16, 16, 3), "stir", 0, 2, 2.0, 0.5, 0, 2, 0)
+
+
+def test_a_file_that_is_no_name():
+    from ivg_pack.nodes.loras import IVGLoadLoRA
+
+    with pytest.raises(IVGError, match="lora_name is False: choose"):
+        IVGLoadLoRA.execute(object(), False, 1.0)
