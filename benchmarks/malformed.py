@@ -271,8 +271,8 @@ def work(pipe: Any, seed: int, folder: Path) -> None:
                 pipe.send(Verdict(UNMADE, traceback.format_exc()[-400:]))
                 continue
             pipe.send(case.said.encode("utf-8", "backslashreplace").decode())
-            watch.seen.clear()
-            verdict = watch.over(judge(case))
+            watch.start()
+            verdict = watch.over(judge(case, watch.stop))
             if list(place.rglob(CANARY)):
                 verdict = Verdict("executed", f"code of the input ran; {verdict.outcome}: {verdict.text}")
         text = verdict.text.encode("utf-8", "backslashreplace").decode()
@@ -296,13 +296,25 @@ class Watch:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.on = False
         sys.addaudithook(self._hook)
+
+    def start(self) -> None:
+        """Watch what comes, and forget what was."""
+        self.seen.clear()
+        self.on = True
+
+    def stop(self) -> None:
+        """Leave alone what comes: the measurement itself looks at what was written."""
+        self.on = False
 
     def over(self, verdict: Verdict) -> Verdict:
         """The verdict, or that something was touched that should not have been."""
         return Verdict("outside", f"{self.seen[0]}; {verdict.outcome}: {verdict.text}") if self.seen else verdict
 
     def _hook(self, event: str, arguments: tuple) -> None:
+        if not self.on:
+            return
         if event in ("open", "os.listdir", "os.scandir") and SECRET in _real(arguments[0]):
             self.seen.append(f"{event} {arguments[0]!r}")
         elif event == "socket.getaddrinfo" and _is_name(str(arguments[0])) and not _near(str(arguments[0])):

@@ -49,7 +49,8 @@ def check_values(node: type[io.ComfyNode], given: dict[str, Any]) -> None:
 
 def _is_widget(given: Any) -> bool:
     """Whether an input has a value of its own, where nothing is connected."""
-    return given.io_type in ("INT", "FLOAT", "BOOLEAN", "STRING", "COMBO")
+    forced = {"forceInput", "force_input"} & given.as_dict().keys()
+    return not forced and given.io_type in ("INT", "FLOAT", "BOOLEAN", "STRING", "COMBO")
 
 
 def _check(widget: Any, value: Any) -> None:

@@ -75,14 +75,16 @@ class Verdict:
     text: str
 
 
-def judge(case: Case) -> Verdict:
-    """Try one input. Memory, time, and code that ran are watched by the caller."""
+def judge(case: Case, called: Callable[[], None] = lambda: None) -> Verdict:
+    """Try one input. Memory, time, and code that ran are watched by the caller, who is told when the call has ended."""
     try:
         found = case.call()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # some libraries' panics are no Exception
         return _refused(case, error)
+    finally:
+        called()
     wrong = oddity(found) or _looked_at(case, found)
     if wrong:
         return Verdict("nonsense", wrong)
