@@ -249,7 +249,7 @@ class Hands:
 #: name in the settings -> class
 LOSSES: dict[str, Any] = {"noise": Noise, "motion": Motion, "miou": MaskIoU, "hands": Hands}
 
-MANY = 10**6  # numbers beyond are slips of the pen
+MANY = 10**9  # numbers beyond are slips of the pen
 LOSS_RANGES: dict[str, tuple[float, float]] = {
     "weight": (0, MANY),
     "inside": (0, MANY),
