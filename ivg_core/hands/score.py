@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import IVGError
 from .hand import BONES, FINGERS, Hand
 from .jumps import Jumps, find_jumps
 from .skin import skin_beside
@@ -91,9 +92,11 @@ def score_hands(frames: Tensor, tracker: HandTracker) -> HandScore:
         See `HandScore`; `found` is False where there is no hand.
 
     Raises:
-        IVGError: not frames.
+        IVGError: not frames, or none.
     """
     frames = checked(frames)
+    if not len(frames):
+        raise IVGError("There are no frames: look at the step that should have made them.")
     return score_tracked(frames, tracker.track(frames))
 
 

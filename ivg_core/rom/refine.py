@@ -9,7 +9,6 @@ mask's device and leave their input alone.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.images import resize_mask
+from ..media.images import LONGEST_SIDE, resize_mask
 from ..media.masks import mask_floats
 from . import morphology
 from .units import Unit, in_pixels
@@ -79,8 +78,9 @@ def refine_mask(
     for name, value in (("smooth", smooth), ("min_area", min_area), ("close", close), ("feather", feather)):
         if not value >= 0:
             raise IVGError(f"{name} is {value}: it cannot be below 0.")
-    if math.isnan(grow):
-        raise IVGError("grow is nan: give a number of pixels.")
+    for name, value in (("close", close), ("grow", grow), ("feather", feather)):
+        if not abs(value) <= LONGEST_SIDE:  # NaN, too
+            raise IVGError(f"{name} is {value}: give a number of at most {LONGEST_SIDE}.")
     width = mask.shape[-1]
     min_area = in_pixels(min_area, unit, width, area=True)
     close, grow, feather = (in_pixels(length, unit, width) for length in (close, grow, feather))

@@ -129,7 +129,7 @@ def window_for(mask: Tensor, region: str, base: tuple[int, int], multiple: int =
     """
     if region not in ("zoom", "crop"):
         raise IVGError(f'There is no region "{region}" here: choose zoom or crop.')
-    if multiple < 1 or min(base) < multiple or not 0 <= context <= 1:
+    if not all(map(math.isfinite, base)) or multiple < 1 or min(base) < multiple or not 0 <= context <= 1:
         raise IVGError(
             f"A window of {base[0]} x {base[1]} in multiples of {multiple} with a context of {context} cannot be made: "
             "give sides of at least one multiple, a multiple of at least 1, and a context from 0 to 1."
