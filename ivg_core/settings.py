@@ -153,5 +153,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _short(value: Any) -> str:
     """A value as a message shows it; a huge one, or one that may hold itself, is not written out."""
-    text = f"a {type(value).__name__}" if isinstance(value, (dict, list)) else repr(value)
+    try:
+        text = f"a {type(value).__name__}" if isinstance(value, (dict, list)) else repr(value)
+    except ValueError:  # Python does not write out a number of thousands of digits
+        return "a huge number"
     return text if len(text) <= 100 else f"{text[:100]}…"

@@ -61,6 +61,7 @@ def test_there_is_one_preset_a_use():
             "unfolds",
         ),
         ("a: &a [*a]", "holds itself"),
+        ("steps: 1" + ":59" * 4000, "steps is a huge number"),
         ("steps: 2020-99-99", "no yaml"),
         ("!!python/object/apply:os.system ['true']: 1", "no yaml"),
         ("just words", "no settings"),
