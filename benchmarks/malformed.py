@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 import traceback
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -336,7 +337,8 @@ def _real(path: Any) -> str:
 
 
 def _is_name(host: str) -> bool:
-    """Whether a name server is asked for it: 127.1 and 0x7f.1 are numbers too."""
+    """Whether a name server is asked for it: 127.1 and 0x7f.1 are numbers too, also in wide digits."""
+    host = unicodedata.normalize("NFKC", host)
     with contextlib.suppress(ValueError):
         return not ipaddress.ip_address(host.partition("%")[0])
     with contextlib.suppress(OSError, ValueError):

@@ -58,6 +58,17 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
     return ManagedModel(dataclasses.replace(model, **changed), patchers)
 
 
+def file_of(lora_name: str, lora_path: str | None) -> str | None:
+    """The file that the widgets name; None if there is none.
+
+    Raises:
+        IVGError: `lora_path` lies outside of ComfyUI's folders.
+    """
+    if lora_path:
+        return readable(lora_path, "lora_path")
+    return None if lora_name == NONE else folder_paths.get_full_path(FOLDER, lora_name)
+
+
 class IVGLoadLoRA(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -108,10 +119,11 @@ class IVGLoadLoRA(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora_name, lora_path=None, **others):
-        path = lora_path or (None if lora_name == NONE else folder_paths.get_full_path(FOLDER, lora_name))
-        if path is None or not os.path.isfile(path):
+        try:
+            path = file_of(lora_name, lora_path)
+            return path and (path, os.stat(path).st_mtime_ns)
+        except (IVGError, OSError, TypeError):  # the run itself says what is wrong
             return None
-        return path, os.stat(path).st_mtime_ns
 
     @classmethod
     @noted
@@ -122,7 +134,7 @@ class IVGLoadLoRA(io.ComfyNode):
 
         if not lora_path and lora_name == NONE:
             return io.NodeOutput(model)
-        path = readable(lora_path, "lora_path") if lora_path else folder_paths.get_full_path(FOLDER, lora_name)
+        path = file_of(lora_name, lora_path)
         if path is None:
             raise IVGError(f"There is no LoRA {lora_name!r} in models/loras: put it there, or choose another one.")
         with torch.inference_mode(False):

@@ -19,6 +19,7 @@ log = logging.getLogger("ivg")
 
 # What IVG adds to a text-to-video UNet.
 IVG_KEYS = ("conv_in2.weight", "conv_in2.bias", "time_embedding.cond_proj.weight")
+LAYER_COUNTS = ("num_hidden_layers", "layers_per_block")
 LEGACY_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
@@ -34,6 +35,10 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
     Raises:
         IVGError: the config describes no such network.
     """
+    for key in LAYER_COUNTS:
+        count = config.get(key)
+        if isinstance(count, int) and count > len(shapes):  # building them would never end
+            raise IVGError(f"{where} has {key} {count}, and there are {len(shapes)} weights: download it again.")
     try:
         with torch.device("meta"):
             if name == "vae":

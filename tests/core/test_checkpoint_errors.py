@@ -250,3 +250,8 @@ def test_endings_in_capitals(tiny_model, tmp_path):
     refuse(tmp_path / "tiny.SAFETENSORS.ZIP", "no checkpoint")
     (tmp_path / "x.ZIP").write_bytes(b"")
     refuse(tmp_path / "x.ZIP", "unpack")
+
+
+def test_a_config_of_endless_layers(folder):
+    edit_json(folder / "text_encoder/config.json", num_hidden_layers=2**64)
+    refuse(folder, "num_hidden_layers 18446744073709551616, and there are")

@@ -52,6 +52,7 @@ def get_filename_list(folder_name):
 
 
 def get_full_path(folder_name, filename):
+    filename = os.path.relpath(os.path.join("/", filename), "/")  # so ComfyUI keeps names in their folder
     for root in get_folder_paths(folder_name):
         path = os.path.join(root, filename)
         if os.path.isfile(path):
