@@ -6,6 +6,7 @@ import logging
 import math
 import operator
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from .settings import Sampling
 
 log = logging.getLogger("ivg")
 
+HALF = re.compile("[\ud800-\udfff]")
 STRETCH = 0.1  # change of the aspect ratio from which on it is worth a word
 
 
@@ -87,6 +89,8 @@ def collect(
     actions, negatives = every("action", action), every("negative_prompt", negative)
     if not all(isinstance(text, str) for text in actions + negatives):
         raise IVGError("The action and the negative prompt must be text.")
+    if any(HALF.search(text) for text in actions + negatives):
+        raise IVGError("The action or the negative prompt holds half a character: type it anew.")
     return Items(every("image", image), actions, negatives, masks, strengths, seeds, bool(lengths))
 
 

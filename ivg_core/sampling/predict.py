@@ -12,6 +12,7 @@ from ..errors import IVGError
 from ..media.images import ImageLike, resize_mask, to_image
 from ..rom.refine import refine_mask, resize_hard
 from .generate import OnStep, Sampling, generate
+from .settings import check_count
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
@@ -78,6 +79,7 @@ def predict_rom(
     photo = to_image(image)
     if not 0 <= threshold <= 1:
         raise IVGError(f"The threshold is {threshold}: it must lie in 0..1.")
+    check_count("num_frames", num_frames)
     usual = model.defaults.num_frames
     if (frames := num_frames or usual) <= FEW_FRAMES < usual:
         log.warning(

@@ -13,6 +13,8 @@ from ivg_core.errors import IVGError, out_of_memory
 from ivg_core.media.images import save_png
 from ivg_core.media.targets import VIDEO_ENDINGS, check_file, check_folder, check_memory, user_path
 from ivg_core.media.video import ENCODERS
+from ivg_core.sampling.generate import generate
+from ivg_core.sampling.predict import predict_rom
 
 
 @pytest.fixture
@@ -190,3 +192,10 @@ def test_out_of_memory():
     with pytest.raises(RuntimeError) as error:
         torch.empty(2**55)
     assert out_of_memory(error.value) and not out_of_memory(RuntimeError("shape mismatch"))
+
+
+def test_half_a_character_in_an_action(tiny_model):
+    with pytest.raises(IVGError, match="holds half a character"):
+        generate(tiny_model, torch.rand(64, 64, 3), "stir \udcff the pan", num_frames=2)
+    with pytest.raises(IVGError, match="num_frames is many"):
+        predict_rom(tiny_model, torch.rand(64, 64, 3), "stir", num_frames="many")
