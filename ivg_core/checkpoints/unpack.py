@@ -48,7 +48,7 @@ def unpack(archive: Path, folder: Path) -> Path:
                         _write(plain, folder, entry.name, entry.size, archive)
                     elif not entry.isdir():
                         raise IVGError(f"{archive} holds {entry.name!r}, which is no plain file: do not use it.")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, IndexError, zlib.error) as error:
         raise IVGError(f"{archive} is no whole tar or zip ({error}): download it again.") from error
     except OSError as error:
         if error.errno not in ODD_NAMES:

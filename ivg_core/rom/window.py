@@ -159,7 +159,7 @@ def centre_window(picture: tuple[int, int], size: tuple[int, int]) -> Window:
     (width, height), ratio = picture, size[0] / size[1]
     x = round((width - width * (ratio / (width / height))) / 2) if width / height > ratio else 0
     y = round((height - height * (width / height / ratio)) / 2) if width / height < ratio else 0
-    return Window(x, y, width - 2 * x, height - 2 * y, picture, size)
+    return Window(x, y, max(1, width - 2 * x), max(1, height - 2 * y), picture, size)
 
 
 def as_text(window: Window) -> str:
