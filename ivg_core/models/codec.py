@@ -166,7 +166,7 @@ def check_size(size: tuple[int, int], multiple: int = 8) -> tuple[int, int]:
     Raises:
         IVGError: not whole latent cells; names the nearest size that is.
     """
-    if len(size) != 2 or not all(isinstance(side, numbers.Integral) for side in size):
+    if len(size) != 2 or not all(isinstance(side, numbers.Real) and math.isfinite(side) for side in size):
         raise IVGError(f"The size is {size!r}: give width and height in pixels, such as (512, 320).")
     width, height = size
     if any(side < multiple or side % multiple for side in size):
