@@ -75,13 +75,10 @@ def _check(widget: Any, value: Any) -> None:
 
 def _check_text(name: str, text: str) -> None:
     from ..ivg_core.errors import IVGError
+    from ..ivg_core.media.text import HALF
 
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise IVGError(
-            f"{name} holds half a character, which no file and no tokenizer can take: type it anew."
-        ) from None
+    if HALF.search(text):
+        raise IVGError(f"{name} holds half a character, which no file and no tokenizer can take: type it anew.")
 
 
 def _short(value: Any) -> str:

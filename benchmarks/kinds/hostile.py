@@ -184,8 +184,9 @@ def folders_to_resume_from(rng: random.Random, folder: Path) -> Case:
     return Case(f"resume with {path.name}: {how}", call)
 
 
+ABSOLUTE = Path(tempfile.gettempdir()) / "ivg_outside.txt"
 NAMES = (
-    "../outside.txt", "/tmp/ivg_outside.txt", "a/../../outside.txt", "..\\outside.txt", "C:\\outside.txt",
+    "../outside.txt", str(ABSOLUTE), "a/../../outside.txt", "..\\outside.txt", "C:\\outside.txt",
     "C:outside.txt", "", ".",
     "./", "..", "unet/../../outside", "~/outside.txt", "a\0b", "unet/\ud800", "n" * 300, "unet", "con", "unet/./x",
     "//x",
@@ -197,9 +198,7 @@ def _outside(folder: Path) -> Callable[[Any], str]:
     """Whether anything lies where it should not."""
 
     def wrong(_: Any) -> str:
-        strange = [
-            path for path in (folder / "outside.txt", folder / "outside", Path("/tmp/ivg_outside.txt")) if path.exists()
-        ]
+        strange = [path for path in (folder / "outside.txt", folder / "outside", ABSOLUTE) if path.exists()]
         return f"{strange[0]} was written" if strange else ""
 
     return wrong

@@ -15,6 +15,8 @@ log = logging.getLogger("ivg")
 MOST_BYTES = 1 << 26  # of a text file; a table of a hundred thousand rows has fewer
 #: What begins a file, and what it says of the rest.
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+#: Half of a character, which can be neither stored nor read by a tokenizer.
+HALF = re.compile("[\ud800-\udfff]")
 #: No sentence holds these: control characters, halves of characters, and the sign for a letter that was lost.
 NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffd]")
 

@@ -6,7 +6,6 @@ import logging
 import math
 import operator
 import os
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import Tensor
 from ..errors import IVGError
 from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask, to_pil
 from ..media.targets import check_memory
+from ..media.text import HALF
 from ..models.codec import Codec, check_cells, check_size, fit_size, mask_cells
 from ..models.text import unreadable_words
 from .noise import MAX_SEED
@@ -27,7 +27,6 @@ from .settings import Sampling
 
 log = logging.getLogger("ivg")
 
-HALF = re.compile("[\ud800-\udfff]")
 STRETCH = 0.1  # change of the aspect ratio from which on it is worth a word
 
 
