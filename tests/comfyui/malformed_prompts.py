@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.kinds.comfy import SEVERAL
 from comfy_harness import ComfyClient, ComfyServer, RunResult
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -58,16 +59,6 @@ SMALL = {"steps": 1, "frames": 2, "width": 64, "height": 48, "length": 5, "rank"
     "model_name": "tiny", "rom_model": "tiny",
          "masks": "everything", "hand_loss": 0.0, "action": "stir the pan", "prompt": "stir the pan", "timeout": 1.0,
          "guidance": 1.0}  # fmt: skip
-CLIPS = (
-    "IVGAnnotateRoM",
-    "IVGHandScore",
-    "IVGPickBest",
-    "IVGEvaluate",
-    "IVGRoMFromVideo",
-    "IVGCompositeRoM",
-    "IVGStitchRoM",
-    "TrainIVGLoRA",
-)
 #: A real training, a real download, a server to wait for: not by chance.
 KEPT = {
     ("TrainIVGLoRA", "steps"),
@@ -85,7 +76,7 @@ def good_prompt(kind: str, info: dict) -> dict:
             about = options[0] if options else {}
             default = about.get("default")
             wanted = needed == "required" or io_type in ("IMAGE", "MASK")
-            if io_type == "IMAGE" and kind in CLIPS and name != "image":
+            if io_type == "IMAGE" and kind in SEVERAL and name != "image":
                 link = ["frames", 0]
             else:
                 link = SOCKETS.get(io_type) if isinstance(io_type, str) else None
