@@ -38,7 +38,7 @@ def init_model(
     tensors = read_tensors(path, prefix, dtype, device)
     if "conv_in2.weight" in tensors:
         raise IVGError(f"{layout.path} is an IVG checkpoint already: load it with load_model.")
-    config = {**layout.configs["unet"], "motion_mask": True, "motion_strength": True}
+    config = {**layout.configs["unet"], "motion_mask": True, "motion_strength": True, "photo": True}
     network = empty_network("unet", config, {key: tuple(t.shape) for key, t in tensors.items()}, str(path.parent))
     tensors |= _added_weights(tensors, torch.Generator().manual_seed(seed))
     networks = {name: load_component(layout, name, dtype, device) for name in ("vae", "text_encoder")}

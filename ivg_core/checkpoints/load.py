@@ -24,7 +24,7 @@ def load_model(
     device: torch.device | str = "cpu",
     rom: str | Path | None = None,
 ) -> IVGModel:
-    """Loads an IVG checkpoint.
+    """Loads an IVG checkpoint, or a text-to-video one of the same backbone (ModelScope, zeroscope).
 
     Args:
         source: "embedded" (the tiny model that ships inside), a checkpoint folder, or a one-file IVG .safetensors.
@@ -48,6 +48,8 @@ def load_model(
         if not stage1:
             raise IVGError(f"{rom_layout.path} has no stage-1 weights: give one whose UNet predicts mask videos.")
         networks["rom_unet"] = load_component(rom_layout, stage1[0], dtype, device)
+        if not networks["rom_unet"].config["photo"]:
+            raise IVGError(f"{rom_layout.path} makes videos of sentences and predicts no masks: give stage-1 weights.")
     return assemble(layout, networks, name="embedded" if str(source) == "embedded" else "")
 
 

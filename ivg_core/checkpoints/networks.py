@@ -17,7 +17,7 @@ from ..models.unet import IVGUNet
 
 log = logging.getLogger("ivg")
 
-# What IVG adds to a text-to-video UNet.
+# What IVG adds to a text-to-video UNet; a file with none of it is one.
 IVG_KEYS = ("conv_in2.weight", "conv_in2.bias", "time_embedding.cond_proj.weight")
 LAYER_COUNTS = ("num_hidden_layers", "layers_per_block")
 LEGACY_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -46,7 +46,10 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
                 return vae
             if name == "text_encoder":
                 return CLIPTextModel(CLIPTextConfig.from_dict(config))
-            return IVGUNet.from_config_dict(_true_input_channels(config, shapes, where))
+            photo = config.get("photo", any(key in shapes for key in IVG_KEYS))
+            plain: dict[str, Any] = {} if photo else {"motion_mask": False, "motion_strength": False}
+            config = {**_true_input_channels(config, shapes, where), "photo": photo, **plain}
+            return IVGUNet.from_config_dict(config)
     except IVGError:
         raise
     except Exception as error:  # the classes of both libraries raise whatever an odd value makes of them
@@ -62,11 +65,6 @@ def fill_network(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
         IVGError: a weight is missing, left over, or of another shape; the sentence names them.
     """
     report = compare_keys(network, tensors)
-    if set(report.missing) == set(IVG_KEYS):
-        raise IVGError(
-            f"{path} is a plain text-to-video UNet (ModelScope, zeroscope) without mask and motion strength inputs: "
-            "give an IVG checkpoint, or begin one from it with python -m ivg_core init-model, and train that."
-        )
     if report:
         raise IVGError(f"{path} does not fit its config ({report}): take weights and config from the same checkpoint.")
     network.load_state_dict(tensors, assign=True)

@@ -113,7 +113,8 @@ def component_config(network: nn.Module) -> dict[str, Any]:
     """The config.json of a network, with the keys and class names of the published checkpoints."""
     config: Any = network.config
     if isinstance(network, IVGUNet):
-        values = {key: config[key] for key in UNET_KEYS}
+        plain = () if config["photo"] else ("motion_mask", "motion_strength")
+        values = {key: config[key] for key in UNET_KEYS if key not in plain}
         return {"_class_name": "UNet3DConditionModel", "_diffusers_version": diffusers.__version__, **values}
     if isinstance(network, AutoencoderKL):
         values = {key: value for key, value in dict(config).items() if not key.startswith("_")}
@@ -140,13 +141,16 @@ def _named_weights(network: nn.Module) -> dict[str, Tensor]:
 
 def _model_index(model: IVGModel) -> dict[str, Any]:
     scheduler = model.scheduler_config.get("_class_name", "DDIMScheduler")
+    pipeline, unet = "LatentToVideoPipeline", "models.unet_3d_condition_mask"
+    if not model.takes_photo:
+        pipeline, unet = "TextToVideoSDPipeline", "diffusers"
     return {
-        "_class_name": "LatentToVideoPipeline",
+        "_class_name": pipeline,
         "_diffusers_version": diffusers.__version__,
         "scheduler": ["diffusers", scheduler],
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["models.unet_3d_condition_mask", "UNet3DConditionModel"],
+        "unet": [unet, "UNet3DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
 

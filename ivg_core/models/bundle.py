@@ -102,6 +102,12 @@ class IVGModel:
         )
 
     @property
+    def takes_photo(self) -> bool:
+        """Whether it makes videos of a photo; otherwise it makes them of sentences alone."""
+        unet = self.unet or self.rom_unet
+        return unet is None or bool(unet.config["photo"])
+
+    @property
     def device(self) -> torch.device:
         return (self.unet or self.rom_unet or self.vae).device
 

@@ -19,7 +19,7 @@ class Told:
     """
 
     text: Tensor  # (B, 77, D) the action, or the negative prompt
-    photo: Tensor  # (B, 4, 1, h, w) clean latent of the photo
+    photo: Tensor | None = None  # (B, 4, 1, h, w) clean latent of the photo
     mask: Tensor | None = None  # (B, 1, 1, h, w) 0..1, 1 = may move
     motion: Tensor | None = None  # (B,) float32, about 0..20
 

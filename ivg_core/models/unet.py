@@ -1,10 +1,10 @@
-"""The mask-conditioned 3D UNet: diffusers' text-to-video UNet plus the three small things that IVG adds.
+"""The 3D UNet of all systems here: diffusers' text-to-video UNet plus the three small things that IVG adds.
 
 * a second input convolution, `conv_in2`, that reads the region-of-motion mask beside the four latent channels;
 * the motion strength, embedded like a timestep and added to the time embedding through `time_embedding.cond_proj`;
 * the clean latent of the photo, prepended as one more frame and dropped again at the output.
 
-Parameter names equal those of the published checkpoints.
+Without these it is ModelScope's text-to-video network. Parameter names equal those of the published checkpoints.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ class IVGUNet(UNet3DConditionModel):
         in_channels: input channels of `conv_in`, 4 or 5 (some published files say 5; see `forward`).
         motion_mask: whether the mask is read at all.
         motion_strength: whether the motion strength is read at all.
+        photo: whether it has what IVG adds; without, it makes videos of sentences alone.
+
+    Attributes:
+        parity: a frame by itself runs through the first temporal convolution of the middle, as in the reference where
+            it does not recompute activations.
 
     Raises:
         IVGError: the config describes a network this class cannot be.
@@ -95,6 +100,7 @@ class IVGUNet(UNet3DConditionModel):
         attention_head_dim: int = 64,
         motion_mask: bool = False,
         motion_strength: bool = False,
+        photo: bool = True,
     ):
         # The released code writes 32 into its temporal layers whatever the config says.
         for name, value in (("mid_block_scale_factor", mid_block_scale_factor), ("norm_eps", norm_eps)):
@@ -126,16 +132,17 @@ class IVGUNet(UNet3DConditionModel):
             norm_eps=norm_eps,
             cross_attention_dim=cross_attention_dim,
             attention_head_dim=attention_head_dim,
-            time_cond_proj_dim=width,
+            time_cond_proj_dim=width if photo else None,
         )
         self.conv_norm_out: nn.Module
-        self.gradient_checkpointing = False
-        self.conv_in2 = nn.Conv2d(5, width, kernel_size=3, padding=1)
-        # Never used by the forward pass, here or in the released code; kept because the published files hold it.
-        last = nn.Linear(4 * width, 4 * width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.motion_embedding = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), last)
+        self.gradient_checkpointing = self.parity = False
+        if photo:
+            self.conv_in2 = nn.Conv2d(5, width, kernel_size=3, padding=1)
+            # Never used by the forward pass, here or in the released code; kept because the published files hold it.
+            last = nn.Linear(4 * width, 4 * width)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.motion_embedding = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), last)
 
         blocks: list[Any] = [*self.down_blocks, self.mid_block, *self.up_blocks]
         for block in blocks:
@@ -164,18 +171,20 @@ class IVGUNet(UNet3DConditionModel):
         sample: Tensor,
         timestep: Tensor | float,
         encoder_hidden_states: Tensor,
-        condition_latent: Tensor,
+        condition_latent: Tensor | None = None,
         mask: Tensor | None = None,
         motion: Tensor | None = None,
         features: KeptFeatures | None = None,
     ) -> Tensor:
         """The noise (or whatever the checkpoint was trained to predict) in `sample`.
 
+        One frame without a photo passes the layers within frames only, as there is no time in it.
+
         Args:
             sample: noisy latents (B, 4, F, H, W), F >= 1.
             timestep: one number, or (B,), 0..999.
             encoder_hidden_states: text states (B, 77, D).
-            condition_latent: clean latent of the photo (B, 4, 1, H, W).
+            condition_latent: clean latent of the photo (B, 4, 1, H, W); None: there is no photo.
             mask: where things may move, (Bm, 1, 1, H, W), 0..1, with B a multiple of Bm. None: the mask-free input
                 convolution, or an all-ones mask where the checkpoint has in_channels 5 and so lost that path.
             motion: motion strength (1,) or (B,), about 0..20. None: not told.
@@ -184,15 +193,18 @@ class IVGUNet(UNet3DConditionModel):
         Returns:
             (B, 4, F, H, W).
 
-        Source: the released code's models/unet_3d_condition_mask.py.
+        Source: the released code's models/unet_3d_condition_mask.py; MotionDirector's for one frame.
         """
-        x = torch.cat([condition_latent, sample], dim=2)  # (B, 4, F' = F + 1, H, W)
+        # (B, 4, F', H, W), where F' is F, or F + 1 with the photo
+        x = sample if condition_latent is None else torch.cat([condition_latent, sample], dim=2)
+        led = x.shape[2] - sample.shape[2]
         batch, frames = x.shape[0], x.shape[2]
         emb = self._time_embedding(timestep, motion, batch, x).repeat_interleave(frames, dim=0)  # (B * F', 4 * C0)
         text = encoder_hidden_states
 
         x = self._input_convolution(x, mask)  # (B * F', C0, H, W)
-        x = self._run(self.transformer_in, x, num_frames=frames, return_dict=False)[0]
+        if frames > 1:
+            x = self._run(self.transformer_in, x, num_frames=frames, return_dict=False)[0]
 
         skips = [x]
         deep = features.recall(x) if features else None  # (B * F', C, H, W)
@@ -224,7 +236,7 @@ class IVGUNet(UNet3DConditionModel):
                 fits = skips[-1].shape[2] == 2 * x.shape[2] and skips[-1].shape[3] == 2 * x.shape[3]
                 x = block.upsamplers[0](x, None if fits else skips[-1].shape[2:])
 
-        x = rearrange(x, "(b f) c h w -> b f c h w", b=batch)[:, 1:]  # the photo's frame is dropped
+        x = rearrange(x, "(b f) c h w -> b f c h w", b=batch)[:, led:]  # the photo's frame is dropped
         x = rearrange(x, "b f c h w -> (b f) c h w")
         x = self.conv_out(silu(self.conv_norm_out(x)))
         return rearrange(x, "(b f) c h w -> b c f h w", b=batch)
@@ -250,12 +262,16 @@ class IVGUNet(UNet3DConditionModel):
 
     def _convolve(self, block: Any, i: int, x: Tensor, emb: Tensor, frames: int) -> Tensor:
         x = self._run(block.resnets[i], x, emb)
+        if frames == 1 and not (self.parity and block is self.mid_block and i == 0):
+            return x
         return self._run(block.temp_convs[i], x, num_frames=frames)
 
     def _attend(self, block: Any, i: int, x: Tensor, text: Tensor, frames: int) -> Tensor:
         if not hasattr(block, "attentions"):
             return x
         x = self._run(block.attentions[i], x, encoder_hidden_states=text, return_dict=False)[0]
+        if frames == 1:
+            return x
         return self._run(block.temp_attentions[i], x, num_frames=frames, return_dict=False)[0]
 
     def _run(self, layer: nn.Module, *args, **kwargs):

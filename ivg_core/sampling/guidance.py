@@ -65,4 +65,4 @@ class Guided:
         return guided
 
     def _predict(self, latents: Tensor, timestep: Tensor, told: Told) -> Tensor:
-        return self.backbone(latents.to(told.photo.dtype), timestep, told, self.features).float()
+        return self.backbone(latents.to(told.text.dtype), timestep, told, self.features).float()

@@ -68,8 +68,3 @@ def test_the_command_writes_one_that_trains_and_replaces_nothing(base, tmp_path,
     assert unet.keys() == expected.keys() and all(torch.equal(unet[key], expected[key]) for key in unet)
     assert main(["init-model", str(base), "--out", str(out)]) == 2
     assert "not empty" in capsys.readouterr().err
-
-
-def test_loading_the_base_model_names_the_command(base):
-    with pytest.raises(IVGError, match="init-model"):
-        load_model(base)
