@@ -1,4 +1,7 @@
-"""`generate`: a photo, a sentence and a mask become a video. Stage 1 is the same loop with other weights."""
+"""`generate`: a photo, a sentence and a mask become a video. Stage 1 is the same loop with other weights.
+
+So is a video of a sentence alone, by a model that takes no photo.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from .crop import OnStep, Windows, motion_windows
 from .decode import decode_frames, preview_rgb
 from .frugal import Frugal
 from .guidance import Guided
-from .inputs import Items, Pictures, collect, prepare_pictures, warn_of_actions
+from .inputs import Items, Pictures, check_photo, collect, prepare_pictures, warn_of_actions
 from .noise import gaussian_noise, initial_latents
 from .settings import Sampling, check_count
 from .solver import Solver, make_solver
@@ -52,7 +55,7 @@ class Generated:
 @torch.no_grad()
 def generate(
     model: IVGModel,
-    image: ImageLike | Sequence[ImageLike],
+    image: ImageLike | Sequence[ImageLike] | None,
     action: str | Sequence[str],
     *,
     mask: ImageLike | Sequence[ImageLike | None] | None = None,
@@ -66,14 +69,14 @@ def generate(
     stage: int = 2,
     on_step: OnStep | None = None,
 ) -> Generated:
-    """Make a video of an action from a photo.
+    """Make a video of an action from a photo, or from the sentence alone.
 
     For a batch give lists (or an image tensor (B, H, W, 3) with B > 1): each of `image`, `action`, `mask`,
     `negative_prompt`, `motion_strength` and `seed` may be a list with one entry for each video, or one value for all.
 
     Args:
         model: networks are used as they are, so put one that is being trained into `eval()` first.
-        image: the photo: a path, a PIL image or a tensor (H, W, 3) 0..1.
+        image: the photo: a path, a PIL image or a tensor (H, W, 3) 0..1; None for a text-to-video model.
         action: what is done; 77 tokens are read, and words beyond them are named in a warning.
         mask: where things may move (white): a path, a PIL image or a tensor (H, W) 0..1; None lets everything move. One
             of another size than the photo is stretched to it, with a warning.
@@ -100,6 +103,7 @@ def generate(
         "scaled_by_area").
     """
     check_count("num_frames", num_frames)
+    check_photo(model, image, mask, how)
     defaults, scale = model.defaults, REFERENCE_SCALE if how.parity else None
     backbone = UNetBackbone(model, stage, codec=ImageCodec(model.vae, scale))
     unet, codec, base = backbone.network, backbone.codec, (defaults.width, defaults.height)
@@ -133,7 +137,7 @@ def generate(
             frugal,
             solver,
             initial_latents(solver, start.still, start.noise, how.t_last),
-            held=(start.still, start.noise[:, :, :1]) if how.keep_first_frame else None,
+            held=(start.still, start.noise[:, :, :1]) if how.keep_first_frame and start.still is not None else None,
             on_step=on_step,
         )
     if not is_finite(latents):
@@ -191,7 +195,7 @@ class _Start:
     """What is sampled: the whole pictures or windows of them."""
 
     cells: Tensor  # (B, 1, 1, h, w), the mask
-    still: Tensor  # (B, 4, 1, h, w) float32, the photo's latent
+    still: Tensor | None  # (B, 4, 1, h, w) float32, the photo's latent
     noise: Tensor  # (B, 4, F, h, w) float32
 
 
@@ -220,10 +224,11 @@ def _start(
     # picture's too.
     drawn = sampled if how.region == "zoom" else pictures
     shape = (4, num_frames, *drawn.cells.shape[-2:])
-    noise = gaussian_noise(items.seeds, shape) if noise is None else _check_noise(noise, (len(items.images), *shape))
+    noise = gaussian_noise(items.seeds, shape) if noise is None else _check_noise(noise, (len(items.actions), *shape))
     if windows and drawn is pictures:
         noise = windows.cut(noise, codec.cell)
-    return _Start(sampled.cells, _still(codec, sampled.photos).to(device), noise.to(device, torch.float32))
+    still = _still(codec, sampled.photos).to(device) if items.images else None
+    return _Start(sampled.cells, still, noise.to(device, torch.float32))
 
 
 def _still(codec: ImageCodec, photos: Tensor) -> Tensor:
@@ -235,7 +240,7 @@ def _ladder(
     backbone: UNetBackbone, items: Items, pictures: Pictures, start: _Start, how: Sampling, guidance_scale: float
 ) -> list[tuple[float, Told]]:
     """What the network is told, with the negative prompt below the action where there is guidance."""
-    network, device = backbone.network, start.still.device
+    network, device = backbone.network, start.noise.device
     area = pictures.cells.mean(dim=(1, 2, 3, 4)) if how.motion_mode == "scaled_by_area" else 1
     motion = None if items.strengths is None else torch.tensor(items.strengths) * area
     rungs = [(guidance_scale, items.actions)]
@@ -246,7 +251,8 @@ def _ladder(
 
     def told(sentences: list[str]) -> Told:
         text = torch.stack([states[sentence] for sentence in sentences])  # (B, 77, D)
-        return Told(text, start.still, start.cells, motion).to(device, network.dtype)
+        told = Told(text) if start.still is None else Told(text, start.still, start.cells, motion)
+        return told.to(device, network.dtype)
 
     return [(scale, told(sentences)) for scale, sentences in rungs]
 
@@ -254,7 +260,7 @@ def _ladder(
 def _what_overflowed(backbone: UNetBackbone, start: _Start, ladder: list[tuple[float, Told]]) -> IVGError:
     """The error of the first part whose numbers are none."""
     model, unet = backbone.model, backbone.network
-    if not is_finite(start.still):
+    if start.still is not None and not is_finite(start.still):
         return overflow(model.vae, "The autoencoder", model.vae.dtype)
     if not all(is_finite(told.text) for _, told in ladder):
         return overflow(model.text_encoder, "The text encoder", model.text_encoder.dtype)

@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from ..models.text import unreadable_words
 from .noise import MAX_SEED
 from .settings import Sampling
 
+if TYPE_CHECKING:
+    from ..models.bundle import IVGModel
+
 log = logging.getLogger("ivg")
 
 STRETCH = 0.1  # change of the aspect ratio from which on it is worth a word
@@ -34,7 +37,7 @@ STRETCH = 0.1  # change of the aspect ratio from which on it is worth a word
 class Items:
     """The arguments that may differ from item to item, B entries each."""
 
-    images: list[ImageLike]
+    images: list[ImageLike]  # empty: there are no photos
     actions: list[str]
     negatives: list[str]
     masks: list[ImageLike | None]
@@ -44,7 +47,7 @@ class Items:
 
 
 def collect(
-    image: ImageLike | Sequence[ImageLike],
+    image: ImageLike | Sequence[ImageLike] | None,
     action: str | Sequence[str],
     negative: str | Sequence[str],
     mask: ImageLike | Sequence[ImageLike | None] | None,
@@ -90,7 +93,37 @@ def collect(
         raise IVGError("The action and the negative prompt must be text.")
     if any(HALF.search(text) for text in actions + negatives):
         raise IVGError("The action or the negative prompt holds half a character: type it anew.")
-    return Items(every("image", image), actions, negatives, masks, strengths, seeds, bool(lengths))
+    images = [] if image is None else every("image", image)
+    return Items(images, actions, negatives, masks, strengths, seeds, bool(lengths))
+
+
+def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling) -> None:
+    """Let pass a photo where the model takes one, and none where it does not.
+
+    Raises:
+        IVGError: it is the other way round, or something is asked for that only a photo can give.
+    """
+    if model.takes_photo and image is None:
+        raise IVGError(f'The model "{model.name}" makes videos of a photo: give one, or load a text-to-video model.')
+    if model.takes_photo:
+        return
+    if image is not None:
+        raise IVGError(
+            f'The model "{model.name}" makes videos of sentences alone and cannot take a photo: leave it out, or load '
+            "an IVG model."
+        )
+    asked = {
+        "a mask": mask is not None,
+        "keep_first_frame": how.keep_first_frame,
+        "composite": how.composite,
+        f"region {how.region}": how.region != "whole",
+        "t_last": how.t_last is not None,
+    }
+    if wrong := [name for name, is_asked in asked.items() if is_asked]:
+        raise IVGError(
+            f'The model "{model.name}" makes videos of sentences alone, without a photo for {", ".join(wrong)}: '
+            "leave that off, or load an IVG model."
+        )
 
 
 def warn_of_actions(actions: Sequence[str]) -> None:
@@ -106,7 +139,7 @@ def warn_of_actions(actions: Sequence[str]) -> None:
 class Pictures:
     """Photos and masks at the size of the video."""
 
-    photos: Tensor  # (B, H, W, 3) 0..1
+    photos: Tensor  # (B, H, W, 3) 0..1; (0, H, W, 3) without photos
     masks: Tensor  # (B, H, W) 0..1
     cells: Tensor  # (B, 1, 1, h, w) 0..1, the masks as the network reads them
     size: tuple[int, int]  # (W, H)
@@ -130,6 +163,8 @@ def prepare_pictures(
         IVGError: an unusable photo, mask or size, or a video that does not fit into the memory.
     """
     parity, cell = how.parity, codec.cell
+    if not items.images:
+        return _blank(len(items.actions), check_size(size or base, cell), codec, num_frames)
     originals = [to_image(image, exif=not parity) for image in items.images]
     for photo in originals:
         if min(photo.shape[:2]) < cell:
@@ -149,6 +184,14 @@ def prepare_pictures(
         cells.append(check_cells(mask_cells(mask[None], grid.height, grid.width, how.binarize_mask)))
     photos = torch.stack([resize_image(photo, size) for photo in originals])
     return Pictures(photos, torch.stack(masks), torch.cat(cells), size)
+
+
+def _blank(count: int, size: tuple[int, int], codec: Codec, num_frames: int) -> Pictures:
+    """No photos, and everything may move."""
+    check_memory(num_frames * count, size)
+    grid, (width, height) = codec.grid(1, size), size
+    cells = torch.ones(count, 1, 1, grid.height, grid.width)
+    return Pictures(torch.empty(0, height, width, 3), torch.ones(count, height, width), cells, size)
 
 
 def _mask_for(source: ImageLike | None, photo: Tensor, size: tuple[int, int], parity: bool) -> Tensor:
