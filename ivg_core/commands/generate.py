@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 def add(commands) -> None:
     """Add the commands to the parser."""
     model, scene, stage1 = model_options(), scene_options(), stage1_options()
-    said = "photo + sentence -> video, by way of the mask"
+    said = "photo + sentence -> video, by way of the mask; with a text-to-video model: sentence -> video"
     how = (network_options(), sampling_options(), hand_options())
-    generate = command(commands, "generate", _generate, said, model, scene, stage1, *how)
+    generate = command(commands, "generate", _generate, said, model, scene_options(False), stage1, *how)
     generate.add_argument(
         "--out", type=new_video, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
     )
@@ -71,12 +71,15 @@ def _generate(options: argparse.Namespace) -> None:
     from ..media.contact_sheet import contact_sheet
     from ..media.images import load_image, save_png
     from ..sampling.generate import generate
+    from ..sampling.inputs import check_photo
 
-    photo, how = load_image(options.image), sampling_of(options)
+    photo = load_image(options.image) if options.image else None
+    how = sampling_of(options, photo is not None)
     if options.fps:
         check_fps(options.out, options.fps)
     model = load_for_sampling(options)
-    mask = _mask_for(options, model, photo)
+    check_photo(model, photo, options.mask or options.fallback, how)
+    mask = None if photo is None else _mask_for(options, model, photo)
     video = generate(
         model,
         options.image if options.parity else photo,

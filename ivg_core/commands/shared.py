@@ -44,10 +44,12 @@ def network_options() -> argparse.ArgumentParser:
     return options
 
 
-def scene_options() -> argparse.ArgumentParser:
+def scene_options(photo_needed: bool = True) -> argparse.ArgumentParser:
+    """What is made; without a photo it is a text-to-video model's."""
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("scene")
-    group.add_argument("--image", type=a_path, required=True, help="the photo")
+    said = "the photo" if photo_needed else "the photo; not given for a text-to-video model"
+    group.add_argument("--image", type=a_path, required=photo_needed, help=said)
     group.add_argument("--prompt", required=True, help='what is done, e.g. "julienne the carrot"')
     group.add_argument("--size", type=size, metavar="WxH", help="of the video, multiples of 8 (default: the photo's)")
     group.add_argument("--frames", type=count(), help="(default: the model's)")
@@ -108,8 +110,9 @@ def sampling_options() -> argparse.ArgumentParser:
     return options
 
 
-def sampling_of(options: argparse.Namespace) -> Sampling:
-    """What `sampling_options` were given."""
+def sampling_of(options: argparse.Namespace, photo: bool = True) -> Sampling:
+    """What `sampling_options` were given; without a photo there is none to hold the video to."""
+    held = photo and not options.parity
     return Sampling(
         num_inference_steps=options.steps,
         guidance_scale=options.guidance,
@@ -118,8 +121,8 @@ def sampling_of(options: argparse.Namespace) -> Sampling:
         region=options.region,
         cache_every=options.cache_every,
         decode_chunk=options.decode_chunk,
-        keep_first_frame=not (options.free_first_frame or options.parity),
-        composite=not (options.no_composite or options.parity),
+        keep_first_frame=held and not options.free_first_frame,
+        composite=held and not options.no_composite,
         feather=options.feather,
         binarize_mask=options.binarize_mask,
         motion_mode=options.motion_mode,

@@ -19,13 +19,13 @@ LABEL = 22
 COLUMNS = 4
 
 
-def contact_sheet(frames: Tensor, mask: Tensor, image: Tensor, action: str) -> Image.Image:
+def contact_sheet(frames: Tensor, mask: Tensor, image: Tensor | None, action: str) -> Image.Image:
     """Draw the photo with the Region of Motion outlined, the mask, what changed, and then the frames in order.
 
     Args:
         frames: (F, H, W, 3) 0..1; of more than 16, 16 evenly spaced ones are shown.
         mask: (H', W') 0..1.
-        image: the photo, (H'', W'', 3) 0..1.
+        image: the photo, (H'', W'', 3) 0..1; None: the video was made of the sentence alone, and there is no mask.
         action: the sentence, for the heading.
 
     Returns:
@@ -34,19 +34,20 @@ def contact_sheet(frames: Tensor, mask: Tensor, image: Tensor, action: str) -> I
     Raises:
         IVGError: they are no frames, no mask or no photo.
     """
-    frames, mask, image = to_frames(frames), to_mask(mask), to_image(image)
+    frames = to_frames(frames)
     height, width = frames.shape[1:3]
     scale = TILE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    photo = resize_image(image, size)
-    region = resize_mask(mask.float().cpu(), size)
     change = (frames - frames[:1]).abs().amax(dim=(0, 3)).cpu()  # (H, W)
 
-    tiles = [
-        ("photo, region of motion outlined", _outlined(photo, region)),
-        ("region of motion", to_pil(region).convert("RGB")),
-        ("largest change since frame 1", to_pil(resize_mask(change, size)).convert("RGB")),
-    ]
+    tiles = [("largest change since frame 1", to_pil(resize_mask(change, size)).convert("RGB"))]
+    if image is not None:
+        photo, region = resize_image(to_image(image), size), resize_mask(to_mask(mask).float().cpu(), size)
+        tiles = [
+            ("photo, region of motion outlined", _outlined(photo, region)),
+            ("region of motion", to_pil(region).convert("RGB")),
+            *tiles,
+        ]
     top = len(tiles)
     for i in even_indices(len(frames), 16):
         tiles.append((f"frame {i + 1} of {len(frames)}", to_pil(frames[i]).resize(size, Image.Resampling.LANCZOS)))

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.lora_files import read_lora
+from ivg_core.cli import main
 from ivg_core.errors import IVGError
+from ivg_core.media.clips import open_media
 from ivg_core.models.lora import applied_lora
 from ivg_core.sampling.generate import Sampling, generate
 
@@ -94,3 +97,24 @@ def test_what_only_a_photo_can_give(model, what, mask, how):
 def test_no_photo_for_a_model_with():
     with pytest.raises(IVGError, match="makes videos of a photo"):
         generate(load_model("embedded"), None, "stir the soup")
+
+
+def test_the_command_line_makes_a_video_of_a_sentence(tmp_path):
+    out, sheet = tmp_path / "dog.mp4", tmp_path / "dog.png"
+    small = ["--size", "80x64", "--frames", "2", "--steps", "2"]
+    model = ["--model", str(GOLDEN / "model")]
+    assert main(["generate", *model, "--prompt", "a dog runs", *small, "--out", str(out), "--sheet", str(sheet)]) == 0
+    assert open_media(out).facts().frames == 2
+    assert Image.open(sheet).width > 500
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--model", "embedded"], "makes videos of a photo"),
+        (["--model", str(GOLDEN / "model"), "--fallback", "white"], "without a photo for a mask"),
+    ],
+)
+def test_the_command_line_says_what_does_not_go_together(tmp_path, capsys, given, said):
+    assert main(["generate", *given, "--prompt", "a dog runs", "--out", str(tmp_path / "x.mp4")]) != 0
+    assert said in capsys.readouterr().err
