@@ -82,8 +82,8 @@ def _train(options: argparse.Namespace) -> None:
         print(survey(settings, model, config.stage, on_clip=_look))
         return
     with main_process_first(config):  # the others find everything in the cache
-        cache, pixels = Path(config.out) / "cache", "hands" in config.losses
-        data = load_data(settings, model, config.stage, cache, pixels=pixels, on_clip=_look)
+        cache = Path(config.out) / "cache"
+        data = load_data(settings, model, config.stage, cache, pixels=config.needs_pixels, on_clip=_look)
     if not options.resume and data.heldout is None and config.validation.every:
         print("note: nothing is held out to measure with; data.heldout=1 holds out a clip", file=sys.stderr)
     flush_denormals()

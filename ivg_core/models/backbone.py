@@ -27,6 +27,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def takes_photo(self) -> bool:
+        """Whether it is told a photo, and with it a mask and a motion strength."""
+        ...
+
+    @property
     def network(self) -> Any:
         """The `nn.Module` that predicts, is trained, or gets hooks."""
         ...
@@ -98,6 +103,11 @@ class UNetBackbone:
         return self.network(
             noisy, level, told.text, condition_latent=told.photo, mask=told.mask, motion=told.motion, features=features
         )
+
+    @property
+    def takes_photo(self) -> bool:
+        """See `Backbone`."""
+        return bool(self.network.config["photo"])
 
     def encode_text(self, sentence: str) -> Tensor:
         """See `Backbone`."""

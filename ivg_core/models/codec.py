@@ -83,8 +83,8 @@ class Codec(Protocol):
         """How a video of so many frames and of this (width, height) in pixels lies on the latents."""
         ...
 
-    def encode(self, frames: Tensor) -> Tensor:
-        """(F, H, W, 3), 0..1, to (C, T, h, w), float32."""
+    def encode(self, frames: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(F, H, W, 3), 0..1, to (C, T, h, w), float32: the mode, or a sample with noise of the latents' shape."""
         ...
 
     def decode(self, latents: Tensor, frames: Sequence[int] | None = None) -> Tensor:
@@ -111,15 +111,20 @@ class ImageCodec:
         """See `Codec`."""
         return LatentGrid(frames, size[1] // self.cell, size[0] // self.cell, self.cell, self.stride)
 
-    def encode(self, frames: Tensor) -> Tensor:
-        """The mode of the posterior, not a sample, times the scale; (F, H, W, 3) to (4, F, h, w), on the VAE's device.
+    def encode(self, frames: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The mode of the posterior times the scale; (F, H, W, 3) to (4, F, h, w), on the VAE's device.
 
-        Frames are encoded one at a time: a frame's latent must not depend on the batch around it.
+        With noise (4, F, h, w), Gaussian, a sample of the posterior. Frames are encoded one at a time: a frame's latent
+        must not depend on the batch around it.
         """
         pixels = rearrange(frames, "f h w c -> f c h w") * 2 - 1
         device, dtype = self.vae.device, self.vae.dtype
-        modes = [self.vae.encode(one[None].to(device, dtype), return_dict=False)[0].mode().float() for one in pixels]
-        return (torch.cat(modes) * self.scale).transpose(0, 1)
+        found = [self.vae.encode(one[None].to(device, dtype), return_dict=False)[0] for one in pixels]
+        latents = torch.cat([posterior.mode().float() for posterior in found]).transpose(0, 1)
+        if noise is not None:
+            spread = torch.cat([posterior.std.float() for posterior in found]).transpose(0, 1)
+            latents = latents + spread * noise.to(latents)
+        return latents * self.scale
 
     def decode(self, latents: Tensor, frames: Sequence[int] | None = None) -> Tensor:
         """See `Codec`; float32, on the VAE's device.

@@ -13,9 +13,11 @@ class Voices(NamedTuple):
 
     learns: frozenset[str]  # added, with gradient
     sounds: frozenset[str]  # added, as they are
+    clips: tuple[int, ...] = ()  # whose LoRA is heard, for each item of the batch, of roles that have one a clip
 
 
-#: None: all learn. Of the pass and not of the network, since several passes can wait for one backward pass.
+#: None: all learn, but for roles that have a LoRA a clip. Of the pass and not of the network, since several passes can
+#: wait for one backward pass.
 VOICES: ContextVar[Voices | None] = ContextVar("VOICES", default=None)
 
 

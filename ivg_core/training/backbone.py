@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.lora_files import save_lora
 from ..checkpoints.save import save_folder
+from ..errors import IVGError
 from ..models.backbone import Backbone, UNetBackbone
 from ..models.lora import LoRA
 from ..models.schedule import DiffusionSchedule
@@ -76,6 +77,11 @@ class TrainableUNet(UNetBackbone):
 
     def __init__(self, model: IVGModel, config: TrainConfig):
         stage = config.stage
+        if not model.takes_photo and stage == 1:
+            raise IVGError(
+                f'The model "{model.name}" makes videos of sentences, and stage 1 needs a photo: begin an IVG model '
+                "from it with python -m ivg_core init-model, and train that."
+            )
         unet = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
         network = copy.deepcopy(unet) if config.method == "full" else unet
         schedule = DiffusionSchedule(model.scheduler_config, config.zero_terminal_snr, config.prediction)
@@ -107,6 +113,8 @@ class TrainableUNet(UNetBackbone):
     def idle(self) -> set[str]:
         """See `TrainableBackbone`."""
         config = self.network.config
+        if not self.takes_photo:
+            return set()
         idle = {"motion_embedding", "conv_in" if config["motion_mask"] else "conv_in2"}
         if self.stage == 1 or not config["motion_strength"]:
             idle.add("time_embedding.cond_proj")
@@ -137,19 +145,22 @@ class TrainableUNet(UNetBackbone):
         """See `TrainableBackbone`."""
         from ..sampling.generate import Sampling, generate
 
-        with torch.no_grad():
-            photo = self.codec.decode(clip.get("photo", clip["latents"][:, :1])[None])[0, 0].cpu()  # (H, W, 3)
+        _, frames, height, width = clip["latents"].shape
+        told: dict[str, Any] = {"image": None}
+        if self.takes_photo:
+            with torch.no_grad():
+                photo = self.codec.decode(clip.get("photo", clip["latents"][:, :1])[None])[0, 0].cpu()  # (H, W, 3)
+            told = {"image": photo, "mask": clip.get("rom_mask") if self.stage == 2 else None}
         return generate(
             self._current(unet=self.network, rom_unet=self.network),
-            photo,
-            clip["caption"],
+            action=clip["caption"],
             stage=self.stage,
-            mask=clip.get("rom_mask") if self.stage == 2 else None,
-            num_frames=clip["latents"].shape[1],
+            num_frames=frames,
             how=Sampling(num_inference_steps=steps),
             motion_strength=5.0 if self.stage == 2 else None,
-            size=(photo.shape[1], photo.shape[0]),
+            size=(width * self.codec.cell, height * self.codec.cell),
             seed=seed,
+            **told,
         ).frames
 
     def _current(self, **networks: Any) -> IVGModel:

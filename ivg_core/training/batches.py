@@ -93,7 +93,10 @@ def bucketed_batches(sizes: Sequence[tuple[int, ...]], batch_size: int, seed: in
 
 
 class Batch(dict):
-    """Samples of one size, stacked: tensors gain a first axis B, texts become lists."""
+    """Samples of one size, stacked: tensors gain a first axis B, texts become lists.
+
+    In training, `clips` holds their B indices in the data set.
+    """
 
     def need(self, key: str, why: str) -> Tensor:
         """The tensor of that name.

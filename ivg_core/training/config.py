@@ -10,7 +10,6 @@ from typing import Any, Literal
 from ..errors import IVGError
 from ..media.targets import user_path
 from ..media.text import read_text
-from ..models.voices import Voices
 from ..settings import check_ranges, from_mapping, nearest, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
@@ -51,12 +50,14 @@ class LoRASettings:
         alpha: the change counts alpha / rank; None: as much as the rank, a factor of 1.
         dropout: share of the layer's input that the LoRA does not see, 0..1.
         learning_rate: None takes the training's.
+        per_clip: each clip has one of its own, which is heard with that clip alone and written to a file of its own.
     """
 
     rank: int = 16
     alpha: float | None = None
     dropout: float = 0.0
     learning_rate: float | None = None
+    per_clip: bool = False
 
 
 @dataclass
@@ -83,9 +84,12 @@ class TrainingPath:
     Args:
         losses: as `TrainConfig.losses`.
         learns: roles of the LoRA that are added and learned.
-        sounds: roles that are added as they are; roles in neither are silent.
-        frames: "all", or "one" frame of the clip, drawn anew each step.
+        sounds: roles that are added as they are; roles in neither are silent. One that learns in another path sounds
+            in those steps only in which that path is taken.
+        frames: "all", or "one" frame of the clip, drawn anew each step, by itself: without the photo and without the
+            layers over time.
         chance: share of the steps in which it is taken, 0..1.
+        flip: share of the steps in which the one frame is mirrored and encoded anew, 0..1.
         name: put before the names of its figures.
 
     Source: MotionDirector (arXiv 2310.08465), which learns what things look like on single frames and how they move
@@ -97,13 +101,8 @@ class TrainingPath:
     sounds: list[str] = field(default_factory=list)
     frames: Literal["all", "one"] = "all"
     chance: float = 1.0
+    flip: float = 0.0
     name: str = ""
-
-    def voices(self, config: TrainConfig) -> Voices | None:
-        """What is heard of the LoRA on this path; None: all of it, and all of it learns."""
-        if set(self.learns) == set(config.lora):
-            return None
-        return Voices(frozenset(self.learns), frozenset(self.sounds))
 
 
 @dataclass
@@ -141,6 +140,8 @@ class TrainConfig:
         from_photo: share of clips that begin as sampling begins: much noise on the photo in place of the clip.
         noise_offset: strength of a noise that is one number a frame and channel; 0 = none.
         min_snr: gamma of min-SNR weighting of the noise loss (5 is usual); None = none.
+        parity: as MotionDirector's code does, with `checkpointing`: each path's roles step before the next path's
+            gradient is taken, and layers are recomputed with the new weights. To compare with it, and for nothing else.
         zero_terminal_snr: the last timestep becomes pure noise. Needs a model that predicts v; sampling then follows.
         prediction: for method "full": learn this prediction type in place of the model's.
         save_every: steps between checkpoints, 0 = only at the end or when stopped.
@@ -182,6 +183,7 @@ class TrainConfig:
     from_photo: float = 0.0
     noise_offset: float = 0.0
     min_snr: float | None = None
+    parity: bool = False
     zero_terminal_snr: bool = False
     prediction: Literal["epsilon", "v_prediction"] | None = None
     save_every: int = 100
@@ -197,6 +199,11 @@ class TrainConfig:
     def all_paths(self) -> list[TrainingPath]:
         """The paths of each step; one through which everything learns, if none are named."""
         return self.paths or [TrainingPath(self.losses, list(self.lora))]
+
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether the clips' frames are needed beside their latents."""
+        return any("hands" in path.losses or path.flip for path in self.all_paths())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in a yaml."""
@@ -282,11 +289,19 @@ def _check(config: TrainConfig) -> None:
         raise IVGError("trainable belongs to method full; a LoRA chooses its layers by role under lora: remove one.")
     if config.method == "lora" and config.prediction:
         raise IVGError("A LoRA cannot change what the model predicts: remove prediction, or use method full.")
+    if config.method == "lora" and all(settings.per_clip for settings in config.lora.values()):
+        raise IVGError("lora: every role is per_clip, so nothing would be learned of all clips: leave it off for one.")
+    if config.parity and (not config.paths or config.accumulation > 1):
+        raise IVGError("parity steps path by path: give paths, and accumulation 1.")
     if config.paths and (config.losses or config.method != "lora"):
         raise IVGError("paths hold the losses of a LoRA: remove losses, and use method lora.")
+    if all(path.chance < 1 for path in config.all_paths()):
+        raise IVGError("paths: in some steps none would be taken, so nothing learned: give one of them chance 1.")
     for path in config.all_paths():
         make_losses(path.losses, config.stage)
-        check_ranges(path, {"chance": (LEAST, 1)}, "paths: ")
+        check_ranges(path, {"chance": (LEAST, 1), "flip": (0, 1)}, "paths: ")
+        if path.flip and path.frames != "one":
+            raise IVGError("paths: flip mirrors one frame: set frames: one, or remove flip.")
         for role in (*path.learns, *path.sounds):
             if config.method == "lora" and role not in config.lora:
                 raise IVGError(f"paths: there is no role {role!r} under lora{nearest(role, config.lora)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +36,19 @@ class Learner(nn.Module):
 
     def forward(self, noisy: Tensor, levels: Tensor, told: Told, voices: Voices | None = None) -> Tensor:
         """What the network gives, with the LoRAs of these roles; None: with all of them, and all learn."""
+        if self.lora is not None:
+            self.lora.learned |= self.lora.learning(voices)
         with heard(voices):
             return self.backbone(noisy, levels, told.to(dtype=noisy.dtype))
 
 
-def choose_trained(backbone: TrainableBackbone, config: TrainConfig) -> LoRALayers | None:
+def choose_trained(backbone: TrainableBackbone, config: TrainConfig, clips: int) -> LoRALayers | None:
     """Marks what is learned with `requires_grad`, and makes the LoRA layers if there are to be any.
+
+    Args:
+        backbone: whose network it is.
+        config: what is to be learned.
+        clips: that it is learned from.
 
     Raises:
         IVGError: `trainable` names no module.
@@ -49,7 +56,7 @@ def choose_trained(backbone: TrainableBackbone, config: TrainConfig) -> LoRALaye
     network, idle = backbone.network, backbone.idle()
     network.requires_grad_(False)
     if config.method == "lora":
-        return LoRALayers(backbone, config.lora, idle)
+        return LoRALayers(backbone, config.lora, idle, clips)
     chosen = trainable_names(network, config.trainable)
     for name, parameter in network.named_parameters():
         module = name.rpartition(".")[0]
@@ -125,26 +132,52 @@ class LoRALayers(nn.Module):
         backbone: whose network it is; it is only looked at.
         settings: role -> rank, alpha, dropout.
         idle: modules that this training never runs; they get no LoRA.
+        clips: that it is learned from; a role that is `per_clip` has so many LoRAs.
+
+    Attributes:
+        learned: the groups that were heard learning since it was last emptied.
 
     Raises:
         IVGError: the network has no layer of these roles.
     """
 
-    def __init__(self, backbone: Backbone, settings: Mapping[str, LoRASettings], idle: Collection[str] = ()):
+    def __init__(
+        self, backbone: Backbone, settings: Mapping[str, LoRASettings], idle: Collection[str] = (), clips: int = 1
+    ):
         super().__init__()
         self.layers = nn.ModuleDict()
         self.roles: dict[str, str] = {}  # site -> role
+        self.clips = {role: clips for role, s in settings.items() if s.per_clip}
+        self.learned: set[Group] = set()
         for role, s in settings.items():
             for site, module in backbone.sites([role]).items():
                 if site not in idle:
-                    self.layers[_key(site)] = LowRankLayer(module, s.rank, s.alpha, s.dropout)
+                    made = [LowRankLayer(module, s.rank, s.alpha, s.dropout) for _ in range(self.clips.get(role, 1))]
+                    self.layers[_key(site)] = nn.ModuleList(made) if role in self.clips else made[0]
                     self.roles[site] = role
         if not self.roles:
             raise IVGError(f"This network has no layers of the roles {', '.join(settings)}: choose others under lora.")
 
-    def parameters_of(self, role: str) -> list[nn.Parameter]:
-        """What is trained for a role."""
-        return [p for site, r in self.roles.items() if r == role for p in self.layers[_key(site)].parameters()]
+    def groups(self) -> dict[Group, list[nn.Parameter]]:
+        """What learns together: a role, or the LoRA of a role for one clip."""
+        found: dict[Group, list[nn.Parameter]] = {}
+        for role in dict.fromkeys(self.roles.values()):
+            for clip in range(self.clips[role]) if role in self.clips else [None]:
+                layers = [self.layer(site, clip) for site, r in self.roles.items() if r == role]
+                found[role, clip] = [p for layer in layers for p in layer.parameters()]
+        return found
+
+    def learning(self, voices: Voices | None) -> set[Group]:
+        """The groups that learn where these are heard."""
+        roles = set(self.roles.values()) if voices is None else voices.learns
+        clips = () if voices is None else voices.clips
+        shared: set[Group] = {(role, None) for role in roles if role not in self.clips}
+        return shared | {(role, clip) for role in roles if role in self.clips for clip in clips}
+
+    def layer(self, site: str, clip: int | None = None) -> Any:
+        """The `LowRankLayer` of a site, or that of one clip."""
+        layers: Any = self.layers[_key(site)]
+        return layers if clip is None else layers[clip]
 
     @contextmanager
     def attached(self, network: nn.Module) -> Iterator[None]:
@@ -159,16 +192,22 @@ class LoRALayers(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def to_lora(self) -> LoRA:
-        """A copy of what has been learned, in float32 on the CPU."""
+    def to_lora(self, clip: int | None = None) -> LoRA:
+        """A copy of what has been learned of all clips, or besides of one of them, in float32 on the CPU."""
         lora = LoRA({})
-        for site in self.roles:
-            layer: Any = self.layers[_key(site)]
+        for site, role in self.roles.items():
+            if (role in self.clips) == (clip is None):
+                continue
+            layer = self.layer(site, clip)
             up, down = (half.weight.detach().float().cpu().clone() for half in (layer.up, layer.down))
             lora.layers[site] = (up, down)
             if layer.scale != 1:
                 lora.scales[site] = layer.scale
         return lora
+
+
+#: Role, and the clip whose own it is.
+Group: TypeAlias = "tuple[str, int | None]"
 
 
 def _key(site: str) -> str:
@@ -178,11 +217,22 @@ def _key(site: str) -> str:
 def _adder(layer: nn.Module, role: str):
     def add(_module: nn.Module, args: tuple, output: Tensor) -> Tensor:
         voices = VOICES.get()
-        if voices is None or role in voices.learns:
-            return output + layer(args[0]).to(output.dtype)
-        if role not in voices.sounds:
+        learns = voices is None or role in voices.learns
+        if not learns and role not in voices.sounds:  # type: ignore[union-attr]
             return output
-        frozen = {name: p.detach() for name, p in layer.named_parameters()}
-        return output + functional_call(layer, frozen, args[0]).to(output.dtype)
+        if not isinstance(layer, nn.ModuleList):
+            return output + _change(layer, args[0], learns).to(output.dtype)
+        clips = () if voices is None else voices.clips
+        if not clips:
+            return output
+        parts = args[0].chunk(len(clips))  # the batch is the slowest axis of every layer's input
+        changes = [_change(layer[clip], part, learns) for clip, part in zip(clips, parts, strict=True)]
+        return output + torch.cat(changes).to(output.dtype)
 
     return add
+
+
+def _change(layer: nn.Module, x: Tensor, learns: bool) -> Tensor:
+    if learns:
+        return layer(x)
+    return functional_call(layer, {name: p.detach() for name, p in layer.named_parameters()}, x)

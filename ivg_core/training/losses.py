@@ -133,6 +133,30 @@ class Noise:
 
 
 @dataclass
+class Debiased:
+    """What moves, without what all frames look like: the noise loss of differences to one frame.
+
+    Args:
+        weight: of the term.
+        beta: how much of that frame is taken away; the rest is made larger to keep the variance.
+
+    Source: MotionDirector (arXiv 2310.08465), the appearance-debiased temporal loss, with beta 1 and weight 1.
+    """
+
+    weight: float = 1.0
+    beta: float = 1.0
+
+    def __call__(self, p: Prediction) -> Tensor:
+        if p.x0.shape[2] == 1:
+            raise IVGError(f"The clip {p.batch['name'][0]} has one frame, in which nothing moves: leave it out.")
+        return noise_loss(self._debiased(p.output, p.anchor), self._debiased(p.target, p.anchor), p.level_weight)
+
+    def _debiased(self, latents: Tensor, anchor: int) -> Tensor:
+        alpha = (self.beta**2 + 1) ** 0.5
+        return alpha * latents - self.beta * latents[:, :, anchor : anchor + 1]
+
+
+@dataclass
 class Motion:
     """The motion score of the predicted clip against the one the network was told. Released code, weight 0.001."""
 
@@ -247,11 +271,12 @@ class Hands:
 
 
 #: name in the settings -> class
-LOSSES: dict[str, Any] = {"noise": Noise, "motion": Motion, "miou": MaskIoU, "hands": Hands}
+LOSSES: dict[str, Any] = {"noise": Noise, "debiased": Debiased, "motion": Motion, "miou": MaskIoU, "hands": Hands}
 
 MANY = 10**9  # numbers beyond are slips of the pen
 LOSS_RANGES: dict[str, tuple[float, float]] = {
     "weight": (0, MANY),
+    "beta": (0, MANY),
     "inside": (0, MANY),
     "hands": (0, MANY),
     "frames": (0, MANY),

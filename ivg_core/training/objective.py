@@ -13,16 +13,27 @@ from torch.utils.checkpoint import checkpoint
 from ..models.codec import LatentGrid, mask_cells
 from ..models.schedule import min_snr_weight, over_latents
 from ..models.told import Told
+from ..models.voices import Voices
 from .batches import Batch
 from .losses import latent_motion_score, make_losses, noise_loss
 
 if TYPE_CHECKING:
     from ..models.backbone import Backbone
-    from ..models.voices import Voices
-    from .config import TrainConfig
+    from .config import TrainConfig, TrainingPath
 
 #: What sampling begins with lies in this part of the schedule; see `from_photo`.
 START_OF_SAMPLING = 0.9
+
+
+@dataclass
+class PathDraw:
+    """What chance decides about a batch on one path."""
+
+    taken: bool = True
+    frame: int = 0  # the one frame that it sees, if it sees one
+    # where that frame is mirrored: noise of the encoder (B, C, h, w), and in place of the clip's (B, C, 1, h, w)
+    mirrored: tuple[Tensor, Tensor] | None = None
+    anchor: int = 0  # the frame that differences are taken to
 
 
 @dataclass
@@ -33,6 +44,7 @@ class Draw:
     noise: Tensor  # (B, C, T, h, w), Gaussian
     drop_text: Tensor  # (B,) bool: this clip is shown without its text
     from_photo: Tensor  # (B,) bool: this clip begins as sampling begins
+    paths: list[PathDraw]  # of each path
 
 
 @dataclass
@@ -49,6 +61,7 @@ class Prediction:
     batch: Batch
     backbone: Backbone
     rng: torch.Generator  # for what a loss draws itself
+    anchor: int = 0  # the frame that differences are taken to
     notes: dict[str, Tensor] = field(default_factory=dict)  # figures that a loss reports beside its value
 
     @cached_property
@@ -112,7 +125,7 @@ class Denoising:
         backbone: its schedule says what the network predicts; its codec decodes for losses that look at pixels.
 
     Source: the released code's `finetune_unet` (stage 2); paper 3.1.1 (stage 1: an all-ones mask, nothing
-        frozen, the target is the mask video).
+        frozen, the target is the mask video); MotionDirector's for several paths.
     """
 
     def __init__(self, config: TrainConfig, backbone: Backbone):
@@ -133,54 +146,121 @@ class Denoising:
         noise = torch.randn(shape, generator=rng)
         if config.noise_offset:
             noise = noise + config.noise_offset * torch.randn(*shape[:3], 1, 1, generator=rng)
-        return Draw(levels.to(device), noise.to(device), drop_text.to(device), from_photo.to(device))
+        paths = [self._draw_path(path, losses, shape, rng) for path, losses in self.paths]
+        return Draw(levels.to(device), noise.to(device), drop_text.to(device), from_photo.to(device), paths)
+
+    def _draw_path(
+        self, path: TrainingPath, losses: dict[str, Any], shape: torch.Size, rng: torch.Generator
+    ) -> PathDraw:
+        drawn = PathDraw(path.chance == 1 or bool(torch.rand((), generator=rng) < path.chance))
+        batch, channels, frames, *size = shape
+        if path.frames == "one":
+            drawn.frame = int(torch.randint(frames, (), generator=rng))
+        if path.flip and torch.rand((), generator=rng) < path.flip:
+            of_encoder = torch.randn(batch, channels, *size, generator=rng)
+            drawn.mirrored = of_encoder, torch.randn(batch, channels, 1, *size, generator=rng)
+        if "debiased" in losses:
+            drawn.anchor = int(torch.randint(frames, (), generator=rng))
+        return drawn
 
     def loss(
         self, network: Any, batch: Batch, draw: Draw, rng: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor | None]]:
         """The weighted sum of the losses over all paths, and each loss by name."""
-        total: Any = 0
+        parts, figures = self.parts(network, batch, draw, rng)
+        return sum(parts, torch.zeros((), device=batch["latents"].device)), figures
+
+    def parts(
+        self, network: Any, batch: Batch, draw: Draw, rng: torch.Generator
+    ) -> tuple[list[Tensor], dict[str, Tensor | None]]:
+        """The weighted sum of the losses of each path that is taken, and each loss by name."""
+        totals: list[Tensor] = []
         figures: dict[str, Tensor | None] = {}
-        for path, losses in self.paths:
-            taken = path.chance == 1 or bool(torch.rand((), generator=rng) < path.chance)
+        for (path, losses), of_path in zip(self.paths, draw.paths, strict=True):
             prefix = f"{path.name}_" if path.name else ""
             names = [*losses, *(note for term in losses.values() for note in getattr(term, "notes", ()))]
             figures |= dict.fromkeys((prefix + name for name in names), None)
-            # Also a path that is not taken has a gradient, of zero: another process may be waiting for it.
-            if not taken:
-                total = total + sum(0 * p.sum() for p in network.parameters() if p.requires_grad)
+            if not of_path.taken:
                 continue
-            part, drawn = (batch, draw) if path.frames == "all" else _one_frame(batch, draw, rng)
-            prediction = self.predict(network, part, drawn, rng, path.voices(self.config))
+            alone = path.frames == "one"
+            part, drawn = self._one_frame(batch, draw, of_path) if alone else (batch, draw)
+            prediction = self.predict(network, part, drawn, rng, self._voices(path, batch, draw), alone)
+            prediction.anchor = of_path.anchor
             values = {name: term(prediction) for name, term in losses.items()}
             figures |= {prefix + name: value for name, value in (prediction.notes | values).items()}
-            # Without any term there is still a gradient, of zero, for the same reason.
+            # Without any term there is still a gradient, of zero: another process may be waiting for it.
             terms = [losses[name].weight * value for name, value in values.items() if value is not None]
-            total = total + sum(terms, 0 * prediction.output.sum())
-        return total, figures
+            totals.append(sum(terms, 0 * prediction.output.sum()))
+        return totals, figures
+
+    def _voices(self, path: TrainingPath, batch: Batch, draw: Draw) -> Voices | None:
+        """What is heard of the LoRA on a path; None: all of it, and all of it learns."""
+        roles = self.config.lora
+        if set(path.learns) == set(roles) and not any(settings.per_clip for settings in roles.values()):
+            return None
+        learned = [(other.learns, drawn.taken) for (other, _), drawn in zip(self.paths, draw.paths, strict=True)]
+        taken = {role for learns, is_taken in learned if is_taken for role in learns}
+        absent = {role for learns, is_taken in learned if not is_taken for role in learns} - taken
+        return Voices(frozenset(path.learns), frozenset(path.sounds) - absent, tuple(batch.get("clips", ())))
+
+    def _one_frame(self, batch: Batch, draw: Draw, of_path: PathDraw) -> tuple[Batch, Draw]:
+        """The same batch and noise, of one frame; mirrored it is another picture, with another noise."""
+        k = of_path.frame
+        frame = slice(k, k + 1)
+        part = Batch(batch)
+        part["photo"] = batch.get("photo", batch["latents"][:, :, :1])
+        for name in ("latents", "mask_latents"):
+            if name in batch:
+                part[name] = batch[name][:, :, frame]
+        for name in ("frame_masks", "frames"):
+            if name in batch:
+                part[name] = batch[name][:, frame]
+        if of_path.mirrored is None:
+            return part, replace(draw, noise=draw.noise[:, :, frame])
+        of_encoder, noise = of_path.mirrored
+        pixels = batch.need("frames", "mirroring a frame encodes anew")[:, k].float() / 255  # (B, H, W, 3)
+        with torch.no_grad():
+            encoded = self.backbone.codec.encode(pixels.flip(2), of_encoder.transpose(0, 1))  # (C, B, h, w)
+        part["latents"] = encoded.transpose(0, 1)[:, :, None].to(batch["latents"])
+        part["photo"] = part["photo"].flip(-1)
+        for name in ("rom_mask", "frame_masks"):
+            if name in part:
+                part[name] = part[name].flip(-1)
+        return part, replace(draw, noise=noise.to(draw.noise))
 
     def predict(
-        self, network: Any, batch: Batch, draw: Draw, rng: torch.Generator, voices: Voices | None = None
+        self,
+        network: Any,
+        batch: Batch,
+        draw: Draw,
+        rng: torch.Generator,
+        voices: Voices | None = None,
+        alone: bool = False,
     ) -> Prediction:
-        """Asks the network about a batch, as sampling will."""
+        """Asks the network about a batch, as sampling will; a frame that is alone is not told a photo."""
         schedule = self.backbone.schedule
         photo = batch.get("photo", batch["latents"][:, :, :1]).float()  # (B, 4, 1, h, w)
-        if self.config.stage == 1:
+        mask: Tensor | None = None
+        motion: Tensor | None = None
+        if not self.backbone.takes_photo:
+            x0 = batch["latents"].float()
+        elif self.config.stage == 1:
             x0 = batch.need("mask_latents", "is what stage 1 learns").float()
-            mask, motion = x0.new_ones(1, 1, 1, *x0.shape[-2:]), None
+            mask = x0.new_ones(1, 1, 1, *x0.shape[-2:])
         else:
             x0 = batch["latents"].float()
             rom = batch.need("rom_mask", "stage 2 is conditioned on").float()  # (B, H, W)
             mask = mask_cells(rom, x0.shape[-2], x0.shape[-1], binarize=True)
             if self.config.freeze_outside:
                 x0 = freeze_outside(x0, photo, mask)
-            motion = latent_motion_score(x0)
+            motion = None if alone else latent_motion_score(x0)
         t, noise, begins = draw.levels, draw.noise, over_latents(draw.from_photo)
         noisy = schedule.add_noise(torch.where(begins, photo, x0), noise, t)
         if draw.from_photo.any():
             noise = torch.where(begins, schedule.noise_in(noisy, x0, t), noise)  # what would lead back to x0
         text = torch.where(draw.drop_text.reshape(-1, 1, 1), batch["empty_text"], batch["text"])
-        output = network(noisy, t, Told(text, photo, mask, motion), voices)
+        shown = photo if self.backbone.takes_photo and not alone else None
+        output = network(noisy, t, Told(text, shown, mask, motion), voices)
         gamma = self.config.min_snr
         return Prediction(
             output=output.float(),
@@ -226,18 +306,3 @@ def freeze_outside(latents: Tensor, condition_latent: Tensor, latent_mask: Tenso
     Source: the released code's finetune_unet.
     """
     return condition_latent * (1 - latent_mask) + latents * latent_mask
-
-
-def _one_frame(batch: Batch, draw: Draw, rng: torch.Generator) -> tuple[Batch, Draw]:
-    """The same batch and noise, of one frame drawn at random; the photo stays the clip's."""
-    k = int(torch.randint(batch["latents"].shape[2], (), generator=rng))
-    frame = slice(k, k + 1)
-    part = Batch(batch)
-    part["photo"] = batch.get("photo", batch["latents"][:, :, :1])
-    for name in ("latents", "mask_latents"):
-        if name in batch:
-            part[name] = batch[name][:, :, frame]
-    for name in ("frame_masks", "frames"):
-        if name in batch:
-            part[name] = batch[name][:, frame]
-    return part, replace(draw, noise=draw.noise[:, :, frame])

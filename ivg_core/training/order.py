@@ -37,7 +37,10 @@ class Order:
             self.first += len(self.batches)
             self.epoch += 1
             self.batches = self.dataset.batches(self.batch_size, self.seed, self.epoch)
-        return collate([self.dataset[i] for i in self.batches[number - self.first]])
+        clips = self.batches[number - self.first]
+        batch = collate([self.dataset[i] for i in clips])
+        batch["clips"] = clips
+        return batch
 
 
 def seeded(seed: int, *numbers: int) -> torch.Generator:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..errors import IVGError, shortly
 from ..media.files import to_disk, why_not_written
 from ..media.targets import user_path
 from ..settings import read_json
-from .config import TrainConfig
+from .config import LoRASettings, TrainConfig, TrainingPath
 from .ema import Average
 
 log = logging.getLogger("ivg")
@@ -204,8 +205,7 @@ def compare(progress: Mapping[str, Any], path: Path, config: TrainConfig, base_h
     """
     if progress["base"] != base_hash:
         raise IVGError(f"{path} was trained on another model: load the one it began with.")
-    defaults = TrainConfig().to_dict()  # a setting that an older version did not know
-    now, then = (json.loads(json.dumps(settings)) for settings in (config.to_dict(), defaults | progress["config"]))
+    now, then = (json.loads(json.dumps(s)) for s in (config.to_dict(), _with_new_settings(progress["config"])))
     changed = [key for key in now if key not in FREE_TO_CHANGE and now[key] != then[key]]
     for key in changed:
         if key in FIXED:
@@ -213,6 +213,14 @@ def compare(progress: Mapping[str, Any], path: Path, config: TrainConfig, base_h
         log.warning("%s is now %s; the run up to here had %s.", key, now[key], then[key])
     if progress["processes"] * then["accumulation"] != processes * config.accumulation:
         log.warning("Processes x accumulation has changed: the order of the clips goes on at another place.")
+
+
+def _with_new_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's settings, with those that an older version did not know at their defaults."""
+    known = {**TrainConfig().to_dict(), **config}
+    roles = {role: asdict(LoRASettings()) | settings for role, settings in known["lora"].items()}
+    paths = [asdict(TrainingPath({}, [])) | path for path in known["paths"]]
+    return known | {"lora": roles, "paths": paths}
 
 
 def remove_leftovers(folder: Path) -> None:

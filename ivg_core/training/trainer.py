@@ -20,7 +20,7 @@ from ..media.targets import user_path
 from ..models.bundle import IVGModel
 from ..models.lora import LoRA
 from .backbone import TrainableBackbone, TrainableUNet
-from .batches import ClipDataset, describe
+from .batches import Batch, ClipDataset, describe
 from .config import TrainConfig
 from .ema import Average
 from .engine import agree, check_finite, check_weights, make_accelerator, reduce_figures
@@ -98,11 +98,11 @@ class _Trainer:
         stack.callback(accelerator.free_memory)
         seeded(config.seed)
         self.objective = objective(config, backbone)
-        self.order = Order(dataset, config.batch_size, config.seed)
+        self.dataset, self.order = dataset, Order(dataset, config.batch_size, config.seed)
 
         self.base_hash = backbone.fingerprint()
         stack.enter_context(backbone.training(accelerator.device))
-        self.lora = choose_trained(backbone, config)
+        self.lora = choose_trained(backbone, config, len(dataset))
         if self.lora is not None:
             stack.enter_context(self.lora.attached(backbone.network))
         learner = Learner(backbone, self.lora)
@@ -120,9 +120,9 @@ class _Trainer:
         rate = self.config.learning_rate
         if self.lora is None:
             return {"network": (parameters, rate)}
-        roles = {role: self.lora.parameters_of(role) for role in self.config.lora}
         rates = {role: settings.learning_rate or rate for role, settings in self.config.lora.items()}
-        return {role: (found, rates[role]) for role, found in roles.items() if found}
+        groups = self.lora.groups().items()
+        return {role if clip is None else f"{role} {clip}": (found, rates[role]) for (role, clip), found in groups}
 
     def run(self, resume, on_step: OnTrainingStep | None, should_stop: Callable[[], bool]) -> Trained:
         """Train, as the only training in the folder."""
@@ -203,19 +203,43 @@ class _Trainer:
             batch = self.order.batch(number).to(accelerator.device)
             rng = seeded(config.seed, number)
             with accelerator.accumulate(self.learner):
-                loss, figures = self.objective(self.learner, batch, rng)
-                parts.append({"loss": loss.detach(), **figures})
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    norm = accelerator.clip_grad_norm_(self.learner.parameters(), config.clip or math.inf)
-                    reduced = reduce_figures(accelerator, parts)
-                    check_finite(config.precision, step + 1, reduced["loss"], norm)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
+                losses, figures = self._losses(batch, rng)
+                parts.append({"loss": sum(losses).detach(), **figures})
+                for loss in losses:
+                    accelerator.backward(loss)
+                    if accelerator.sync_gradients:
+                        norm = accelerator.clip_grad_norm_(self.learner.parameters(), config.clip or math.inf)
+                        reduced = reduce_figures(accelerator, parts)
+                        check_finite(config.precision, step + 1, reduced["loss"], norm)
+                        if accelerator.num_processes > 1:
+                            self._let_rest()
+                    self.optimizer.step()
+                    self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update()
         rest = {"rate": config.learning_rate * rate, "seconds": time.monotonic() - began}
         return {**reduced, "grad_norm": math.nan if norm is None else float(norm), **rest}
+
+    def _losses(self, batch: Batch, rng: torch.Generator) -> tuple[list[Any], dict[str, Any]]:
+        """What is learned from in turn: one loss, in parity mode that of each path."""
+        if self.config.parity:
+            return self.objective.parts(self.learner, batch, self.objective.draw(batch, rng), rng)
+        loss, figures = self.objective(self.learner, batch, rng)
+        if self.accelerator.num_processes > 1:  # each waits for a gradient of all parts, here of zero
+            loss = loss + sum(0 * p.sum() for p in self.learner.parameters() if p.requires_grad)
+        return [loss], figures
+
+    def _let_rest(self) -> None:
+        """A LoRA that learned in no process does not move, as it would not in one process: it loses its zeros."""
+        if self.lora is None:
+            return
+        groups = self.lora.groups()
+        learned = torch.tensor([float(group in self.lora.learned) for group in groups], device=self.accelerator.device)
+        self.lora.learned.clear()
+        for parameters, count in zip(groups.values(), self.accelerator.reduce(learned, "sum").tolist(), strict=True):
+            if not count:
+                for parameter in parameters:
+                    parameter.grad = None
 
     def _averaged(self):
         return self.average.applied() if self.average is not None else ExitStack()
@@ -262,7 +286,8 @@ class _Trainer:
 
     def _write_lora(self, checkpoint: Path) -> None:
         try:
-            self.backbone.save_lora(self._learned(), self._lora_file)
+            for path, clip in self._lora_files():
+                self.backbone.save_lora(self._learned(clip), path)
         except IVGError as error:
             raise IVGError(
                 f"{error} What was learned is in {checkpoint.name}: make room, then go on with --resume auto."
@@ -272,12 +297,21 @@ class _Trainer:
     def _lora_file(self) -> Path:
         return self.folder / f"{self.config.name}.safetensors"
 
-    def _learned(self) -> LoRA:
+    def _lora_files(self) -> Iterator[tuple[Path, int | None]]:
+        """Where a LoRA is written: what was learned of all clips, and of each by itself."""
+        assert self.lora is not None
+        for clip in range(max(self.lora.clips.values(), default=0)):
+            yield self.folder / f"{self.config.name}-clip-{clip + 1}.safetensors", clip
+        yield self._lora_file, None
+
+    def _learned(self, clip: int | None = None) -> LoRA:
         assert self.lora is not None
         with self._averaged():
-            lora = self.lora.to_lora()
+            lora = self.lora.to_lora(clip)
         base = {"base": self.backbone.name, "base_hash": self.base_hash, **self.backbone.about()}
         lora.metadata = lora_metadata(self.config, base, self.about_data, self.history)
+        if clip is not None:
+            lora.metadata["ivg_clip"] = self.dataset[clip]["name"]
         return lora
 
     def _result(self, done: int, checkpoint: Path | None) -> Trained:

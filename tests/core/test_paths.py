@@ -49,7 +49,7 @@ def gradients(model, lora, *paths, checkpointing=False):
     finally:
         model.unet.gradient_checkpointing = False
         model.unet.requires_grad_(True)  # the other tests share it
-    found = {role: [p.grad for p in lora.parameters_of(role)] for role in BOTH}
+    found = {role: [p.grad for p in lora.groups()[role, None]] for role in BOTH}
     return {
         role: None if grads[0] is None else torch.cat([g.flatten() for g in grads]) for role, grads in found.items()
     }, figures
@@ -66,13 +66,13 @@ def test_what_sounds_is_heard_and_what_is_silent_is_not(tiny_model, lora):
     silent = TrainingPath({"noise": 1.0}, learns=["temporal"], name="moves")
     heard, unheard = (gradients(tiny_model, lora, path)[1]["moves_noise"] for path in (MOVES, silent))
     assert not torch.isclose(heard, unheard, rtol=1e-4)
-    before = [p.detach().clone() for p in lora.parameters_of("spatial")]
+    before = [p.detach().clone() for p in lora.groups()["spatial", None]]
     with torch.no_grad():
-        for p in lora.parameters_of("spatial"):
+        for p in lora.groups()["spatial", None]:
             p.zero_()
     assert torch.isclose(gradients(tiny_model, lora, MOVES)[1]["moves_noise"], unheard)
     with torch.no_grad():
-        for p, value in zip(lora.parameters_of("spatial"), before, strict=True):
+        for p, value in zip(lora.groups()["spatial", None], before, strict=True):
             p.copy_(value)
 
 

@@ -5,23 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
-from ivg_core.training.config import PRESETS, TrainConfig, presets, read_config
+from ivg_core.training.config import PRESETS, LoRASettings, TrainConfig, TrainingPath, presets, read_config
 from ivg_core.training.losses import make_losses
 
 
 @pytest.mark.parametrize("name", presets())
 def test_presets_are_valid_and_explain_themselves(name):
     config = read_config(name)
-    assert config.data["source"] and make_losses(config.losses, config.stage)
+    assert config.data["source"] and all(make_losses(path.losses, config.stage) for path in config.all_paths())
     lines = (PRESETS / f"{name}.yaml").read_text().splitlines()
     assert f"ivg_core train --preset {name}" in lines[1]
     for line in lines:
-        key, _, value = line.strip().partition(":")
+        key, _, value = line.strip().removeprefix("- ").partition(":")
         assert "#" in line or not value or key in ("stage", "method", "name"), f"{line} is not explained"
 
 
 def test_there_is_one_preset_a_use():
-    assert presets() == ["full-stage1", "full-stage2", "small-vram", "stage1-lora", "stage2-lora-hands"]
+    relatives = ["looks-images", "looks-one-image", "motion-one-video", "motion-videos"]
+    assert presets() == ["full-stage1", "full-stage2", *relatives, "small-vram", "stage1-lora", "stage2-lora-hands"]
 
 
 @pytest.mark.parametrize(
@@ -136,3 +137,17 @@ def test_a_file_that_is_no_text_is_named(tmp_path, content):
         (tmp_path / "t.yaml").write_bytes(content)
     with pytest.raises(IVGError, match=r"t\.yaml"):
         read_config(tmp_path / "t.yaml")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"lora": {"spatial": LoRASettings(per_clip=True)}}, "every role is per_clip"),
+        ({"parity": True}, "give paths"),
+        ({"paths": [TrainingPath({"noise": 1}, ["spatial", "temporal"], chance=0.5)]}, "give one of them chance 1"),
+        ({"paths": [TrainingPath({"noise": 1}, ["spatial", "temporal"], flip=0.5)]}, "frames: one"),
+    ],
+)
+def test_paths_that_learn_nothing_are_said(values, said):
+    with pytest.raises(IVGError, match=said):
+        TrainConfig(**values)

@@ -12,7 +12,7 @@ from ivg_core.models.schedule import predict_x0
 from ivg_core.training.batches import Batch
 from ivg_core.training.config import TrainConfig
 from ivg_core.training.losses import latent_motion_score, motion_loss, noise_loss
-from ivg_core.training.objective import Draw, freeze_outside
+from ivg_core.training.objective import Draw, PathDraw, freeze_outside
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,8 @@ def test_the_trainers_own_objective_gives_the_same(golden, model, stored, branch
     batch = Batch(latents=latents, rom_mask=rom, text=text, empty_text=empty, name=["a", "b"])
     count = latents.shape[0]
     dropped = torch.full((count,), branch == "dropped")
-    draw = Draw(stored["kept.timesteps"], stored["kept.noise"], dropped, torch.zeros(count, dtype=torch.bool))
+    no = torch.zeros(count, dtype=torch.bool)
+    draw = Draw(stored["kept.timesteps"], stored["kept.noise"], dropped, no, [PathDraw()])
 
     objective = denoising(TrainConfig(stage=2), model)
     loss, figures = objective.loss(learner(model, unet), batch, draw, torch.Generator())

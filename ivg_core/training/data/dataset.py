@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +103,7 @@ def load_data(
     Raises:
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
     """
+    settings = _as_needed(settings, model)
     found = find_training_clips(settings) if clips is None else Found(list(clips))
     encoder = _Encoder(settings, model, stage, Cache(user_path(settings.cache or cache)), pixels)
     report, files = Report([], list(found.rejected)), {}
@@ -130,6 +131,11 @@ def load_data(
     return Data(part(False), part(True) if report.heldout else None, report)
 
 
+def _as_needed(settings: DataSettings, model: IVGModel) -> DataSettings:
+    """A model that takes no photo reads no masks, so none are looked for."""
+    return settings if model.takes_photo else replace(settings, masks="white")
+
+
 def _nothing_left(rejected: list[Rejected], source: str) -> str:
     if not rejected:
         return f"data: there are no clips in {source}: put videos there, each with its caption in a .txt file."
@@ -151,6 +157,7 @@ def survey(
         settings, model, stage, on_clip: see `load_data`.
         on_prepared: shown each clip that can be used.
     """
+    settings = _as_needed(settings, model)
     found = find_training_clips(settings)
     make_masks, sizes = MaskMaker(settings, stage, model), training_sizes(settings, model)
     report = Report([], list(found.rejected))

@@ -33,9 +33,9 @@ class DataSettings:
             frame: they teach how things look.
         videos: for a list: the folder of its videos or pictures; None: the list's own folder.
         caption: for every clip that has none of its own.
-        masks: what moves. "hands" finds hands and draws hulls around them, "arms" adds forearms, "stage1" asks the
-            model's stage 1, "white" says everything; or a folder with `<clip>.png`, one mask a clip, or
-            `<clip>/*.png`, one a frame.
+        masks: what moves; models that take no photo need none. "hands" finds hands and draws hulls around them, "arms"
+            adds forearms, "stage1" asks the model's stage 1, "white" says everything; or a folder with `<clip>.png`,
+            one mask a clip, or `<clip>/*.png`, one a frame.
         frames: of a training clip; the first is the context. A clip that is shorter gives all it has.
         frame_sampling: "even": over the whole clip, as the paper says; "released": the last ones at `fps`, as the
             released code does.
