@@ -63,6 +63,13 @@ def build_parser() -> argparse.ArgumentParser:
     real.add_argument("--page", type=Path, required=True, help="folder with index.html, input, mask, pia, ours …")
     real.add_argument("--drawn", type=int, default=70, help="how many drawn clips")
 
+    text = "learn a drawn motion as MotionDirector does and otherwise, and measure how other scenes follow it"
+    motion = command(commands, "motion", _bench_motion, text, model_options(), record_options())
+    motion.add_argument("--work", type=Path, default=Path("out/motion"), help="folder of the trainings")
+    motion.add_argument("--scenes", type=int, default=12, help="how many scenes it is used on")
+    motion.add_argument("--steps", type=int, default=300, help="of each training")
+    motion.add_argument("--choose", action="store_true", help="measure on the scenes that settings are chosen on")
+
     text = "measure whether the model tells drawn scenes from other pictures"
     domain = command(commands, "domain", _bench_domain, text, model_options(), record_options())
     domain.add_argument("--pictures", type=Path, required=True, help="folder of real pictures")
@@ -102,6 +109,14 @@ def _bench_ablation(options: argparse.Namespace) -> None:
     settings = AblationSettings(steps=options.steps)
     settings = replace(settings, hands={**settings.hands, **options.hands})
     report(options, "ablation", bench_ablation(load(options), options.work, options.scenes, options.seeds, settings))
+
+
+def _bench_motion(options: argparse.Namespace) -> None:
+    from benchmarks.motion import MotionSettings, bench_motion
+
+    settings = MotionSettings(steps=options.steps)
+    figures = bench_motion(load(options), options.work, options.scenes, not options.choose, settings)
+    report(options, "motion", figures)
 
 
 def _bench_fast(options: argparse.Namespace) -> None:
