@@ -30,6 +30,8 @@ MODULES = {
     "evaluate": ["IVGEvaluate"],
     "find": ["IVGNameThings", "IVGRoMFromThings", "IVGRoMFromVideo"],
     "window": ["IVGCropToRoM", "IVGStitchRoM"],
+    "text_to_video": ["IVGTextToVideo"],
+    "motion": ["IVGMotionClip", "IVGTrainMotion"],
 }
 
 #: Nodes that were renamed, as keywords of core's `io.NodeReplace`: workflows that hold the old name open with the new

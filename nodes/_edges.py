@@ -104,11 +104,11 @@ class Progress:
 
     Args:
         node_id: the node that shows the bar.
-        photos: one denoising loop is run for each of them, in this order.
+        photos: one denoising loop is run for each of them, in this order; None where a video is made without one.
         previews: whether to send pictures (a node that does can show no other pictures).
     """
 
-    def __init__(self, node_id: str, photos: list[Tensor], previews: bool = True):
+    def __init__(self, node_id: str, photos: Sequence[Tensor | None], previews: bool = True):
         self.bar = comfy.utils.ProgressBar(len(photos), node_id=node_id)
         self.photos, self.previews = photos, previews
         self.run = 0

@@ -1,4 +1,4 @@
-"""What TrainIVGLoRA needs around the library's trainer: its progress, clips, files, and weights that can be trained."""
+"""What nodes need around the library's trainer: its clips, progress and files, weights that can be trained, a run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import comfy.model_management as mm
 import comfy.utils
 import folder_paths
 import torch
-from comfy_api.latest import InputImpl
+from comfy_api.latest import InputImpl, io
 from torch import Tensor, nn
 
 from ._edges import frames_of, masks_of, to_comfy
-from ._model import ManagedModel, on_device
+from ._model import IVGModelSocket, ManagedModel, on_device
+from ._notes import say
 from ._paths import readable_tree
-from .loras import FOLDER, SUBFOLDER
+from .loras import FOLDER, SUBFOLDER, with_lora
 
 if TYPE_CHECKING:
     from ..ivg_core.models.bundle import IVGModel
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ivg")
 
+#: What the user reads -> what the data side knows.
+MASKS = {"hands": "hands", "hands and arms": "arms", "predicted by stage 1": "stage1", "everything": "white"}
 RUNS = "ivg_training"  # in ComfyUI's output folder
 SECONDS_BETWEEN_PICTURES = 0.7
 PREVIEW_SIZE = (480, 300)  # about as large as a node shows it, so that its text can be read
@@ -86,13 +89,6 @@ def training_config(
     from ..ivg_core.training.config import TrainConfig
     from ..ivg_core.training.learner import LoRASettings
 
-    device = mm.get_torch_device()
-    if device.type == "cpu":
-        precision = "fp32"
-    elif mm.should_use_bf16(device):
-        precision = "bf16"
-    else:
-        precision = "fp16" if model.dtype == torch.float16 else "fp32"
     if stage == 1:
         losses: dict[str, Any] = {"noise": 1.0, "miou": {"weight": 0.1, "frames": 2}}
         roles = ("spatial", "text", "temporal")  # the sentence decides which thing the mask is of
@@ -107,12 +103,89 @@ def training_config(
         learning_rate=learning_rate,
         lora={role: LoRASettings(rank=rank) for role in roles},
         losses=losses,
-        device="cpu" if device.type == "cpu" else "auto",
-        precision=precision,
-        checkpointing=device.type != "cpu",
         seed=seed,
         keep_last=1,
+        **device_settings(model),
     )
+
+
+def device_settings(model: IVGModel) -> dict[str, Any]:
+    """Where and in which precision a training computes, as settings of `TrainConfig`."""
+    device = mm.get_torch_device()
+    if device.type == "cpu":
+        precision = "fp32"
+    elif mm.should_use_bf16(device):
+        precision = "bf16"
+    else:
+        precision = "fp16" if model.dtype == torch.float16 else "fp32"
+    on_cpu = device.type == "cpu"
+    return {"device": "cpu" if on_cpu else "auto", "precision": precision, "checkpointing": not on_cpu}
+
+
+def run_training(
+    node_id: str,
+    managed: ManagedModel,
+    config: TrainConfig,
+    settings: DataSettings,
+    clips: list[TrainingClip] | None,
+    resume: bool,
+    own_mask: bool,
+) -> io.NodeOutput:
+    """Trains, keeps what was learned however it ends, and shows what it does.
+
+    Args:
+        node_id: of the node that shows the progress.
+        managed: the model to build on.
+        config: of the run; its folder is the run's, its name the LoRA's.
+        settings: of the data.
+        clips: what is trained on; None: what the settings' source holds.
+        resume: go on with a run of this folder.
+        own_mask: the clips bring masks, so that none is imagined.
+
+    Returns:
+        The model with the LoRA, its path, the loss curve, a sample and the report.
+    """
+    from ..ivg_core.media.video import read_video
+    from ..ivg_core.training.backbone import TrainableUNet
+    from ..ivg_core.training.data.dataset import load_data
+    from ..ivg_core.training.history import draw_curve
+    from ..ivg_core.training.trainer import train
+    from ..ivg_core.training.validation import write_samples
+
+    model, run, stage = managed.model, Path(config.out), config.stage
+    size = (settings.width or model.defaults.width, settings.height or model.defaults.height)
+    progress = TrainingProgress(node_id, config.steps, run)
+    networks = 1 if model.rom_unet is not None else 2  # a first stage 1 begins as the stage-2 network
+    try:
+        # ComfyUI runs nodes in inference mode, whose tensors cannot be trained through.
+        with torch.inference_mode(False):
+            imagines = settings.masks == "stage1" and not own_mask
+            ready = load(managed, 1 if imagines else networks, settings.frames, size)
+            data = load_data(
+                settings,
+                ready,
+                stage,
+                run / "cache",
+                pixels=config.needs_pixels,
+                clips=clips,
+                on_clip=progress.clip,
+            )
+            ready = load(managed, networks if stage == 1 else 2, settings.frames, size)
+            done = train(config, ready, data.train, resume="auto" if resume else None, on_step=progress)
+    except mm.InterruptProcessingException:
+        say(progress.kept(config.name))
+        raise
+    finally:  # also when it was cancelled
+        path = keep(run, config.name)
+        mm.soft_empty_cache()
+    assert done.lora is not None
+    trained = with_lora(managed, done.lora, 1.0)
+    ready = load(trained, stage, settings.frames, size)
+    backbone, name = TrainableUNet(ready, config), f"step-{done.step:06d}"
+    (sample,) = write_samples(backbone, data.train, 1, model.defaults.num_inference_steps, run / "samples", name)
+    curve = draw_curve(done.history, config.steps, f"{config.name}: {done.step} steps")
+    report = f"{data.report}\n\n{done.step} steps; the LoRA is {path}\n"
+    return io.NodeOutput(trained, str(path), picture_of(curve), to_comfy(read_video(sample)[0]), report)
 
 
 def load(managed: ManagedModel, stage: int, frames: int, size: tuple[int, int]) -> IVGModel:
@@ -136,7 +209,9 @@ def make_ordinary(network: nn.Module) -> None:
                 setattr(module, name, buffer.clone())
 
 
-def connected_clips(images: Tensor | None, video: Any, mask: Tensor | None, prompt: str, folder: str):
+def connected_clips(
+    images: Tensor | None, video: Any, mask: Tensor | None, prompt: str, folder: str = "", node: str = "IVG Train LoRA"
+):
     """The clip that is connected, once for each line of the prompt; None where a folder is named instead.
 
     Raises:
@@ -150,12 +225,13 @@ def connected_clips(images: Tensor | None, video: Any, mask: Tensor | None, prom
     given += ["folder"] if folder.strip() else []
     if len(given) != 1:
         what = f"{' and '.join(given)} are given" if given else "there are no clips"
-        raise IVGError(f"IVG Train LoRA: {what}: connect images or video, or name a folder, one of these.")
+        or_folder = "" if node != "IVG Train LoRA" else ", or name a folder"
+        raise IVGError(f"{node}: {what}: connect images or video{or_folder}, one of these.")
     if given == ["folder"]:
         return None
     sentences = list(dict.fromkeys(" ".join(line.split()) for line in prompt.splitlines() if line.strip()))
     if not sentences:
-        raise IVGError("IVG Train LoRA: the clip has no sentence: write into prompt what happens in it.")
+        raise IVGError(f"{node}: the clip has no sentence: write into prompt what happens in it.")
     if images is not None:
         media: Any = MemoryClip(frames_of(images))
     elif path := file_behind(video):
@@ -230,6 +306,61 @@ def keep(run: Path, save_name: str) -> Path:
             shutil.copyfile(learned, temporary)
         log.info("TrainIVGLoRA: what was learned is in %s", path)
     return path
+
+
+def run_inputs() -> list:
+    """What every training asks of its clips and its run."""
+    return [
+        io.Int.Input(
+            "frames",
+            default=0,
+            min=0,
+            max=256,
+            tooltip="Frames of a training clip, spread evenly over yours. 0 takes the model's number.",
+        ),
+        io.Int.Input(
+            "width",
+            default=0,
+            min=0,
+            max=4096,
+            step=8,
+            tooltip="Width of training clips; with height it gives their area, and clips keep about their "
+            "shape. 0 takes the model's size. Less needs less memory.",
+        ),
+        io.Int.Input("height", default=0, min=0, max=4096, step=8, tooltip="Height of training clips; see width."),
+        # Not `seed`: the interface would draw another number for each run, and no run could be resumed.
+        io.Int.Input(
+            "training_seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFF,
+            tooltip="The same number gives the same training again.",
+        ),
+        io.Boolean.Input(
+            "resume",
+            default=True,
+            tooltip="Go on where a run of this name was cancelled, or raise steps to train a finished one "
+            "further. Off: begin anew, which needs a name that is not taken.",
+        ),
+    ]
+
+
+def run_outputs() -> list:
+    """What every training gives."""
+    return [
+        IVGModelSocket.Output(
+            display_name="model",
+            tooltip="The model with the LoRA on it, for IVG Sampler or IVG Predict RoM Mask.",
+        ),
+        io.String.Output(display_name="lora_path", tooltip="The LoRA's file, for IVG Load LoRA."),
+        io.Image.Output(display_name="loss_curve", tooltip="The loss of every step and its running mean."),
+        io.Image.Output(
+            display_name="validation", tooltip="What the trained model makes of the first clip's first frame."
+        ),
+        io.String.Output(
+            display_name="report", tooltip="Which clips were trained on and which were left out, and why."
+        ),
+    ]
 
 
 def picture_of(picture: Any) -> Tensor:

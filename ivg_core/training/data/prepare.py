@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import IVGError
-from ...media.clips import Pictures
+from ...media.clips import Video
 from .masks import MaskMaker, Masks, View
 from .motion import background_motion, camera_motion, motion_score, stabilise
 from .settings import DataSettings
@@ -65,7 +65,7 @@ def prepare(
         IVGError: the clip cannot be trained on; the message says why.
     """
     facts = clip.media.facts()
-    if facts.frames < 2 and not isinstance(clip.media, Pictures):
+    if facts.frames < 2 and isinstance(clip.media, Video):
         raise IVGError("it has one frame, in which nothing can move: give a video")
     notes = []
     indices = choose_frames(facts.frames, facts.fps, settings)

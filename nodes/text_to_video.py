@@ -1,0 +1,118 @@
+"""IVGTextToVideo: a video of a sentence alone, by a model that takes no photo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from comfy_api.latest import io
+
+from ..ivg_core.sampling.settings import Sampling
+from ._compat import found_by
+from ._edges import Progress, to_comfy
+from ._inputs import denoising_inputs
+from ._model import IVGModelSocket, on_device
+from ._notes import noted, say
+from .sampling import OptionsSocket, as_video, settings_used, video_size
+
+
+class IVGTextToVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IVGTextToVideo",
+            display_name="IVG Text to Video",
+            category="IVG/video",
+            **found_by("text to video", "t2v", "modelscope", "zeroscope", "motiondirector"),
+            description="Makes a video of a sentence, without a photo, with a text-to-video model (ModelScope, "
+            "zeroscope) and the motions that IVG Load LoRA adds to it.",
+            inputs=[
+                IVGModelSocket.Input("model", tooltip="A text-to-video model from IVG Load Model."),
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    default="",
+                    placeholder="A person is riding a horse on the beach",
+                    tooltip="What is to be seen, in one sentence. At most 77 tokens (about 60 words) are read.",
+                ),
+                io.String.Input("negative", default="", tooltip="What should not be seen."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same video; on another device up to rounding.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    tooltip="Frames of the video. 0 takes what the model was made for.",
+                ),
+                *denoising_inputs(),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=120.0,
+                    step=0.5,
+                    tooltip="Frames a second of the video output. 0 takes what the model was made for.",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip="Width of the video, a multiple of 8. 0 takes the size that the model was made for.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip="Height of the video, a multiple of 8. 0 takes the size that the model was made for.",
+                ),
+                OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="frames", tooltip="The frames."),
+                io.Video.Output(display_name="video", tooltip="The video, for Save Video."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    @noted
+    def execute(
+        cls, model, prompt, negative, seed, frames, steps, guidance, fps, width, height, options=None
+    ) -> io.NodeOutput:
+        from ..ivg_core.sampling.generate import generate
+        from ..ivg_core.sampling.inputs import check_photo
+
+        defaults, how = model.model.defaults, options or Sampling()
+        how = replace(how, num_inference_steps=steps or None, guidance_scale=guidance or None)
+        check_photo(model.model, None, None, how)
+        frames, fps = frames or defaults.num_frames, fps or defaults.fps
+        usual = torch.empty(defaults.height, defaults.width, 3)
+        size = video_size(width, height, usual) or (defaults.width, defaults.height)
+        ready = on_device(model, 2, usual, frames, size)
+        progress = Progress(cls.hidden.unique_id, [None])
+        generated = generate(
+            ready,
+            None,
+            prompt,
+            negative_prompt=negative,
+            num_frames=frames,
+            size=size,
+            seed=seed,
+            how=how,
+            on_step=progress,
+        )
+        progress.show_result(generated.frames)
+        made = to_comfy(generated.frames)  # (F, H, W, 3)
+        say(settings_used(made, fps, steps or defaults.num_inference_steps, guidance or defaults.guidance_scale))
+        return io.NodeOutput(made, as_video(made, fps))
