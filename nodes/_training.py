@@ -210,9 +210,17 @@ def make_ordinary(network: nn.Module) -> None:
 
 
 def connected_clips(
-    images: Tensor | None, video: Any, mask: Tensor | None, prompt: str, folder: str = "", node: str = "IVG Train LoRA"
+    images: Tensor | None,
+    video: Any,
+    mask: Tensor | None,
+    prompt: str,
+    folder: str = "",
+    node: str = "IVG Train LoRA",
+    picture: bool = False,
 ):
     """The clip that is connected, once for each line of the prompt; None where a folder is named instead.
+
+    With `picture` a clip may be a single one, which teaches how things look.
 
     Raises:
         IVGError: nothing is given, too much, or no sentence.
@@ -239,6 +247,8 @@ def connected_clips(
     else:
         components = video.get_components()
         media = MemoryClip(frames_of(components.images), float(components.frame_rate))
+    if not picture and isinstance(media, MemoryClip) and media.facts().frames < 2:
+        raise IVGError(f"{node}: it has one frame, in which nothing can move: give a video.")
     masks = None if mask is None else masks_of(mask)
     clips: list[TrainingClip] = [
         TrainingClip(f"{given[0]} #{i}" if i > 1 else given[0], media, sentence, masks)

@@ -60,7 +60,7 @@ class IVGMotionClip(io.ComfyNode):
     @noted
     def execute(cls, prompt, images=None, video=None, mask=None, clips=()) -> io.NodeOutput:
         sentence = " ".join(prompt.split())
-        (clip,) = connected_clips(images, video, mask, sentence, node="IVG Motion Clip")
+        (clip,) = connected_clips(images, video, mask, sentence, node="IVG Motion Clip", picture=True)
         clips = (*clips, replace(clip, name=f"clip {len(clips) + 1}"))
         return io.NodeOutput(clips, "\n".join(map(_summary, clips)))
 
