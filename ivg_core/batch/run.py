@@ -41,8 +41,11 @@ class BatchSettings:
 
     model: str = "embedded"
     rom_model: str | None = None
-    lora: str | None = None
-    lora_strength: float = 1.0
+    lora: str | list[str] | None = None
+    lora_strength: float | list[float] = 1.0
+    lora_spatial: float | list[float] = 1.0
+    lora_temporal: float | list[float] = 1.0
+    lora_adapter: int | list[int] = 0
     how: Sampling = dataclasses.field(default_factory=lambda: Sampling(keep_first_frame=True, composite=True))
     num_frames: int | None = None
     size: tuple[int, int] | None = None  # (width, height)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import IVGError
 from ..media.targets import check_fps
 from .kinds import a_path, a_share, count, new_folder, not_negative, number, size
 from .shared import command, load_for_sampling, model_options, network_options, sampling_of, sampling_options, say
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 TEXT = """\
 Make many videos: every photo of a table with every one of its prompts and seeds. Each result is written when it is
@@ -77,8 +81,11 @@ def _batch(options: argparse.Namespace) -> None:
     settings = BatchSettings(
         model=options.model,
         rom_model=options.rom_model,
-        lora=str(options.lora) if options.lora else None,
-        lora_strength=options.lora_strength,
+        lora=_plain([str(path) for path in options.lora or ()], None),
+        lora_strength=_plain(options.lora_strength, 1.0),
+        lora_spatial=_plain(options.lora_spatial, 1.0),
+        lora_temporal=_plain(options.lora_temporal, 1.0),
+        lora_adapter=_plain(options.lora_adapter, 0),
         how=sampling_of(options),
         num_frames=options.frames,
         size=options.size,
@@ -105,3 +112,10 @@ def _batch(options: argparse.Namespace) -> None:
             f"{done.failed} of {len(items)} failed, {options.out / 'index.html'} says why: mend them and run the same "
             "command again; what is done is kept."
         )
+
+
+def _plain(values: list[T] | None, default: D) -> T | list[T] | D:
+    """One value as itself, as batches of earlier versions noted it."""
+    if not values:
+        return default
+    return values if len(values) > 1 else values[0]
