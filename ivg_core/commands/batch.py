@@ -20,7 +20,8 @@ Make many videos: every photo of a table with every one of its prompts and seeds
 ready. Run the same command again at any time, even after a crash: what is done is skipped, what failed is tried again.
 
 A table is a folder of photos (carrot.txt holds the prompts of carrot.png, one a line), a .csv with the columns image,
-prompt and, if wanted, seed and mask, a .json list of the same, or the released prompt.json.
+prompt and, if wanted, seed, mask, lora and lora_strength (a LoRA for this row alone), a .json list of the same, or the
+released prompt.json.
 
 Over several processes or machines that share the folder:  accelerate launch -m ivg_core batch ...
 """
@@ -75,6 +76,8 @@ def _batch(options: argparse.Namespace) -> None:
         seeds=read_seeds(options.seeds),
         keep_faulty=True,
     )
+    if options.float8 and any(item.lora for item in items):
+        raise IVGError("Rows of the table have a LoRA, and weights in float8 take none: leave out --float8.")
     if options.fps:
         check_fps(Path(f"the video.{options.format}"), options.fps)
     process, count, options.device = processes(options.device)
