@@ -139,8 +139,10 @@ def _reading_of(path: Path, pairs: list[Pair], unet: IVGUNet) -> Reading:
         possible.append(Reading(MOTION_DIRECTOR["spatial"], spatial, len(pairs) // len(spatial)))
     if not possible:
         lengths = ", ".join(f"{2 * len(names)} ({kind})" for kind, names in lists.items())
+        width = unet.config["block_out_channels"][0]
         raise IVGError(
-            f"{path} is a LoRA for another network, it has {2 * len(pairs)} tensors; for this one a list has "
+            f"{path} is a LoRA for another network{_seen(pairs)}, it has {2 * len(pairs)} tensors; for this one, of "
+            f"width {width}, a list has "
             f"{lengths}, or several times the last: use the model it was trained on."
         )
     found = next((reading for reading in possible if reading.holds(pairs, unet)), None)
@@ -157,6 +159,25 @@ def _reading_of(path: Path, pairs: list[Pair], unet: IVGUNet) -> Reading:
     except IVGError as error:
         raise IVGError(f"{said}: {error}") from error
     raise IVGError(f"{said}, does not fit the model in {names[0]} of a later adapter: get the file again.")
+
+
+def _seen(pairs: list[Pair]) -> str:
+    """What MotionDirector's list of an unknown network shows of itself by its sizes; "" if it is none.
+
+    A block has eight square layers over time or four within frames, and two of its feed-forward.
+    """
+    sizes = [(up.shape[0], *down.shape[1:]) for up, down in pairs]
+    square = next((number for number, size in enumerate(sizes) if len(set(size)) > 1), 0)
+    for role, squares, clips in (("temporal", 8, 1), ("spatial", 4, square // 4)):
+        length = (squares + 2) * clips
+        blocks = [sizes[start : start + length] for start in range(0, len(sizes), length)] if clips else []
+        widths = [block[0][0] for block in blocks]
+        meant = [[(w, w)] * squares * clips + [(8 * w, w)] * clips + [(w, 4 * w)] * clips for w in widths]
+        if blocks and blocks == meant:
+            width = widths[1:2] if role == "temporal" else widths[:1]  # the first over time stands before the levels
+            of = f", of width {width[0]}" if width else ""
+            return f", by its sizes MotionDirector's {role} list{of}" + (f" from {clips} clips" if clips > 1 else "")
+    return ""
 
 
 def _chosen(path: Path, reading: Reading, adapter: int | None) -> int:

@@ -158,6 +158,29 @@ def test_a_list_for_another_width_says_both(tmp_path, unet, role):
     refuse(named, wide, *words)
 
 
+@pytest.mark.parametrize(
+    ("role", "clips", "words"),
+    [
+        ("temporal", 1, ["340 tensors", "MotionDirector's temporal list, of width 320, it has"]),
+        ("spatial", 1, ["192 tensors", "MotionDirector's spatial list, of width 320, it has"]),
+        ("spatial", 3, ["576 tensors", "MotionDirector's spatial list, of width 320 from 3 clips, it has"]),
+        ("text", 1, ["128 tensors", "for another network, it has"]),
+    ],
+)
+def test_a_list_for_a_network_of_other_depth_says_what_it_is(tmp_path, role, clips, words):
+    with torch.device("meta"):
+        sites = lora_sites(IVGUNet(photo=False), [role]).values()
+    tensors = [
+        half
+        for site in sites
+        for _ in range(clips)
+        for half in (torch.ones(site.out_features, 1), torch.ones(1, site.in_features))
+    ]
+    torch.save(tensors, tmp_path / "3_unet.pt")
+    deeper = IVGUNet.from_config_dict({**META["config"], "layers_per_block": 4})  # 60 spatial layers, no part of 96
+    refuse(tmp_path / "3_unet.pt", deeper, "another network", "of width 32, a list has", *words)
+
+
 def test_a_list_of_adapters_of_which_one_is_of_another_width(tmp_path, unet):
     tensors = stored(TWO_CLIPS)
     tensors[2] = torch.cat([tensors[2], tensors[2]])
