@@ -38,9 +38,9 @@ class Item:
     prompt: str
     seed: int = 0
     mask: Path | None = None  # None: the mask is predicted
+    fault: str = ""  # why it cannot be made: what is wrong with its row
     lora: Path | None = None  # on the model for this item, beside those of the whole batch
     lora_strength: float = 1.0
-    fault: str = ""  # why it cannot be made: what is wrong with its row
 
     @cached_property
     def key(self) -> str:
