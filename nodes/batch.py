@@ -16,6 +16,7 @@ from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, to_comfy
+from ._model import IVGModelSocket
 from ._notes import noted, say
 from ._paths import inside, readable, readable_tree
 from .video import workflow_tags
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..ivg_core.batch.journal import Journal
     from ..ivg_core.batch.table import Item
+    from ._model import ManagedModel
 
 ItemSocket = io.Custom("IVG_BATCH_ITEM")
 FORMATS = ["mp4", "webm", "gif"]
@@ -54,8 +56,8 @@ class IVGBatchLoader(io.ComfyNode):
                     "table",
                     default=EXAMPLE,
                     tooltip="In ComfyUI's input folder: a folder of photos (carrot.txt holds the prompts of "
-                    "carrot.png), a .csv with the columns image, prompt, seed, mask, a .json, or the released "
-                    "prompt.json. ivg_example draws four scenes to try it with.",
+                    "carrot.png), a .csv with the columns image, prompt, seed, mask, lora, lora_strength, a .json, or "
+                    "the released prompt.json. ivg_example draws four scenes to try it with.",
                 ),
                 io.String.Input(
                     "batch",
@@ -81,6 +83,12 @@ class IVGBatchLoader(io.ComfyNode):
                     tooltip="Folder in ComfyUI's input folder with a mask for each photo, of the same name. Leave it "
                     "empty if the graph makes the masks.",
                 ),
+                IVGModelSocket.Input(
+                    "model",
+                    optional=True,
+                    tooltip="For tables with a column lora: the model on which a row's LoRA is put, a file in "
+                    "models/loras.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The photo."),
@@ -88,32 +96,42 @@ class IVGBatchLoader(io.ComfyNode):
                 io.Int.Output(display_name="seed", tooltip="For the seed of the nodes that make mask and video."),
                 io.Mask.Output(display_name="mask", tooltip="The item's mask; all white if it has none."),
                 ItemSocket.Output(display_name="item", tooltip="For IVG Save Batch."),
+                IVGModelSocket.Output(
+                    display_name="model",
+                    tooltip="The model with the row's LoRA; where it has none, as it came in.",
+                ),
             ],
             is_output_node=True,
         )
 
     @classmethod
-    def fingerprint_inputs(cls, table, batch, prompts, seeds, mask_folder):
+    def fingerprint_inputs(cls, table, batch, prompts, seeds, mask_folder, model=None):
         items, folder = items_of(table, batch, prompts, seeds, mask_folder)
         return progress_of(items, folder)
 
     @classmethod
     @noted
-    def execute(cls, table, batch, prompts, seeds, mask_folder) -> io.NodeOutput:
+    def execute(cls, table, batch, prompts, seeds, mask_folder, model=None) -> io.NodeOutput:
         from comfy_execution.graph_utils import ExecutionBlocker
 
         from ..ivg_core.batch.journal import Journal, adopt, pending
         from ..ivg_core.batch.run import sweep
+        from ..ivg_core.errors import IVGError
 
         items, folder = items_of(table, batch, prompts, seeds, mask_folder)
+        if model is None and (with_lora := [item for item in items if item.lora]):
+            raise IVGError(
+                f"{len(with_lora)} items of {table.strip()} have a LoRA, and no model is connected to put it on: "
+                "connect a model to this node, and its model output to the sampler."
+            )
         with Journal(folder) as journal:
             sweep(folder, items)
             adopt(journal, items)
             left = pending(items, folder)
-            good, photo, mask, bad = next_good(journal, left)
+            good, photo, mask, worn, bad = next_good(journal, left, model)
         if not left:
             # Without a message it blocks silently: runs that were queued too many do nothing.
-            blocked = [ExecutionBlocker(None)] * 5
+            blocked = [ExecutionBlocker(None)] * 6
             return io.NodeOutput(*blocked, ui=said(f"All {len(items)} are done: {folder / 'index.html'}", 0))
         if good is None:
             raise bad
@@ -124,6 +142,7 @@ class IVGBatchLoader(io.ComfyNode):
             good.seed,
             to_comfy(mask)[None],
             BatchItem(good, folder),
+            worn or ExecutionBlocker("IVG Load Batch has no model to give: connect one to it."),
             ui=said(text, len(left) - left.index(good) - 1),
         )
 
@@ -178,12 +197,14 @@ class IVGBatchSave(io.ComfyNode):
         return io.NodeOutput(ui={"images": [shown], "animated": (True,)})
 
 
-def next_good(journal: Journal, left: list[Item]) -> tuple[Item | None, torch.Tensor, torch.Tensor, Exception | None]:
-    """The first of these items whose photo and mask can be read; those before it are noted as failed, and said.
+def next_good(
+    journal: Journal, left: list[Item], model: ManagedModel | None
+) -> tuple[Item | None, torch.Tensor, torch.Tensor, ManagedModel | None, Exception | None]:
+    """The first of these items whose files can be read; those before it are noted as failed, and said.
 
     Returns:
-        The item, None if there is none; its photo (H, W, 3); its mask (H', W'), white where it has none; the last
-        error.
+        The item, None if there is none; its photo (H, W, 3); its mask (H', W'), white where it has none; the model with
+        its LoRA; the last error.
     """
     from ..ivg_core.batch.journal import FAILED, STARTED
     from ..ivg_core.batch.run import reason_of
@@ -197,12 +218,39 @@ def next_good(journal: Journal, left: list[Item]) -> tuple[Item | None, torch.Te
             if item.fault:
                 raise IVGError(item.fault)
             photo = load_image(item.image)
-            return item, photo, load_mask(item.mask) if item.mask else torch.ones(photo.shape[:2]), bad
+            mask = load_mask(item.mask) if item.mask else torch.ones(photo.shape[:2])
+            return item, photo, mask, model_for(item, model), bad
         except Exception as error:  # whatever it is: one bad photo must not end the batch
             journal.write(item, FAILED, error=reason_of(error))
             say(f"{item.name} failed: {reason_of(error)}")
             bad = error
-    return None, torch.empty(0), torch.empty(0), bad
+    return None, torch.empty(0), torch.empty(0), None, bad
+
+
+def model_for(item: Item, model: ManagedModel | None) -> ManagedModel | None:
+    """The model with the LoRA of an item."""
+    if item.lora is None or model is None:
+        return model
+    from .loras import with_lora_file
+
+    return with_lora_file(model, item.lora, item.lora_strength)
+
+
+def find_lora(name: str) -> pathlib.Path:
+    """The file that a row of a table means by its lora.
+
+    Raises:
+        IVGError: there is none in models/loras.
+    """
+    import pathlib
+
+    from ..ivg_core.errors import IVGError
+    from .loras import lora_named
+
+    path = lora_named(name)
+    if path is None:
+        raise IVGError(f"There is no LoRA {name!r} in models/loras: put it there, or write the name of another.")
+    return pathlib.Path(path)
 
 
 def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str) -> tuple[list[Item], pathlib.Path]:
@@ -227,6 +275,7 @@ def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str)
         prompts=[line.strip() for line in prompts.splitlines() if line.strip()],
         seeds=read_seeds(seeds or "0"),
         keep_faulty=True,
+        find_lora=find_lora,
     )
     for item in items:  # a table may name any path
         for named in (item.image, item.mask):

@@ -32,7 +32,7 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
     Raises:
         IVGError: the LoRA is for another network, or the strength is no number.
     """
-    if strength == 0:
+    if strength == 0 or not lora.layers:
         return managed
     if not math.isfinite(strength):
         raise IVGError(f"The strength is {strength}: give a number, such as 1.")
@@ -56,6 +56,40 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
         changed["rom_unet"] = network  # a model without stage 1 gets one: its only network, with this LoRA on
     patchers = {**managed.patchers, "rom_unet" if stage == 1 else "unet": patcher}
     return ManagedModel(dataclasses.replace(model, **changed), patchers)
+
+
+def with_lora_file(
+    managed: ManagedModel,
+    path: str | os.PathLike,
+    strength: float,
+    partial: bool = False,
+    spatial: float = 1.0,
+    temporal: float = 1.0,
+    adapter: int = 0,
+) -> ManagedModel:
+    """`with_lora` of a file; the rest is as in the widgets of IVGLoadLoRA.
+
+    Raises:
+        IVGError: the file cannot be read, or is for another network.
+    """
+    import torch
+
+    from ..ivg_core.checkpoints.lora_files import read_lora
+
+    with torch.inference_mode(False):
+        network = managed.model.unet or managed.model.for_stage(1)
+        lora = read_lora(path, network, partial, adapter or None).balanced(spatial, temporal)
+        return with_lora(managed, lora, strength)
+
+
+def lora_named(name: str) -> str | None:
+    """The file of a name below models/loras; None if there is none.
+
+    Raises:
+        IVGError: a link in there leads out of ComfyUI's folders.
+    """
+    path = folder_paths.get_full_path(FOLDER, name)
+    return path and readable(path, "A LoRA")
 
 
 def file_of(lora_name: str, lora_path: str | None) -> str | None:
@@ -109,6 +143,34 @@ class IVGLoadLoRA(io.ComfyNode):
                     tooltip="Off: a LoRA with layers that this model does not have is refused, because without them it "
                     "is not what was trained. On: the layers that fit are used, and a note counts the others.",
                 ),
+                io.Float.Input(
+                    "spatial",
+                    optional=True,
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="A factor of strength for what things look like: the layers that see one frame at a time. "
+                    "0 takes the motion of a clip without its looks.",
+                ),
+                io.Float.Input(
+                    "temporal",
+                    optional=True,
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="A factor of strength for how things move: the layers over time.",
+                ),
+                io.Int.Input(
+                    "adapter",
+                    optional=True,
+                    default=0,
+                    min=0,
+                    max=10_000,
+                    tooltip="Which one, from 1, of a MotionDirector file that holds the spatial LoRAs of several "
+                    "clips. 0: the file holds one.",
+                ),
             ],
             outputs=[
                 IVGModelSocket.Output(
@@ -127,16 +189,12 @@ class IVGLoadLoRA(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, model, lora_name, strength, lora_path=None, partial=False) -> io.NodeOutput:
-        import torch
-
-        from ..ivg_core.checkpoints.lora_files import read_lora
-
+    def execute(
+        cls, model, lora_name, strength, lora_path=None, partial=False, spatial=1.0, temporal=1.0, adapter=0
+    ) -> io.NodeOutput:
         if not lora_path and lora_name == NONE:
             return io.NodeOutput(model)
         path = file_of(lora_name, lora_path)
         if path is None:
             raise IVGError(f"There is no LoRA {lora_name!r} in models/loras: put it there, or choose another one.")
-        with torch.inference_mode(False):
-            lora = read_lora(path, model.model.unet or model.model.for_stage(1), partial)
-            return io.NodeOutput(with_lora(model, lora, strength))
+        return io.NodeOutput(with_lora_file(model, path, strength, partial, spatial, temporal, adapter))

@@ -46,6 +46,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "init-model": (str(TINY), "--out", "out"),
     "train": ("--config", "train.yaml", "--data", "clips", "--model", str(TINY), "--out", "out"),
     "merge-lora": ("lora.safetensors", "--model", str(TINY), "--out", "out"),
+    "combine-loras": ("lora.safetensors", "--model", str(TINY), "--out", "out.safetensors"),
     "convert-lora": ("lora.safetensors", "--model", str(TINY), "--out", "out.safetensors"),
     "info": (str(TINY),),
     "data-report": ("clips", "--model", str(TINY), "--masks", "white", "--frames", "2", "--size", "64x48"),
@@ -319,8 +320,8 @@ def commands_for_hands(rng: random.Random, folder: Path) -> Case:
 
 @kind("commands", 110)
 def commands_for_weights(rng: random.Random, folder: Path) -> Case:
-    """`merge-lora`, `convert-lora`, `info`, `init-model`, `download` without a network."""
-    return _command(rng, folder, ["merge-lora", "convert-lora", "info", "init-model", "download"])
+    """`merge-lora`, `combine-loras`, `convert-lora`, `info`, `init-model`, `download` without a network."""
+    return _command(rng, folder, ["merge-lora", "combine-loras", "convert-lora", "info", "init-model", "download"])
 
 
 @kind("commands", 90)

@@ -69,6 +69,8 @@ class Journal:
         """
         line: dict[str, Any] = {"name": item.name, "status": status, "image": str(item.image), "prompt": item.prompt}
         line |= {"seed": item.seed, "mask": str(item.mask) if item.mask else None}
+        if item.lora:
+            line |= {"lora": str(item.lora), "lora_strength": item.lora_strength}
         line |= {**facts, "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
         try:
             # Halves of letters become JSON's escapes.
@@ -158,7 +160,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(event, dict) or event.get("status") not in (STARTED, DONE, FAILED):
         return None
-    texts = (event.get("name"), event.get("image"), event.get("prompt"), event.get("file", ""))
+    texts = (event.get("name"), event.get("image"), event.get("prompt"), event.get("file", ""), event.get("lora", ""))
     if not all(isinstance(text, str) for text in texts) or not isinstance(event.get("seed"), int):
         return None
     return event if Path(event["name"]).name == event["name"] else None  # it names files in the folder

@@ -105,7 +105,8 @@ def _card(folder: Path, last: dict[str, Any]) -> str:
         picture = f'<img alt="" src="data:image/webp;base64,{data}">'
     files = (("video", last.get("file")), ("mask", last.get("mask_file")))
     links = [f'<a href="{quote(str(file))}">{what}</a>' for what, file in files if file]
-    facts = [html.escape(Path(last["image"]).name), f"seed {last['seed']}", *links]
+    lora = [html.escape(f"{Path(last['lora']).name} × {last.get('lora_strength', 1.0)}")] if "lora" in last else []
+    facts = [html.escape(Path(last["image"]).name), f"seed {last['seed']}", *lora, *links]
     return f"<article>{picture}<p>{html.escape(last['prompt'])}</p><small>{' · '.join(facts)}</small></article>"
 
 

@@ -27,8 +27,11 @@ COLUMNS = {
     "action": "prompt",
     "seed": "seed",
     "mask": "mask",
+    "lora": "lora",
+    "lora_strength": "lora_strength",
     "target": None,
 }
+NUMBERS = ("seed", "lora_strength")  # columns in which JSON may have a number for a text
 MOST_NAMED = 20  # files in one warning
 
 
@@ -37,7 +40,7 @@ class Row:
     """One row of a table."""
 
     where: str  # file and row, for errors
-    values: dict[str, list[str]] = field(default_factory=dict)  # image, prompt, seed, mask; what is empty is not there
+    values: dict[str, list[str]] = field(default_factory=dict)  # as COLUMNS has them; what is empty is not there
     fault: str = ""  # why nothing can be made of it
 
 
@@ -160,7 +163,7 @@ def _meaning(where: str, name: str) -> str | None:
 
 def _texts(where: str, name: str, value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    if name.strip().lower() == "seed":
+    if name.strip().lower() in NUMBERS:
         values = [str(value) if isinstance(value, (int, float)) else value for value in values]
     texts = [plain(value, f"{where}: {name}").strip() for value in values if value is not None]
     return [text for text in texts if text]

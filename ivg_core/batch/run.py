@@ -21,6 +21,7 @@ from ..media.targets import user_path
 from ..media.video import write_video
 from ..sampling.settings import Sampling
 from ..settings import read_json
+from .item_lora import ItemLoRA
 from .journal import DONE, FAILED, FORMATS, STARTED, Journal, adopt, pending
 from .page import save_thumbnail, write_page
 from .table import Item
@@ -41,8 +42,11 @@ class BatchSettings:
 
     model: str = "embedded"
     rom_model: str | None = None
-    lora: str | None = None
-    lora_strength: float = 1.0
+    lora: str | list[str] | None = None
+    lora_strength: float | list[float] = 1.0
+    lora_spatial: float | list[float] = 1.0
+    lora_temporal: float | list[float] = 1.0
+    lora_adapter: int | list[int] = 0
     how: Sampling = dataclasses.field(default_factory=lambda: Sampling(keep_first_frame=True, composite=True))
     num_frames: int | None = None
     size: tuple[int, int] | None = None  # (width, height)
@@ -106,7 +110,7 @@ def run_batch(
     folder, mine = user_path(folder), list(items[process::processes])
     done = failed = 0
     told = _Told(on_step) if on_step else None
-    with Journal(folder, process) as journal:
+    with Journal(folder, process) as journal, ItemLoRA(model) as lora:
         _keep_settings(folder, settings)
         sweep(folder, mine)
         adopt(journal, mine)
@@ -119,7 +123,9 @@ def run_batch(
             journal.write(item, STARTED)
             began = time.monotonic()
             try:
-                files = _make(model, item, folder, settings, told)
+                if item.fault:
+                    raise IVGError(item.fault)
+                files = _make(lora.model_for(item), item, folder, settings, told)
             except Exception as error:  # whatever it is: one bad photo must not end the night
                 if told and error is told.error:
                     raise
@@ -228,8 +234,6 @@ def processes(device: str = "cpu") -> tuple[int, int, str]:
 def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on_step: OnStep | None) -> dict[str, str]:
     from ..sampling.generate import generate
 
-    if item.fault:
-        raise IVGError(item.fault)
     photo, fps = load_image(item.image), settings.fps or model.defaults.fps
     video = generate(
         model,
@@ -245,6 +249,8 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
         on_step=on_step,
     )
     about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
+    if item.lora:
+        about |= {"lora": item.lora.name, "lora_strength": item.lora_strength}
     return save_result(folder, item, video.frames, video.mask, fps, settings.format, about)
 
 

@@ -7,13 +7,14 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -38,15 +39,20 @@ class Item:
     seed: int = 0
     mask: Path | None = None  # None: the mask is predicted
     fault: str = ""  # why it cannot be made: what is wrong with its row
+    lora: Path | None = None  # on the model for this item, beside those of the whole batch
+    lora_strength: float = 1.0
 
     @cached_property
     def key(self) -> str:
-        """Ten characters that change with the photo's or the mask's bytes, the prompt, the seed or the photo's name.
+        """Ten characters that change with the photo's, the mask's or the LoRA's bytes, its strength, the prompt, the
+        seed or the photo's name.
 
         So an item stays the same one when its table is moved, sorted or added to.
         """
         parts = [self.image.stem, self.prompt, str(self.seed)]
         parts += [self.fault] if self.fault else [_digest(self.image), _digest(self.mask)]
+        if self.lora and not self.fault:
+            parts += [_digest(self.lora), str(self.lora_strength)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
 
     @property
@@ -64,22 +70,26 @@ def read_table(
     prompts: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
     keep_faulty: bool = False,
+    find_lora: Callable[[str], Path] | None = None,
 ) -> list[Item]:
     """Read what a batch makes: every photo with every one of its prompts and seeds.
 
     Args:
         table: a folder of photos (a text file of the same name beside a photo holds its prompts, one a line); a CSV
-            with the columns image, prompt and, if wanted, seed and mask; a JSON list of objects with these keys, any of
-            which may hold a list; or JSON lines as the released prompt.json (source, prompt).
-        image_folder: what relative photo paths begin at; None is the table's own folder.
+            with the columns image, prompt and, if wanted, seed, mask, lora and lora_strength; a JSON list of objects
+            with these keys, any of which but the last two may hold a list; or JSON lines as the released prompt.json
+            (source, prompt).
+        image_folder: what relative paths begin at; None is the table's own folder.
         mask_folder: masks for rows that name none: the picture with the photo's stem, where there is one.
         prompts: for photos that have none of their own.
         seeds: for rows that have none of their own.
         keep_faulty: a row without a photo or prompt, with an odd seed and the like becomes an item with a `fault`, so
             that it fails alone; otherwise it is an error, as it is if all rows are such.
+        find_lora: gives the file of a row's lora, or raises an IVGError; None: it is found as photos are.
 
     Returns:
-        The items in the table's order, each once. Photos and masks need not exist: what is missing fails alone, later.
+        The items in the table's order, each once. Photos, masks and LoRAs need not exist: what is missing fails alone,
+        later.
 
     Raises:
         IVGError: the table cannot be read, is empty or too long, or a row is at fault.
@@ -96,10 +106,15 @@ def read_table(
     if masks and not os.path.isdir(masks):
         raise IVGError(f"There is no folder of masks at {masks}: check the path.")
     prompts = [plain(prompt, "A prompt") for prompt in prompts]
+    find_lora = find_lora or partial(named_in, folder)
     items: dict[Item, str] = {}
     for row in rows:
         try:
-            made = _items_of(row, folder, masks, prompts, seeds)
+            lora, strength = _lora_of(row, find_lora)
+            made = [
+                replace(item, lora=lora, lora_strength=strength)
+                for item in _items_of(row, folder, masks, prompts, seeds)
+            ]
         except IVGError as error:
             if not keep_faulty:
                 raise
@@ -143,10 +158,13 @@ def write_table(items: Iterable[Item], path: str | Path) -> None:
     """Write items as a CSV that `read_table` reads back from anywhere."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "prompt", "seed", "mask"])
+    writer.writerow(["image", "prompt", "seed", "mask", "lora", "lora_strength"])
     for item in items:
-        files = [plain(str(path.resolve()), f"The name of {path}") if path else "" for path in (item.image, item.mask)]
-        writer.writerow([files[0], item.prompt, item.seed, files[1]])
+        image, mask, lora = (
+            plain(str(path.resolve()), f"The name of {path}") if path else ""
+            for path in (item.image, item.mask, item.lora)
+        )
+        writer.writerow([image, item.prompt, item.seed, mask, lora, item.lora_strength if lora else ""])
     with atomic_write(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
@@ -173,6 +191,27 @@ def _items_of(row: Row, folder: Path, masks: Path | None, prompts: Sequence[str]
         mask = beside[min(index, len(beside) - 1)] if beside else _mask_beside(photo, masks) if masks else None
         pairs.append((photo, mask))
     return [Item(photo, prompt, seed, mask) for (photo, mask), prompt, seed in product(pairs, wanted, numbers)]
+
+
+def _lora_of(row: Row, find_lora: Callable[[str], Path]) -> tuple[Path | None, float]:
+    names, strengths = row.values.get("lora", []), row.values.get("lora_strength", [])
+    if row.fault or not names:
+        return None, 1.0
+    for column, texts in (("lora", names), ("lora_strength", strengths)):
+        if len(texts) > 1:
+            raise IVGError(f"{row.where} has {len(texts)} values as {column}: give one a row.")
+    with _told_of(row.where):
+        return find_lora(names[0]), _strength(strengths[0]) if strengths else 1.0
+
+
+def _strength(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise IVGError(f"{text[:40]!r} is no lora_strength: write a number such as 0.8.")
+    return value
 
 
 @contextmanager

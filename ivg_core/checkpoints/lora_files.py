@@ -9,55 +9,55 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..finite import check_read
 from ..media.files import atomic_write
 from ..media.targets import user_path
-from ..models.lora import LoRA, lora_sites
+from ..models.lora import LoRA
 from ..models.unet import IVGUNet
-from .lora_keys import TEXT_ENCODER, LayerNames, other_kind, read_key
+from .lora_keys import TEXT_ENCODER, LayerNames, check_part, other_kind, read_key
+from .lora_lists import list_in, read_list
 from .lora_scale import HEADER, config_in_header, read_config, scales_of
 from .weights import is_safetensors, load_pickle, read_metadata, read_tensors
 from .write import save_tensors
 
 log = logging.getLogger("ivg")
 
-# The released network registers its parts in this order, and its LoRA files are lists in that order.
-RELEASED_ORDER = (
-    "conv_in", "conv_in2", "time_embedding", "motion_embedding", "transformer_in", "down_blocks", "up_blocks",
-    "mid_block", "conv_out",
-)  # fmt: skip
 PEFT_STEM, PEFT_CONFIG = "adapter_model", "adapter_config.json"
 #: what peft and diffusers call the LoRA in a folder of theirs
 FOLDER_FILES = tuple(stem + end for stem in (PEFT_STEM, "pytorch_lora_weights") for end in (".safetensors", ".bin"))
-GUIDANCE = "guidance"  # T2V-Turbo's network is told how strong to guide, ours is not
 
 
-def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False) -> LoRA:
+def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False, adapter: int | None = None) -> LoRA:
     """Reads a LoRA: ours, peft's, diffusers', kohya's, loralib's (in ModelScope's names too), or a `.pt` list.
 
     Args:
-        path: the file, or the folder of peft or diffusers. Beside peft's file lies adapter_config.json, which says how
-            strong it is; diffusers' file may say so in its header.
+        path: the file, or the folder of peft, diffusers or MotionDirector. Beside peft's file lies adapter_config.json,
+            which says how strong it is; diffusers' file may say so in its header.
         unet: the network it is meant for; the lists carry no names, so it gives them theirs.
         partial: leave out layers that fit no layer of the network, with a warning, instead of refusing the file.
+        adapter: which one, from 1, of a list that holds the spatial adapters of several clips.
 
     Raises:
-        IVGError: no LoRA, a damaged file, one that holds NaN, one for another network, or another kind of adapter.
-
-    Source: cloneofsimo/lora (the lists), their order as in the released code and in T2V-Turbo.
+        IVGError: no LoRA, a damaged file, one that holds NaN, one for another network, or another kind of adapter; or
+            one of several has to be chosen.
     """
     path = user_path(path)
     path = next((path / name for name in FOLDER_FILES if (path / name).is_file()), path)
+    if path.is_dir():
+        path = list_in(path)
     if not path.is_file():
         raise IVGError(f"There is no LoRA file at {path}: give a .safetensors or .pt file.")
     stored = None if is_safetensors(path) else load_pickle(path)
-    lora = _listed_lora(path, stored, unet) if isinstance(stored, list) else _named_lora(path, unet, partial)
+    if isinstance(stored, list):
+        lora = read_list(path, stored, unet, adapter)
+    elif adapter in (None, 1):
+        lora = _named_lora(path, unet, partial)
+    else:
+        raise IVGError(f"{path} has no adapter {adapter}, it holds one LoRA only: choose no adapter.")
     try:
         lora.check(unet)
     except IVGError as error:
@@ -95,7 +95,7 @@ def _named_lora(path: Path, unet: IVGUNet, partial: bool) -> LoRA:
         if part is None or name is None:
             strangers[part.module if part else key] = None
             continue
-        _check_part(path, key, part.part, tensor)
+        check_part(path, key, part.part, tensor)
         if part.part in parts.setdefault(name, {}):
             raise IVGError(f"{path} has the {part.part} part of {name} twice, as {key} too: get the file again.")
         parts[name][part.part] = tensor
@@ -124,16 +124,6 @@ def _refuse_other_kinds(path: Path, keys: list[str]) -> None:
         f"{path} {what} ({len(theirs)} tensors, first {theirs[0]}), which cannot be applied to this model: train it as "
         "a plain LoRA, or write it as one with the program that made it."
     )
-
-
-def _check_part(path: Path, key: str, part: str, tensor: Tensor) -> None:
-    what = f"{key} in {path}"
-    if tensor.is_complex() or (part != "alpha" and not tensor.is_floating_point()):
-        raise IVGError(f"{what} is of {tensor.dtype}, which is no weight of a LoRA: get the file again.")
-    if part == "alpha" and tensor.numel() != 1:
-        raise IVGError(f"{what} has shape {tuple(tensor.shape)} where one number belongs: get the file again.")
-    if part != "alpha" and (tensor.ndim < 2 or not tensor.numel()):
-        raise IVGError(f"{what} has shape {tuple(tensor.shape)} where a matrix belongs: get the file again.")
 
 
 def _leave_out(path: Path, strangers: list[str], total: int, partial: bool) -> None:
@@ -170,48 +160,3 @@ def _scales(path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, 
 
 def _header(path: Path) -> dict[str, str]:
     return read_metadata(path) if is_safetensors(path) else {}
-
-
-def _listed_lora(path: Path, tensors: list[Any], unet: IVGUNet) -> LoRA:
-    if len(tensors) % 2 or not all(isinstance(item, Tensor) for item in tensors):
-        raise IVGError(f"{path} is no LoRA ([up, down, up, down, …]): give a training's *_unet.pt or a .safetensors.")
-    lists = _released_lists(unet)
-    names = next((names for names in lists.values() if 2 * len(names) == len(tensors)), None)
-    if names is None:
-        lengths = ", ".join(f"{2 * len(names)} ({kind})" for kind, names in lists.items())
-        raise IVGError(
-            f"{path} is a LoRA for another network, it has {len(tensors)} tensors; for this one a list has {lengths}: "
-            "use the model it was trained on."
-        )
-    for number, tensor in enumerate(tensors):
-        _check_part(path, f"tensor {number}", "half", tensor)
-    check_read({f"number {number}": tensor for number, tensor in enumerate(tensors)}, path)
-    pairs = zip(tensors[::2], tensors[1::2], strict=True)
-    named = {name: (up.detach(), down.detach()) for name, (up, down) in zip(names, pairs, strict=True)}
-    if named.pop(GUIDANCE, None):
-        log.warning("%s was also trained to be told how strong to guide, which this network cannot be.", path)
-    return LoRA(named)
-
-
-def _released_lists(unet: IVGUNet) -> dict[str, list[str]]:
-    layers = LayerNames(unet).layers
-    layers.sort(key=lambda name: RELEASED_ORDER.index(name.split(".")[0]))
-    ours = ("conv_in2", "motion_embedding", "time_embedding.cond_proj")
-    plain = [name for name in layers if not name.startswith(ours)]
-    behind = plain.index("time_embedding.linear_1") + 1
-    return {
-        "released training": [name for name in layers if _trained_without_peft(name)],
-        "released training with peft installed": layers,
-        "text-to-video": plain,
-        "T2V-Turbo": [*plain[:behind], GUIDANCE, *plain[behind:]],
-        "MotionDirector, temporal": list(lora_sites(unet, ["temporal"])),
-        "MotionDirector, spatial": list(lora_sites(unet, ["spatial"])),
-    }
-
-
-def _trained_without_peft(name: str) -> bool:
-    # diffusers 0.24 had made every other layer a class of its own, which the released LoRA code does not know.
-    if name.endswith((".proj_in", ".proj_out")):
-        return ".temp_attentions." in name or name.startswith("transformer_in.")
-    whole = ("conv_in", "conv_in2", "conv_out", "time_embedding.cond_proj")
-    return name in whole or name.startswith("motion_embedding.") or ".temp_convs." in name

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from torch import Tensor
+
+from ..errors import IVGError
 from ..models.lora import LAYER_TYPES
 
 if TYPE_CHECKING:
@@ -50,6 +54,21 @@ def other_kind(keys: list[str]) -> tuple[str, list[str]] | None:
         if found := [key for key in keys if pattern.search(key)]:
             return kind, found
     return None
+
+
+def check_part(path: Path, key: str, part: str, tensor: Tensor) -> None:
+    """See that a tensor of a file can be the part of a LoRA that its key says.
+
+    Raises:
+        IVGError: its kind or shape is another.
+    """
+    what = f"{key} in {path}"
+    if tensor.is_complex() or (part != "alpha" and not tensor.is_floating_point()):
+        raise IVGError(f"{what} is of {tensor.dtype}, which is no weight of a LoRA: get the file again.")
+    if part == "alpha" and tensor.numel() != 1:
+        raise IVGError(f"{what} has shape {tuple(tensor.shape)} where one number belongs: get the file again.")
+    if part != "alpha" and (tensor.ndim < 2 or not tensor.numel()):
+        raise IVGError(f"{what} has shape {tuple(tensor.shape)} where a matrix belongs: get the file again.")
 
 
 class LayerNames:

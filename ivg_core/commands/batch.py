@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import IVGError
 from ..media.targets import check_fps
 from .kinds import a_path, a_share, count, new_folder, not_negative, number, size
 from .shared import command, load_for_sampling, model_options, network_options, sampling_of, sampling_options, say
 
+T = TypeVar("T")
+D = TypeVar("D")
+
 TEXT = """\
 Make many videos: every photo of a table with every one of its prompts and seeds. Each result is written when it is
 ready. Run the same command again at any time, even after a crash: what is done is skipped, what failed is tried again.
 
 A table is a folder of photos (carrot.txt holds the prompts of carrot.png, one a line), a .csv with the columns image,
-prompt and, if wanted, seed and mask, a .json list of the same, or the released prompt.json.
+prompt and, if wanted, seed, mask, lora and lora_strength (a LoRA for this row alone), a .json list of the same, or the
+released prompt.json.
 
 Over several processes or machines that share the folder:  accelerate launch -m ivg_core batch ...
 """
@@ -71,14 +76,19 @@ def _batch(options: argparse.Namespace) -> None:
         seeds=read_seeds(options.seeds),
         keep_faulty=True,
     )
+    if options.float8 and any(item.lora for item in items):
+        raise IVGError("Rows of the table have a LoRA, and weights in float8 take none: leave out --float8.")
     if options.fps:
         check_fps(Path(f"the video.{options.format}"), options.fps)
     process, count, options.device = processes(options.device)
     settings = BatchSettings(
         model=options.model,
         rom_model=options.rom_model,
-        lora=str(options.lora) if options.lora else None,
-        lora_strength=options.lora_strength,
+        lora=_plain([str(path) for path in options.lora or ()], None),
+        lora_strength=_plain(options.lora_strength, 1.0),
+        lora_spatial=_plain(options.lora_spatial, 1.0),
+        lora_temporal=_plain(options.lora_temporal, 1.0),
+        lora_adapter=_plain(options.lora_adapter, 0),
         how=sampling_of(options),
         num_frames=options.frames,
         size=options.size,
@@ -105,3 +115,10 @@ def _batch(options: argparse.Namespace) -> None:
             f"{done.failed} of {len(items)} failed, {options.out / 'index.html'} says why: mend them and run the same "
             "command again; what is done is kept."
         )
+
+
+def _plain(values: list[T] | None, default: D) -> T | list[T] | D:
+    """One value as itself, as batches of earlier versions noted it."""
+    if not values:
+        return default
+    return values if len(values) > 1 else values[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from .bundle import IVGModel
 
 ROLES = ("spatial", "text", "temporal", "conv")
+OTHER = "other"  # what the layers of no role are counted as
 LAYER_TYPES = (nn.Linear, nn.Conv2d, nn.Conv3d)
+OVER_TIME = (".temp_attentions.", ".temp_convs.", ".transformer_in.")
 
 
 @dataclass
@@ -48,6 +52,38 @@ class LoRA:
             raise IVGError(f"The LoRA says that it is for stage {said!r}, and there are 1 and 2: get the file again.")
         return int(said)
 
+    def balanced(self, spatial: float = 1.0, temporal: float = 1.0) -> LoRA:
+        """The same LoRA with its two parts at strengths of their own; a part at 0 is left out.
+
+        Args:
+            spatial: factor of what things look like: of all layers that look at one frame at a time.
+            temporal: factor of how things move: of the layers over time.
+
+        Raises:
+            IVGError: a factor is no finite number.
+        """
+        for factor in (spatial, temporal):
+            if not math.isfinite(factor):
+                raise IVGError(f"A part of a LoRA cannot have strength {factor}: give a number, such as 1.")
+        factors = {name: temporal if is_over_time(name) else spatial for name in self.layers}
+        return LoRA(
+            {name: halves for name, halves in self.layers.items() if factors[name]},
+            {name: self.scales.get(name, 1.0) * factor for name, factor in factors.items() if factor},
+            self.metadata,
+        )
+
+    def of_role(self, role: str, unet: IVGUNet) -> LoRA:
+        """Its layers of one role alone, see `lora_sites`.
+
+        Raises:
+            IVGError: it has none.
+        """
+        sites = lora_sites(unet, [role])
+        layers = {name: halves for name, halves in self.layers.items() if name in sites}
+        if not layers:
+            raise IVGError(f"This LoRA has no {role} layers, it has {said_roles(self, unet)}: choose another role.")
+        return LoRA(layers, {name: scale for name, scale in self.scales.items() if name in sites}, self.metadata)
+
     def change(self, name: str, weight: Tensor) -> Tensor:
         """What strength 1 adds to the weight of a layer, in float32, in its shape.
 
@@ -67,8 +103,17 @@ class LoRA:
         Raises:
             IVGError: a layer is of another size, or its metadata makes no sense.
         """
-        for name in self.layers:
-            self._check_layer(name, layer_of(unet, name).weight)
+        try:
+            for name in self.layers:
+                self._check_layer(name, layer_of(unet, name).weight)
+        except IVGError as error:
+            width, theirs = unet.config["block_out_channels"][0], self._width(unet)
+            if theirs in (None, width):
+                raise
+            raise IVGError(
+                f"This LoRA does not fit the model: it was trained on a network of width {theirs}, and this one has "
+                f"width {width}; use the model it was trained on."
+            ) from error
         _ = self.stage
         self.scheduler_config({})
 
@@ -86,17 +131,44 @@ class LoRA:
             return {**config, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
         return dict(config)
 
+    def _width(self, unet: IVGUNet) -> int | None:
+        """Channels of the first level of the network that it was trained on; None if it has no layer to tell by."""
+        width = unet.config["block_out_channels"][0]
+        told = (
+            up.shape[0]
+            for name, (up, _) in self.layers.items()
+            if name.startswith("down_blocks.0.") and layer_of(unet, name).weight.shape == (width, width)
+        )
+        return next(told, None)
+
     def _check_layer(self, name: str, weight: Tensor) -> None:
-        up, down = (half.flatten(1).shape for half in self.layers[name])
-        outputs, inputs = weight.flatten(1).shape
-        fitting = {(outputs, inputs)}
-        if weight.ndim > 2:  # stable_lora's convolutions: a kernel of k x k is spread over rows and columns
-            fitting.add((outputs * weight.shape[2], weight.shape[1] * weight.shape[2]))
-        if up[1] != down[0] or (up[0], down[1]) not in fitting:
+        if not fits(self.layers[name], weight):
+            up, down = (half.flatten(1).shape for half in self.layers[name])
             raise IVGError(
                 f"This LoRA does not fit the model: {name} is {tuple(weight.shape)} in the model, "
                 f"{tuple(up)} x {tuple(down)} in the LoRA; use the model it was trained on."
             )
+
+
+def fits(halves: tuple[Tensor, Tensor], weight: Tensor) -> bool:
+    """Whether (up, down) are a change of a weight of this shape."""
+    up, down = (half.flatten(1).shape for half in halves)
+    outputs, inputs = weight.flatten(1).shape
+    fitting = {(outputs, inputs)}
+    if weight.ndim > 2:  # stable_lora's convolutions: a kernel of k x k is spread over rows and columns
+        fitting.add((outputs * weight.shape[2], weight.shape[1] * weight.shape[2]))
+    return up[1] == down[0] and (up[0], down[1]) in fitting
+
+
+def is_over_time(name: str) -> bool:
+    """Whether a layer mixes frames, by its name."""
+    return any(part in f".{name}" for part in OVER_TIME)
+
+
+def said_roles(lora: LoRA, unet: IVGUNet) -> str:
+    """How many layers a LoRA has of each role, in words."""
+    counts = Counter(_role(name, layer_of(unet, name)) or OTHER for name in lora.layers)
+    return " and ".join(f"{count} {role}" for role, count in counts.items()) or "none"
 
 
 def lora_sites(unet: IVGUNet, roles: Iterable[str] = ("spatial", "temporal")) -> dict[str, nn.Module]:
@@ -130,9 +202,12 @@ def merge_lora(unet: IVGUNet, lora: LoRA, strength: float = 1.0) -> dict[str, Te
         The weights as they were, for `unmerge_lora`.
 
     Raises:
-        IVGError: the LoRA is for another network, or so strong that the weights overflow; nothing is changed then.
+        IVGError: the LoRA is for another network, or so strong that the weights overflow, or the weights are kept in
+            8 bits; nothing is changed then.
     """
     weights = {name: layer_of(unet, name).weight for name in lora.layers}
+    if any(weight.dtype.itemsize == 1 for weight in weights.values()):
+        raise IVGError("No LoRA can be added to weights in float8: load the model without, add it, then store them so.")
     changed = {
         name: (weight + strength * lora.change(name, weight)).to(weight.dtype) for name, weight in weights.items()
     }
@@ -178,11 +253,28 @@ def model_with_lora(model: IVGModel, lora: LoRA, strength: float = 1.0, stage: i
         IVGError: the LoRA is for another network.
     """
     stage = stage or lora.stage
-    base = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
-    unet = copy.deepcopy(base)
+    if not strength or not lora.layers:
+        return model
+    unet = copy.deepcopy(network_for(model, stage))
     merge_lora(unet, lora, strength)
     changed: dict[str, Any] = {"rom_unet" if stage == 1 else "unet": unet}
     return replace(model, scheduler_config=lora.scheduler_config(model.scheduler_config), **changed)
+
+
+@contextmanager
+def model_wearing(model: IVGModel, lora: LoRA, strength: float = 1.0) -> Iterator[IVGModel]:
+    """A model with a LoRA on its own weights, inside the `with` block only; see `model_with_lora`."""
+    alone = lora.stage == 1 and model.rom_unet is None
+    if alone or not strength or not lora.layers:
+        yield model_with_lora(model, lora, strength)
+        return
+    with applied_lora(network_for(model, lora.stage), lora, strength):
+        yield replace(model, scheduler_config=lora.scheduler_config(model.scheduler_config))
+
+
+def network_for(model: IVGModel, stage: int) -> IVGUNet:
+    """The network that a LoRA of a stage is for: without stage 1, the only one."""
+    return model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
 
 
 def _role(name: str, module: nn.Module) -> str | None:

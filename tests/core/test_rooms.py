@@ -17,7 +17,7 @@ ROOMS = {
     "checkpoints": {"media", "models"},
     "rom": {"media", "models", "hands"},
     "sampling": {"media", "models", "rom"},
-    "batch": {"media", "models", "rom", "sampling"},
+    "batch": {"media", "models", "checkpoints", "rom", "sampling"},
     "evaluate": {"media", "hands", "batch"},
     "training": {"media", "models", "checkpoints", "hands", "rom", "sampling"},
 }

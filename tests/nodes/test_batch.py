@@ -46,7 +46,7 @@ def test_every_run_takes_the_next_item_until_none_is_left(widgets):
     for left in (2, 1, 0):
         marks.append(IVGBatchLoader.fingerprint_inputs(**widgets))
         loaded = IVGBatchLoader.execute(**widgets)
-        image, action, seed, mask, _ = loaded.args
+        image, action, seed, mask, *_ = loaded.args
         assert image.shape == (1, 32, 64, 3) and mask.shape == (1, 32, 64) and seed == 7
         assert 0.4 < mask.mean() < 0.6
         assert loaded.ui["ivg_left"] == [left]
@@ -156,7 +156,7 @@ def test_the_command_line_goes_on_with_it(widgets):
 def test_a_graph_with_the_real_sampler(widgets, model, monkeypatch):
     hidden = types.SimpleNamespace(unique_id="1", prompt={"3": {}}, extra_pnginfo={"workflow": {"nodes": []}})
     monkeypatch.setattr(IVGBatchSave, "hidden", hidden)
-    image, action, seed, mask, item = IVGBatchLoader.execute(**widgets).args
+    image, action, seed, mask, item, _ = IVGBatchLoader.execute(**widgets).args
     frames = IVGSampler.execute(
         model, image, action, "", seed, 2, 1, 1.0, 5.0, 8.0, 64, 32, True, True, -1.0, mask=mask
     )[0][0]  # fmt: skip
