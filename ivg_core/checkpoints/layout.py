@@ -19,7 +19,7 @@ from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
 from ..settings import read_json, read_yaml
 from .mistaken import what_are_these_tensors, what_is_this_file, what_is_this_folder
-from .original import PICTURES, PUBLISHED, SCHEDULER, VAE_PREFIX, config_of, find_part, is_unet
+from .original import PICTURES, PUBLISHED, SCHEDULER, VAE_PREFIX, config_of, find_part, is_unet, part_of
 from .tokenizer import FILE_NAMES, clip_files
 from .weights import TensorInfo, find_weights, is_safetensors, list_tensors, read_metadata, read_tensors
 
@@ -191,7 +191,7 @@ def _original_layout(path: Path, unet: Path, beside: Sequence[str | Path]) -> La
         belongs=PUBLISHED,
         tokenizer_files=_tokenizer_files(unet.parent),
         scheduler_config=dict(SCHEDULER),
-        defaults=_text_to_video_defaults(unet.parent if unet.name.startswith(Path(PUBLISHED["unet"]).stem) else unet),
+        defaults=_text_to_video_defaults(unet.parent if part_of(unet.name) else unet),
     )
     for name in PUBLISHED:
         file = unet if name == "unet" else find_part(name, folders)

@@ -41,7 +41,7 @@ def what_are_these_tensors(path: Path) -> str:
         IVGError: it is damaged, or holds code.
     """
     keys = list(list_tensors(path))
-    if part_of(path) in ("vae", "text_encoder"):
+    if part_of(path.name) in ("vae", "text_encoder"):
         return f"{path} is only one part of a text-to-video model: give the folder that also holds {PUBLISHED['unet']}."
     if any("gate_attn" in key for key in keys):
         return (

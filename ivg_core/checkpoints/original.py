@@ -39,14 +39,17 @@ SCHEDULER = {
 
 def find_part(name: str, folders: Iterable[Path]) -> Path | None:
     """The file of a part (unet, vae, text_encoder) in the first of these folders that has one."""
-    stem = Path(PUBLISHED[name]).stem
-    files = (folder / (stem + ending) for folder in folders for ending in ENDINGS)
+    files = (folder / file for folder in folders for file in _names(name))
     return next((path for path in files if path.is_file()), None)
 
 
-def part_of(path: Path) -> str:
-    """Which part a file is by its name; "" for other names."""
-    return next((part for part, name in PUBLISHED.items() if path.name.startswith(Path(name).stem)), "")
+def part_of(file: str) -> str:
+    """Which part a file of this name is; "" for other names."""
+    return next((part for part in PUBLISHED if file in _names(part)), "")
+
+
+def _names(part: str) -> list[str]:
+    return [Path(PUBLISHED[part]).stem + ending for ending in ENDINGS]
 
 
 def is_unet(names: Iterable[str]) -> bool:
