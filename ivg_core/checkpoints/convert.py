@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint, convert_open_clip_checkpoint
 from torch import Tensor
 
+from ..errors import IVGError, shortly
 from .lora_keys import modelscope_name
+from .original import PUBLISHED
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -31,18 +34,24 @@ def from_modelscope(tensors: dict[str, Tensor], unet: IVGUNet) -> dict[str, Tens
 
 def from_ldm(tensors: dict[str, Tensor], vae: AutoencoderKL) -> dict[str, Tensor]:
     """An autoencoder; what is no part of it (a discriminator, averages) is left out."""
-    renamed: dict[str, Tensor] = convert_ldm_vae_checkpoint(tensors, vae.config)
-    return renamed
+    return _converted("vae", convert_ldm_vae_checkpoint, tensors, vae.config)
 
 
 def from_open_clip(tensors: dict[str, Tensor], encoder: CLIPTextModel) -> dict[str, Tensor]:
     """A text encoder; layers beyond those of the network, and the projection to pictures, are left out."""
-    layers = encoder.config.num_hidden_layers
+    layers = tuple(f"transformer.resblocks.{i}." for i in range(encoder.config.num_hidden_layers))
     kept = {
         key: tensor
         for key, tensor in tensors.items()
-        if key != "text_projection"
-        and not (key.startswith("transformer.resblocks.") and int(key.split(".")[2]) >= layers)
+        if key != "text_projection" and (key.startswith(layers) or not key.startswith("transformer."))
     }
-    renamed: dict[str, Tensor] = convert_open_clip_checkpoint(encoder, kept, prefix="")
-    return renamed
+    return _converted("text_encoder", convert_open_clip_checkpoint, encoder, kept, prefix="")
+
+
+def _converted(part: str, convert: Callable[..., dict[str, Tensor]], *given: Any, **options: Any) -> dict[str, Tensor]:
+    try:
+        return convert(*given, **options)
+    except (IndexError, KeyError, RuntimeError, ValueError) as error:  # of shapes that no such weight has
+        raise IVGError(
+            f"{PUBLISHED[part]} holds weights of shapes that cannot be ({shortly(error)}): download it again."
+        ) from error

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import IVGError
+from ..errors import IVGError, shortly
 from .weights import TensorInfo
 
 #: part -> the name of its published file
@@ -69,9 +69,9 @@ def config_of(part: str, tensors: dict[str, TensorInfo], path: Path) -> dict[str
     make = {"unet": _unet_config, "vae": _vae_config, "text_encoder": _text_config}[part]
     try:
         return make(shapes)
-    except (KeyError, IndexError, ZeroDivisionError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise IVGError(
-            f"{path} is no whole {PUBLISHED[part]} (looked for {error}): download it again, or give the right file."
+            f"{path} is no whole {PUBLISHED[part]} ({shortly(error)}): download it again, or give the right file."
         ) from error
 
 

@@ -262,6 +262,27 @@ def test_a_part_given_for_the_whole(original):
         refuse(original / name, "only one part of a text-to-video model", UNET)
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "value", "words"),
+    [
+        (TEXT, "transformer.resblocks.0.attn.in_proj_weight", torch.tensor(1.0), "shapes that cannot be"),
+        (TEXT, "token_embedding.weight", torch.tensor(1.0), "no whole open_clip"),
+        (TEXT, "transformer.resblocks.x.ln_1.bias", torch.ones(1), ""),  # what is no layer is left out
+        (VAE, "first_stage_model.encoder.mid.attn_1.q.weight", torch.ones(3, 3, 0), "shapes that cannot be"),
+        (UNET, "input_blocks.x.0.weight", torch.ones(1), "no whole text2video"),
+        (UNET, "input_blocks.0.op.weight", torch.ones(1), "no whole text2video"),
+    ],
+)
+def test_weights_of_odd_shapes_and_names(original, name, key, value, words):
+    state = torch.load(original / name)
+    state.get("state_dict", state)[key] = value
+    torch.save(state, original / name)
+    if words:
+        refuse(original, words)
+    else:
+        load_model(original)
+
+
 @pytest.mark.parametrize("name", [UNET, VAE, TEXT])
 def test_a_damaged_file(original, name):
     data = (original / name).read_bytes()
