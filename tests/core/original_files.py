@@ -207,5 +207,9 @@ def open_clip(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     last = {
         name.replace(".0.", f".{count}."): torch.randn_like(t) for name, t in found.items() if "resblocks.0." in name
     }
-    pictures = {"visual.class_embedding": torch.ones(3), "visual.transformer.resblocks.0.ln_1.weight": torch.ones(3)}
+    # NaN, which is refused wherever it is read: the half for pictures is not.
+    pictures = {
+        "visual.class_embedding": torch.full((3,), torch.nan),
+        "visual.transformer.resblocks.0.ln_1.weight": torch.ones(3),
+    }
     return found | last | pictures | {"text_projection": torch.ones(width, width), "logit_scale": torch.tensor(4.6)}
