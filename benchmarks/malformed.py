@@ -155,6 +155,7 @@ def load_kinds() -> None:
         hostile,
         loras,
         nodes,
+        originals,
         pictures,
         settings,
         texts,

@@ -35,7 +35,7 @@ class IVGDownloadModel(io.ComfyNode):
                     options=names,
                     default=names[0],
                     tooltip="The checkpoint. IVG.1.0 is the paper's; animate_anything is what it was trained from; "
-                    "zeroscope is for beginning a training.",
+                    "zeroscope and text-to-video-ms make videos of sentences, and trainings of IVG begin from them.",
                 ),
                 io.Boolean.Input(
                     "download",
@@ -74,9 +74,13 @@ class IVGDownloadModel(io.ComfyNode):
             except IVGError as error:
                 said = f"of unknown size ({error})"
             state = f"It is {said} and not there yet: switch download on to fetch it into {folder}."
-        text = (
-            f"{source.about}\nLicence: {source.licence}\nPage: {source.page}\nChecked by {source.verified_by}.\n{state}"
-        )
+        about = [
+            source.about,
+            f"Licence: {source.licence}",
+            f"Page: {source.page}",
+            f"Checked by {source.verified_by}.",
+        ]
+        text = "\n".join([*about, state, *source.next_steps(os.path.join(folder, name))])
         return io.NodeOutput(text, ui={"text": [text]})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 
 import comfy.model_management as mm
 import folder_paths
@@ -17,33 +18,43 @@ from ._notes import noted
 log = logging.getLogger("ivg")
 
 FOLDER = "ivg"
+TEXT_TO_VIDEO = "text2video"  # where users of other packs keep ModelScope's and zeroscope's files
 EMBEDDED = "embedded (tiny, offline)"
 SAME_MODEL = "same as model"
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def register_folder() -> None:
-    """Make models/ivg known to ComfyUI, beside any folder that extra_model_paths.yaml names."""
+    """Make models/ivg and models/text2video known to ComfyUI, beside any folder that extra_model_paths.yaml names."""
     folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
     paths, extensions = folder_paths.folder_names_and_paths[FOLDER]
     folder_paths.folder_names_and_paths[FOLDER] = (paths, set(extensions) | {".safetensors"})
+    folder_paths.add_model_folder_path(TEXT_TO_VIDEO, os.path.join(folder_paths.models_dir, TEXT_TO_VIDEO))
 
 
 def find_models() -> dict[str, str]:
-    """Name -> path of every checkpoint folder and every one-file model below models/ivg."""
+    """Name -> path of every checkpoint below models/ivg and, as text2video/…, below models/text2video."""
     found: dict[str, str] = {}
-    for root in folder_paths.get_folder_paths(FOLDER):
-        for folder, folders, files in os.walk(root, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith(".")]  # unfinished downloads
-            if folder != root and ("unet" in folders or "model_index.json" in files):
-                # An unfinished download counts too: loading it tells what is missing.
-                paths = [folder]
-                folders.clear()
-            else:
-                paths = [os.path.join(folder, file) for file in files if file.endswith(".safetensors")]
-            for path in paths:
-                found.setdefault(os.path.relpath(path, root).replace(os.sep, "/"), path)
+    for kind, prefix in ((FOLDER, ""), (TEXT_TO_VIDEO, f"{TEXT_TO_VIDEO}/")):
+        for root in folder_paths.get_folder_paths(kind):
+            for path in _checkpoints_below(root):
+                found.setdefault(prefix + os.path.relpath(path, root).replace(os.sep, "/"), path)
     return dict(sorted(found.items()))
+
+
+def _checkpoints_below(root: str) -> Iterator[str]:
+    from ..ivg_core.checkpoints.original import part_of
+
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]  # unfinished downloads
+        parts = {file: part_of(file) for file in files}
+        # An unfinished download counts too: loading it tells what is missing.
+        if folder != root and ("unet" in folders or "model_index.json" in files or "unet" in parts.values()):
+            folders.clear()
+            yield folder
+        else:
+            weights = (file for file in files if file.endswith((".safetensors", ".pth")))
+            yield from (os.path.join(folder, file) for file in weights if parts[file] in ("", "unet"))
 
 
 def find_rom_models() -> list[str]:
@@ -57,7 +68,7 @@ def path_of(name: str) -> str:
     """The path behind a name of the list.
 
     Raises:
-        IVGError: nothing of that name lies in models/ivg any more.
+        IVGError: nothing of that name lies there any more.
     """
     from ..ivg_core.errors import IVGError
 
@@ -65,9 +76,14 @@ def path_of(name: str) -> str:
         return "embedded"
     models = find_models()
     if name not in models:
-        places = " or ".join(folder_paths.get_folder_paths(FOLDER))
+        places = " or ".join(place for kind in (FOLDER, TEXT_TO_VIDEO) for place in folder_paths.get_folder_paths(kind))
         raise IVGError(f"There is no IVG model {name!r} in {places}: put it there, or choose another one.")
     return models[name]
+
+
+def places_of_parts() -> list[str]:
+    """Where the text encoder and the autoencoder of a text-to-video model may lie, beside its own folder."""
+    return [place for kind in ("text_encoders", "vae") for place in folder_paths.get_folder_paths(kind)]
 
 
 def state_of(path: str) -> list[tuple[str, int, int]]:
@@ -99,14 +115,15 @@ class LoadIVGModel(io.ComfyNode):
             category="IVG/model",
             **found_by("load checkpoint", "animate photo", "image to video", "i2v"),
             description="Loads an IVG model: the tiny one that ships with this pack, or one from models/ivg "
-            "(a checkpoint folder with unet/, vae/, text_encoder/ …, or a one-file .safetensors).",
+            "(a checkpoint folder with unet/, vae/, text_encoder/ …, or a one-file .safetensors). Also text-to-video "
+            "models of the same kind (ModelScope, zeroscope), from there or from models/text2video.",
             inputs=[
                 io.Combo.Input(
                     "model_name",
                     options=[EMBEDDED, *names],
                     default=EMBEDDED,
-                    tooltip="The model. Folders and .safetensors files in models/ivg are listed here; the embedded one "
-                    "needs no download and knows only drawn kitchen scenes of 192 x 128 pixels.",
+                    tooltip="The model. Folders and files in models/ivg and models/text2video are listed here; the "
+                    "embedded one needs no download and knows only drawn kitchen scenes of 192 x 128 pixels.",
                 ),
                 io.Combo.Input(
                     "rom_model",
@@ -149,7 +166,9 @@ class LoadIVGModel(io.ComfyNode):
         rom = None if rom_model == SAME_MODEL else path_of(rom_model)
         # ComfyUI runs nodes in inference mode; weights made there could never be trained.
         with torch.inference_mode(False):
-            model = load_model(path_of(model_name), dtype=choose_dtype(dtype), device="cpu", rom=rom)
+            model = load_model(
+                path_of(model_name), dtype=choose_dtype(dtype), device="cpu", rom=rom, beside=places_of_parts()
+            )
         return io.NodeOutput(manage(model))
 
 

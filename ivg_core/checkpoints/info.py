@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +19,7 @@ from ..models.bundle import ModelDefaults
 from ..models.codec import check_size, frames_at_once
 from .layout import Layout, find_checkpoint, read_layout
 from .load import empty_component
-from .networks import IVG_KEYS, adapt_weights, compare_keys
+from .networks import adapt_weights, compare_keys
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -152,10 +151,11 @@ def _inspect_component(layout: Layout, name: str) -> ComponentReport:
         return ComponentReport(name, str(path), problem=str(error))
     dtypes = Counter(info.dtype for info in infos.values())
     shapes = {key: torch.empty(info.shape, device="meta") for key, info in infos.items()}
-    report = compare_keys(network, adapt_weights(name, shapes, network))
+    weights = adapt_weights(name, shapes, network)
+    report = compare_keys(network, weights)
     config = layout.configs[name]
     notes = []
-    if name in ("unet", "rom_unet"):
+    if name in ("unet", "rom_unet") and layout.takes_photo:
         if not config.get("motion_mask", False):
             notes.append("its config says motion_mask false: masks have no effect")
         if not config.get("motion_strength", False):
@@ -165,8 +165,8 @@ def _inspect_component(layout: Layout, name: str) -> ComponentReport:
     return ComponentReport(
         name=name,
         file=str(path),
-        tensors=len(infos),
-        parameters=sum(info.numel for info in infos.values()),
+        tensors=len(weights),
+        parameters=sum(tensor.numel() for tensor in weights.values()),
         dtype=", ".join(dtype for dtype, _ in dtypes.most_common()),
         problem=f"does not fit its config: {report}" if report else "",
         notes=notes,
@@ -174,9 +174,11 @@ def _inspect_component(layout: Layout, name: str) -> ComponentReport:
 
 
 def _kind(layout: Layout) -> str:
-    with suppress(IVGError):  # a damaged UNet is reported as such
-        if "unet" in layout.networks() and not set(IVG_KEYS) & set(layout.tensors("unet")):
-            return "A text-to-video checkpoint (ModelScope, zeroscope): a training can start from it, but it is no IVG."
+    if not layout.takes_photo:
+        return (
+            "A text-to-video model (ModelScope, zeroscope): it makes videos of sentences, without a photo, and "
+            "trainings of IVG begin from it (init-model)."
+        )
     stages = {"unet": "stage 2 (photo, action and mask to video)", "rom_unet": "stage 1 (photo and action to mask)"}
     found = " and ".join(text for name, text in stages.items() if name in layout.networks())
     where = "one file" if layout.path.is_file() else "folder"
@@ -190,7 +192,7 @@ def _notes(layout: Layout) -> list[str]:
         notes.append(f"knows only {layout.domain.kind}: what it makes of other pictures means nothing")
     if scheduler and "timestep_spacing" not in scheduler:
         notes.append("its scheduler names no timestep_spacing: the solver's default is used, as in the released code")
-    if "rom_unet" not in layout.networks():
+    if layout.takes_photo and "rom_unet" not in layout.networks():
         notes.append('no stage-1 weights: the mask comes from you, from rom=…, or from "white", "prior", "hands"')
     return notes
 
@@ -304,14 +306,17 @@ def plan_memory(
             return torch.empty(shape, dtype=dtype)
 
         latents = torch.empty(batch, 4, num_frames, rows, columns)  # float32 lies beside what the network computes
+        told = {
+            "condition_latent": empty(batch, 4, 1, rows, columns),
+            "mask": empty(batch, 1, 1, rows, columns),
+            "motion": torch.empty(batch),
+        }
         with LiveBytes() as denoise:
             unet(
                 latents.to(dtype),
                 torch.tensor(500),
                 empty(batch, TEXT_TOKENS, unet.config["cross_attention_dim"]),
-                condition_latent=empty(batch, 4, 1, rows, columns),
-                mask=empty(batch, 1, 1, rows, columns),
-                motion=torch.empty(batch),
+                **(told if unet.config["photo"] else {}),
             )
         with LiveBytes() as decode:
             vae.decode(empty(min(num_frames, frames_at_once(rows, columns)), 4, rows, columns), return_dict=False)

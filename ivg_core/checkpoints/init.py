@@ -13,16 +13,15 @@ from ..models.bundle import IVGModel
 from .layout import find_checkpoint, read_layout
 from .load import assemble, check_complete, load_component
 from .networks import adapt_weights, empty_network, fill_network
-from .weights import read_tensors
 
 
 def init_model(
     folder: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", seed: int = 0
 ) -> IVGModel:
-    """Makes an untrained IVG model from a text-to-video checkpoint (zeroscope, ModelScope in diffusers layout).
+    """Makes an untrained IVG model from a text-to-video checkpoint (zeroscope, ModelScope) in any of its layouts.
 
     Args:
-        folder: the base checkpoint: unet/, vae/, text_encoder/, tokenizer/, scheduler/.
+        folder: the base checkpoint, as `load_model` takes it.
         dtype: of the weights.
         device: where they go.
         seed: for the weights that begin random.
@@ -34,15 +33,15 @@ def init_model(
     """
     layout = read_layout(find_checkpoint(folder))
     check_complete(layout)
-    path, prefix = layout.weights["unet"]
-    tensors = read_tensors(path, prefix, dtype, device)
+    tensors, path = layout.read("unet", dtype, device), layout.weights["unet"][0]
     if "conv_in2.weight" in tensors:
         raise IVGError(f"{layout.path} is an IVG checkpoint already: load it with load_model.")
     config = {**layout.configs["unet"], "motion_mask": True, "motion_strength": True, "photo": True}
     network = empty_network("unet", config, {key: tuple(t.shape) for key, t in tensors.items()}, str(path.parent))
+    tensors = adapt_weights("unet", tensors, network)
     tensors |= _added_weights(tensors, torch.Generator().manual_seed(seed))
     networks = {name: load_component(layout, name, dtype, device) for name in ("vae", "text_encoder")}
-    networks["unet"] = fill_network(network, adapt_weights("unet", tensors, network), path)
+    networks["unet"] = fill_network(network, tensors, path)
     return assemble(layout, networks)
 
 

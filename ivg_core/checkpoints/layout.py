@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ..errors import IVGError
 from ..media.targets import user_path
@@ -13,14 +18,20 @@ from ..media.text import read_text
 from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
 from ..settings import read_json, read_yaml
-from .tokenizer import FILE_NAMES
-from .weights import TensorInfo, find_weights, is_safetensors, list_tensors, read_metadata
+from .mistaken import what_are_these_tensors, what_is_this_file, what_is_this_folder
+from .original import PICTURES, PUBLISHED, SCHEDULER, VAE_PREFIX, config_of, find_part, is_unet, part_of
+from .tokenizer import FILE_NAMES, clip_files
+from .weights import TensorInfo, find_weights, is_safetensors, list_tensors, read_metadata, read_tensors
 
 log = logging.getLogger("ivg")
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "ivg-tiny.safetensors"
 FILE_FORMAT = "ivg-1"
+PICKLES = (".pth", ".bin")
+CLIP_TOKENS = 49408
 COMPONENTS = ("unet", "rom_unet", "vae", "text_encoder")
+# What IVG adds to a text-to-video UNet; a file with none of it is one.
+IVG_KEYS = ("conv_in2.weight", "conv_in2.bias", "time_embedding.cond_proj.weight")
 PARTS = (*COMPONENTS, "tokenizer", "scheduler")
 
 
@@ -38,6 +49,7 @@ class Layout:
         licence: as the checkpoint states it, "" if it does not.
         domain: the pictures it knows, None if it does not say.
         metadata: further text of a one-file checkpoint (card, training record).
+        belongs: of ModelScope's own files, part -> the file that it would be.
     """
 
     path: Path
@@ -49,11 +61,26 @@ class Layout:
     licence: str = ""
     domain: Domain | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    belongs: dict[str, str] = field(default_factory=dict)
 
     def tensors(self, component: str) -> dict[str, TensorInfo]:
         """Name (without prefix), shape and dtype of the tensors of a component."""
         path, prefix = self.weights[component]
-        return {key[len(prefix) :]: info for key, info in list_tensors(path).items() if key.startswith(prefix)}
+        stored = {key: info for key, info in list_tensors(path).items() if not key.startswith(PICTURES)}
+        return {key[len(prefix) :]: info for key, info in stored.items() if key.startswith(prefix)}
+
+    def read(self, component: str, dtype: torch.dtype, device: torch.device | str) -> dict[str, Tensor]:
+        """The weights of a component, as `weights.read_tensors`."""
+        path, prefix = self.weights[component]
+        return read_tensors(path, prefix, dtype, device, skip=(PICTURES,))
+
+    @property
+    def takes_photo(self) -> bool:
+        """Whether it makes videos of a photo; a UNet that cannot be read is taken for one that does."""
+        with suppress(IVGError):
+            if "rom_unet" not in self.networks() and "unet" in self.networks():
+                return bool(self.configs["unet"].get("photo", set(IVG_KEYS) & set(self.tensors("unet"))))
+        return True
 
     def networks(self) -> list[str]:
         """The networks that have both a config and weights."""
@@ -96,23 +123,33 @@ def has_stage1(path: str | Path) -> bool:
     if path.is_dir():
         return find_weights(path / "rom_unet") is not None
     try:
-        return any(key.startswith("rom_unet.") for key in list_tensors(path))
+        return is_safetensors(path) and any(key.startswith("rom_unet.") for key in list_tensors(path))
     except (IVGError, OSError, ValueError):
         return False
 
 
-def read_layout(path: Path) -> Layout:
+def read_layout(path: Path, beside: Sequence[str | Path] = ()) -> Layout:
     """Looks into a checkpoint without reading its weights.
 
+    Args:
+        path: of the folder or file.
+        beside: see `load_model`.
+
     Raises:
-        IVGError: it is no IVG checkpoint (the sentence says what it is instead), or a small file of it is damaged.
+        IVGError: it is no checkpoint of IVG or a text-to-video model (the sentence says what it is instead), or a small
+            file of it is damaged.
     """
-    return _folder_layout(path) if path.is_dir() else _file_layout(path)
+    if not path.is_dir():
+        return _file_layout(path, beside)
+    if (path / "unet").is_dir() or (path / "rom_unet").is_dir():
+        return _folder_layout(path)
+    unet = find_part("unet", [path])
+    if unet is None:
+        raise IVGError(what_is_this_folder(path))
+    return _original_layout(path, unet, beside)
 
 
 def _folder_layout(folder: Path) -> Layout:
-    if not (folder / "unet").is_dir() and not (folder / "rom_unet").is_dir():
-        raise IVGError(_what_is_this_folder(folder))
     layout = Layout(folder)
     for name in COMPONENTS:
         if (folder / name / "config.json").is_file():
@@ -122,13 +159,49 @@ def _folder_layout(folder: Path) -> Layout:
             layout.weights[name] = (weights, "")
     for name in ("unet", "rom_unet"):
         _check_unet_class(layout.configs.get(name, {}), folder)
-    for name in FILE_NAMES:
-        if (folder / "tokenizer" / name).is_file():
-            layout.tokenizer_files[name] = (folder / "tokenizer" / name).read_text(encoding="utf-8")
+    layout.tokenizer_files = _tokenizer_files(folder)
     if (folder / "scheduler" / "scheduler_config.json").is_file():
         layout.scheduler_config = _read_json(folder / "scheduler" / "scheduler_config.json")
     if (folder / "config.yaml").is_file():
         _read_run_config(folder / "config.yaml", layout)
+    elif not layout.takes_photo:
+        layout.defaults = _text_to_video_defaults(folder)
+    return layout
+
+
+def _tokenizer_files(folder: Path) -> dict[str, str]:
+    files = (folder / "tokenizer" / name for name in FILE_NAMES)
+    return {path.name: path.read_text(encoding="utf-8") for path in files if path.is_file()}
+
+
+def _text_to_video_defaults(path: Path) -> ModelDefaults:
+    name = path.resolve().name.lower()
+    zeroscope = "zeroscope" in name or "zs2" in name
+    size = {"576w": (576, 320, 24), "xl": (1024, 576, 24)} if zeroscope else {}
+    width, height, frames = next((made_for for word, made_for in size.items() if word in name), (256, 256, 16))
+    return ModelDefaults(width, height, frames, num_inference_steps=30)
+
+
+def _original_layout(path: Path, unet: Path, beside: Sequence[str | Path]) -> Layout:
+    if not is_unet(list_tensors(unet)):
+        raise IVGError(what_are_these_tensors(unet))
+    folders = [unet.parent, *map(Path, beside)]
+    layout = Layout(
+        path,
+        belongs=PUBLISHED,
+        tokenizer_files=_tokenizer_files(unet.parent),
+        scheduler_config=dict(SCHEDULER),
+        defaults=_text_to_video_defaults(unet.parent if part_of(unet.name) else unet),
+    )
+    for name in PUBLISHED:
+        file = unet if name == "unet" else find_part(name, folders)
+        if file is None:
+            continue
+        whole = name == "vae" and any(key.startswith(VAE_PREFIX) for key in list_tensors(file))
+        layout.weights[name] = (file, VAE_PREFIX if whole else "")
+        layout.configs[name] = config_of(name, layout.tensors(name), file)
+    if not layout.tokenizer_files and layout.configs.get("text_encoder", {}).get("vocab_size") == CLIP_TOKENS:
+        layout.tokenizer_files = clip_files()
     return layout
 
 
@@ -145,12 +218,12 @@ def _read_run_config(path: Path, layout: Layout) -> None:
         log.warning("%s cannot be read (%s): using 512x512, 16 frames, 25 steps, guidance 9.", path, reason)
 
 
-def _file_layout(path: Path) -> Layout:
-    if not is_safetensors(path):
-        raise IVGError(_what_is_this_file(path))
-    metadata = read_metadata(path)
+def _file_layout(path: Path, beside: Sequence[str | Path]) -> Layout:
+    if not is_safetensors(path) and path.suffix.lower() not in PICKLES:
+        raise IVGError(what_is_this_file(path))
+    metadata = read_metadata(path) if is_safetensors(path) else {}
     if metadata.get("format") != FILE_FORMAT:
-        raise IVGError(_what_are_these_tensors(path))
+        return _original_layout(path, path, beside)
     try:
         layout = Layout(
             path,
@@ -202,38 +275,3 @@ def _check_unet_class(config: dict[str, Any], folder: Path) -> None:
             f"{folder} is another kind of model ({kind}), not IVG: "
             "give the folder of an IVG or animate-anything checkpoint."
         )
-
-
-def _what_is_this_folder(folder: Path) -> str:
-    names = {path.name for path in folder.iterdir()}
-    inner = [path.name for path in sorted(folder.iterdir()) if (path / "unet").is_dir()]
-    if inner:
-        return f"{folder} is not itself a checkpoint but holds some: give {folder / inner[0]} instead."
-    if "config.json" in names and find_weights(folder) is not None:
-        return f"{folder} is only one part of a checkpoint: give the folder above it, {folder.resolve().parent}."
-    if "adapter_config.json" in names or any("lora" in name.lower() or name.endswith(".pt") for name in names):
-        return f"{folder} holds a LoRA, not a model: load an IVG checkpoint and give the LoRA beside it."
-    return (
-        f"{folder} is no IVG checkpoint, it has no unet/ folder: give the folder that holds "
-        "unet/, vae/, text_encoder/, tokenizer/ and scheduler/."
-    )
-
-
-def _what_is_this_file(path: Path) -> str:
-    ending = path.suffix.lower()
-    if ending in (".tar", ".gz", ".tgz", ".zip", ".7z", ".rar"):
-        return f"{path} is an archive: unpack it and give the folder that holds unet/, vae/ and text_encoder/."
-    if ending == ".pt":
-        return f"{path} is not a model but, by its name, a LoRA: load an IVG checkpoint and give the LoRA beside it."
-    return f"{path} is no IVG checkpoint: give the folder that holds unet/ and vae/, or a one-file IVG .safetensors."
-
-
-def _what_are_these_tensors(path: Path) -> str:
-    keys = list(list_tensors(path))
-    if any("lora" in key for key in keys):
-        return f"{path} is a LoRA, not a model: load an IVG checkpoint and give the LoRA beside it."
-    if any(key.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")) for key in keys):
-        return f"{path} is a Stable Diffusion checkpoint, which IVG cannot use: give an IVG checkpoint folder."
-    if "conv_in2.weight" in keys:
-        return f"{path} is only the UNet of an IVG checkpoint: give the folder that also holds vae/ and text_encoder/."
-    return f"{path} holds weights of another kind: give an IVG checkpoint folder or a one-file IVG .safetensors."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from ..models.bundle import IVGModel
 from .layout import Layout, find_checkpoint, read_layout
 from .networks import adapt_weights, empty_network, fill_network
 from .tokenizer import load_tokenizer
-from .weights import read_tensors
 
 
 def load_model(
@@ -23,14 +23,17 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     rom: str | Path | None = None,
+    beside: Sequence[str | Path] = (),
 ) -> IVGModel:
     """Loads an IVG checkpoint, or a text-to-video one of the same backbone (ModelScope, zeroscope).
 
     Args:
-        source: "embedded" (the tiny model that ships inside), a checkpoint folder, or a one-file IVG .safetensors.
+        source: "embedded" (the tiny model that ships inside), a checkpoint folder, a one-file IVG .safetensors, or
+            ModelScope's own files: their folder, or the UNet's file with the others in its folder.
         dtype: what the weights are cast to.
         device: where they go.
         rom: a second folder or file with the stage-1 weights: its rom_unet if it has one, else its unet.
+        beside: further folders for what of ModelScope's own files is not in the folder of the UNet.
 
     Returns:
         The model, in evaluation mode.
@@ -39,7 +42,7 @@ def load_model(
         IVGError: nothing there, no such device, another kind of model, a damaged file, or weights that do not fit their
             config.
     """
-    layout, device = read_layout(find_checkpoint(source)), usable_device(device)
+    layout, device = read_layout(find_checkpoint(source), beside), usable_device(device)
     check_complete(layout)
     networks = {name: load_component(layout, name, dtype, device) for name in layout.networks()}
     if rom is not None:
@@ -56,6 +59,12 @@ def load_model(
 def check_complete(layout: Layout) -> None:
     """Raises an IVGError that names the parts that are missing, if any are."""
     missing = layout.missing_parts()
+    absent = [layout.belongs[name] for name in missing if name in layout.belongs]
+    if absent:
+        raise IVGError(
+            f"{layout.path} lacks {' and '.join(absent)}: get what is published with this model and put it into "
+            f"{layout.path if layout.path.is_dir() else layout.path.parent}."
+        )
     if missing:
         raise IVGError(
             f"{layout.path} is not complete, it lacks {', '.join(missing)} (config or weights): "
@@ -66,16 +75,16 @@ def check_complete(layout: Layout) -> None:
 def empty_component(layout: Layout, name: str) -> nn.Module:
     """The network of one component of a checkpoint, on the meta device."""
     path, prefix = layout.weights[name]
-    where = f"{path} ({name})" if prefix else str(path.parent / "config.json")
+    where = f"{path} ({name})" if prefix or layout.belongs else str(path.parent / "config.json")
     shapes = {key: info.shape for key, info in layout.tensors(name).items()}
     return empty_network(name, layout.configs[name], shapes, where)
 
 
 def load_component(layout: Layout, name: str, dtype: torch.dtype, device: torch.device | str) -> Any:
     """One network of a checkpoint with its weights, in evaluation mode."""
-    path, prefix = layout.weights[name]
     network = empty_component(layout, name)
-    return fill_network(network, adapt_weights(name, read_tensors(path, prefix, dtype, device), network), path)
+    tensors = adapt_weights(name, layout.read(name, dtype, device), network)
+    return fill_network(network, tensors, layout.weights[name][0])
 
 
 def assemble(layout: Layout, networks: dict[str, Any], name: str = "") -> IVGModel:
@@ -99,7 +108,7 @@ def assemble(layout: Layout, networks: dict[str, Any], name: str = "") -> IVGMod
         tokenizer=load_tokenizer(layout.tokenizer_files, str(layout.path)),
         scheduler_config=layout.scheduler_config or {},
         defaults=layout.defaults,
-        name=name or layout.path.resolve().name.removesuffix(".safetensors"),
+        name=name or layout.path.resolve().name.removesuffix(".safetensors").removesuffix(".pth"),
         source=str(layout.path),
         licence=layout.licence,
         domain=layout.domain,

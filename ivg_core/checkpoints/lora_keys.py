@@ -97,6 +97,14 @@ RESNET = {
     "time_emb_proj": "emb_layers.1",
     "conv_shortcut": "skip_connection",
 }
+#: layers outside the blocks
+ENDS = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
 #: where the layers of one position stand in its run
 PLACES = {"resnets": "0", "temp_convs": "0.temopral_conv", "attentions": "1", "temp_attentions": "2"}  # as spelt there
 LAYER = re.compile(
@@ -115,7 +123,7 @@ def modelscope_name(name: str, unet: IVGUNet) -> str:
         return name.replace("transformer_in", "input_blocks.0.1", 1)
     match = LAYER.fullmatch(name)
     if match is None:
-        return name
+        return ENDS.get(name, name)
     kind, i, rest, level = match["kind"], int(match["i"]), match["rest"], int(match["level"] or 0)
     if kind == "resnets":
         rest = RESNET[rest]

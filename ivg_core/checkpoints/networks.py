@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -14,11 +14,12 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from ..errors import IVGError, shortly
 from ..models.unet import IVGUNet
+from .convert import from_ldm, from_modelscope, from_open_clip
+from .layout import IVG_KEYS
+from .original import FIRST
 
 log = logging.getLogger("ivg")
 
-# What IVG adds to a text-to-video UNet; a file with none of it is one.
-IVG_KEYS = ("conv_in2.weight", "conv_in2.bias", "time_embedding.cond_proj.weight")
 LAYER_COUNTS = ("num_hidden_layers", "layers_per_block")
 LEGACY_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
@@ -110,14 +111,17 @@ def compare_keys(network: nn.Module, tensors: dict[str, Tensor]) -> KeyReport:
 
 
 def adapt_weights(name: str, tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Brings the weights of a component, written by whichever library version, to the form that `network` has."""
+    """Brings the weights of a component, written by whichever program and version, to the form that `network` has."""
     if name == "vae":
+        tensors = from_ldm(tensors, cast(Any, network)) if "encoder.norm_out.weight" in tensors else tensors
         return dict(_modern_vae_weight(key, tensor) for key, tensor in tensors.items())
     if name == "text_encoder":
+        tensors = from_open_clip(tensors, cast(Any, network)) if "positional_embedding" in tensors else tensors
         needed = network.state_dict()
         prefix = "text_model." if next(iter(needed)).startswith("text_model.") else ""
         named = {prefix + key.removeprefix("text_model."): tensor for key, tensor in tensors.items()}
         return {key: tensor for key, tensor in named.items() if key in needed or not key.endswith(".position_ids")}
+    tensors = from_modelscope(tensors, cast(Any, network)) if FIRST in tensors else tensors
     # No forward pass ever reads motion_embedding, so a file may do without it.
     like = next(iter(tensors.values()), torch.empty(0))
     unused = {key: t.shape for key, t in network.state_dict().items() if key.startswith("motion_embedding.")}

@@ -31,6 +31,7 @@ class Source:
     repo: str = ""
     revision: str = "main"  # of the repository; a branch is resolved to its commit first
     sha256: str = ""  # of the archive, if its makers say it
+    takes_photo: bool = True  # otherwise it makes videos of sentences
     hub: str = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
     @property
@@ -41,6 +42,15 @@ class Source:
         if self.sha256:
             return f"SHA-256 {self.sha256}"
         return "its size and structure; its makers publish no checksum"
+
+    def next_steps(self, folder: str | os.PathLike) -> list[str]:
+        """What a text-to-video model in this folder is good for, in lines for people; none for models of photos."""
+        if self.takes_photo:
+            return []
+        return [
+            f'A video of a sentence: python -m ivg_core generate --model {folder} --prompt "…" --out video.mp4',
+            f"An IVG model to train, from it: python -m ivg_core init-model {folder} --out NEW_FOLDER",
+        ]
 
 
 @dataclass(frozen=True)
@@ -76,10 +86,19 @@ SOURCES = {
         ),
         Source(
             name="zeroscope_v2_576w",
-            about="the text-to-video model beneath both, to begin a training from; makes no videos of photos by itself",
+            about="the text-to-video model beneath both: makes videos of sentences; trainings of IVG begin from it",
             licence="CC-BY-NC-4.0: non-commercial",
             page="https://huggingface.co/cerspense/zeroscope_v2_576w",
             repo="cerspense/zeroscope_v2_576w",
+            takes_photo=False,
+        ),
+        Source(
+            name="text-to-video-ms-1.7b",
+            about="ModelScope's text-to-video model, which zeroscope was trained from: makes videos of sentences",
+            licence="CC-BY-NC-4.0: non-commercial",
+            page="https://huggingface.co/damo-vilab/text-to-video-ms-1.7b",
+            repo="damo-vilab/text-to-video-ms-1.7b",
+            takes_photo=False,
         ),
     )
 }

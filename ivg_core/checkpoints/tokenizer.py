@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +16,8 @@ from ..settings import read_json
 
 FILE_NAMES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
+START, END = "<|startoftext|>", "<|endoftext|>"
+CLIP_MERGES = Path(__file__).parents[1] / "assets" / "clip-merges.txt.gz"
 
 
 def load_tokenizer(files: dict[str, str], where: str) -> CLIPTokenizer:
@@ -31,11 +35,17 @@ def load_tokenizer(files: dict[str, str], where: str) -> CLIPTokenizer:
         config = read_json(files.get("tokenizer_config.json", "{}"))
         special = {name: _token_text(value) for name, value in _special_tokens(files, config).items()}
         length = min(int(config.get("model_max_length", 77)), 77)
-        canonical = _canonical_files(vocab, merges, special, length)
+        # From its files, CLIPTokenizer takes the pad token for no word even where a sentence has it.
+        pad = special["pad_token"]
+        if pad in vocab and not _is_listed(pad, config):
+            special["pad_token"] = special["eos_token"]
+        canonical = _canonical_files(vocab, merges, special, length, special.values())
         with TemporaryDirectory() as folder:
             for name, text in canonical.items():
                 Path(folder, name).write_text(text, encoding="utf-8")
-            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
+            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)  # nosec B615 # a folder
+        tokenizer.pad_token = pad
+        return tokenizer
     except Exception as error:  # the tokenizers' own code raises plain Exceptions
         raise IVGError(
             f"The tokenizer in {where} cannot be read ({type(error).__name__}: {shortly(error)}): "
@@ -53,7 +63,23 @@ def tokenizer_files(tokenizer: CLIPTokenizer) -> dict[str, str]:
         slow: Any = tokenizer
         vocab, merges = slow.encoder, sorted(slow.bpe_ranks, key=slow.bpe_ranks.get)
     special = {name: str(getattr(tokenizer, name)) for name in SPECIAL_TOKENS}
-    return _canonical_files(vocab, [_merge_text(merge) for merge in merges], special, tokenizer.model_max_length)
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+    return _canonical_files(vocab, [_merge_text(merge) for merge in merges], special, tokenizer.model_max_length, added)
+
+
+def clip_files() -> dict[str, str]:
+    """The tokenizer of CLIP as OpenCLIP has it, for models that come without one: files as in a tokenizer folder.
+
+    It fills up with token 0, which is "!". So do the published diffusers folders, by naming "!" the pad token; but then
+    a "!" in a sentence becomes token 0 as well. Here it stays what it is in OpenCLIP.
+    """
+    merges = gzip.decompress(CLIP_MERGES.read_bytes()).decode("utf-8").splitlines()[1:]
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(256 - len(printable))]
+    joined = [merge.replace(" ", "") for merge in merges]
+    tokens = [*letters, *(letter + "</w>" for letter in letters), *joined, START, END]
+    special = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": tokens[0]}
+    return _canonical_files({token: i for i, token in enumerate(tokens)}, merges, special, 77, (START, END))
 
 
 def _vocab_and_merges(files: dict[str, str]) -> tuple[dict[str, int], list[str]]:
@@ -67,9 +93,15 @@ def _vocab_and_merges(files: dict[str, str]) -> tuple[dict[str, int], list[str]]
 def _special_tokens(files: dict[str, str], config: dict[str, Any]) -> dict[str, Any]:
     # Files from before transformers 4.34 can name two different pad tokens; there special_tokens_map.json decides.
     mapped = read_json(files.get("special_tokens_map.json", "{}"))
-    defaults = {"bos_token": "<|startoftext|>", **dict.fromkeys(SPECIAL_TOKENS[1:], "<|endoftext|>")}
+    defaults = {"bos_token": START, **dict.fromkeys(SPECIAL_TOKENS[1:], END)}
     named = {**mapped, **config} if "added_tokens_decoder" in config else {**config, **mapped}
     return {name: named.get(name) or default for name, default in defaults.items()}
+
+
+def _is_listed(token: str, config: dict[str, Any]) -> bool:
+    """Whether a token is no word; older files, which list none, say so of all special ones."""
+    listed = config.get("added_tokens_decoder")
+    return listed is None or token in {_token_text(added) for added in listed.values()}
 
 
 def _token_text(token: str | dict[str, Any]) -> str:
@@ -80,9 +112,11 @@ def _merge_text(merge: str | list[str] | tuple[str, ...]) -> str:
     return merge if isinstance(merge, str) else " ".join(merge)
 
 
-def _canonical_files(vocab: dict[str, int], merges: list[str], special: dict[str, str], length: int) -> dict[str, str]:
+def _canonical_files(
+    vocab: dict[str, int], merges: list[str], special: dict[str, str], length: int, listed: Collection[str]
+) -> dict[str, str]:
     plain = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
-    added = {str(vocab[token]): {"content": token, **plain} for token in dict.fromkeys(special.values())}
+    added = {str(vocab[token]): {"content": token, **plain} for token in special.values() if token in listed}
     config = {
         "added_tokens_decoder": added,
         **special,

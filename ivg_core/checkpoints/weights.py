@@ -76,7 +76,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_tensors(
-    path: Path, prefix: str = "", dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+    path: Path,
+    prefix: str = "",
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    skip: tuple[str, ...] = (),
 ) -> dict[str, Tensor]:
     """Reads the tensors whose names start with `prefix`, one at a time, so that memory peaks near their own size.
 
@@ -85,6 +89,7 @@ def read_tensors(
         prefix: taken off the names.
         dtype: floating-point tensors are cast to it; None keeps the file's.
         device: where the tensors go.
+        skip: tensors whose names start with one of these are not read.
 
     Raises:
         IVGError: the file is damaged, or holds code, NaN, infinity, or numbers that `dtype` cannot hold.
@@ -92,7 +97,7 @@ def read_tensors(
     tensors: dict[str, Tensor] = {}
     spoilt: list[str] = []
     too_large: list[str] = []
-    for key, tensor in _stored_tensors(path, prefix):
+    for key, tensor in _stored_tensors(path, prefix, skip):
         cast = tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
         if not is_finite(cast):
             (too_large if is_finite(tensor) else spoilt).append(key)
@@ -107,18 +112,18 @@ def read_tensors(
     return tensors
 
 
-def _stored_tensors(path: Path, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+def _stored_tensors(path: Path, prefix: str = "", skip: tuple[str, ...] = ()) -> Iterator[tuple[str, Tensor]]:
     with _damage_explained(path):
         if is_safetensors(path):
             with safe_open(path, framework="pt") as file:
                 for key in list(file.keys()):
-                    if key.startswith(prefix):
+                    if key.startswith(prefix) and not key.startswith(skip):
                         yield key, file.get_tensor(key)
         else:
             state = _named_tensors(path)
             for key in list(state):
                 tensor = state.pop(key)
-                if key.startswith(prefix):
+                if key.startswith(prefix) and not key.startswith(skip):
                     yield key, tensor
 
 

@@ -43,7 +43,8 @@ def _download(options: argparse.Namespace) -> None:
     print(f"  into      {options.models / source.name}")
     if not options.yes and not _agreed():
         raise IVGError("Nothing was fetched: answer y to the question, or give --yes.")
-    print(f"ready: {download(source, options.models, on_bytes=_show)}")
+    folder = download(source, options.models, on_bytes=_show)
+    print("\n".join([f"ready: {folder}", *source.next_steps(folder)]))
 
 
 def _described(source: Source) -> str:

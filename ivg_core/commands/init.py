@@ -17,7 +17,9 @@ def add(commands) -> None:
         "write an untrained IVG checkpoint that begins as a text-to-video model (zeroscope, ModelScope); then train it",
     )
     init.add_argument(
-        "base", type=a_path, help="its folder, in diffusers' layout: download zeroscope_v2_576w fetches one"
+        "base",
+        type=a_path,
+        help="its folder, of diffusers' or of ModelScope's own files: download zeroscope_v2_576w fetches one",
     )
     init.add_argument("--out", type=new_folder, required=True, help="a new folder in the published layout")
     init.add_argument("--seed", type=a_seed, default=0, help="of the weights that begin random")

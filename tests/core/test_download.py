@@ -436,6 +436,14 @@ def test_the_command_asks_first(server, source, tmp_path, monkeypatch, capsys):
     assert not gets(server) and not (tmp_path / "m").exists()
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert main(words) == 0 and same_files(tmp_path / "m" / "tiny")
+    assert "init-model" not in capsys.readouterr().out
+
+
+def test_a_text_to_video_model_comes_with_what_it_is_good_for(server, source, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sources.SOURCES, "tiny", replace(source, takes_photo=False))
+    assert main(["download", "tiny", "--models", str(tmp_path / "m"), "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{command} {tmp_path / 'm' / 'tiny'}" in said for command in ("generate --model", "init-model"))
 
 
 def test_the_list_needs_no_network(capsys):

@@ -61,7 +61,8 @@ def test_nothing_is_fetched_unless_it_is_switched_on(requests):
 def test_it_is_fetched_and_listed(requests):
     before = IVGDownloadModel.fingerprint_inputs(NAME, True)
     comfy.utils.ProgressBar.log.clear()
-    assert "lies in" in IVGDownloadModel.execute(NAME, True)[0]
+    said = IVGDownloadModel.execute(NAME, True)[0]
+    assert all(words in said for words in ("lies in", "generate --model", "init-model"))
     assert NAME in find_models() and IVGDownloadModel.fingerprint_inputs(NAME, True) != before
     value, total, _ = comfy.utils.ProgressBar.log[-1]
     assert value == total > 1

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from ivg_pack.ivg_core.checkpoints import load
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.nodes import loaders
 
@@ -18,6 +19,7 @@ EMPTY_FILE = {"unet.conv_in.weight": torch.zeros(1)}
 def models(monkeypatch, tmp_path):
     """An empty models/ivg."""
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "ivg", ([str(tmp_path / "ivg")], {".safetensors"}))
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "text2video", ([str(tmp_path / "text2video")], set()))
     return tmp_path / "ivg"
 
 
@@ -37,6 +39,50 @@ def test_models_are_folders_and_single_files(models):
     options = {item.id: item.options["options"] for item in loaders.LoadIVGModel.GET_SCHEMA().inputs}
     assert options["model_name"] == [loaders.EMBEDDED, "IVG.1.0", "small.safetensors", "theirs/half"]
     assert options["rom_model"][0] == loaders.SAME_MODEL
+
+
+def test_text_to_video_models_are_found_where_other_packs_have_them(models):
+    theirs = models.parent / "text2video"
+    files = (
+        "text2video_pytorch_model.pth",
+        "VQGAN_autoencoder.pth",
+        "open_clip_pytorch_model.bin",
+        "configuration.json",
+    )
+    for file in files:
+        touch(theirs / "zs2_576w" / file)
+        touch(models / "modelscope" / file)
+        touch(theirs / file)  # without a folder of their own
+    touch(theirs / "zeroscope_v2_576w" / "unet" / "config.json")
+    touch(theirs / "zeroscope_v2_576w" / "zs2_XL" / files[0])
+    touch(theirs / "more" / "mine.pth")
+    touch(theirs / "more" / "VQGAN_autoencoder.safetensors")
+    assert loaders.find_models() == {
+        "modelscope": str(models / "modelscope"),
+        "text2video/more/mine.pth": str(theirs / "more" / "mine.pth"),
+        "text2video/text2video_pytorch_model.pth": str(theirs / files[0]),
+        "text2video/zeroscope_v2_576w": str(theirs / "zeroscope_v2_576w"),
+        "text2video/zs2_576w": str(theirs / "zs2_576w"),
+    }
+    assert loaders.find_rom_models() == []  # nor is a pickle opened for it
+    assert loaders.path_of("text2video/zs2_576w") == str(theirs / "zs2_576w")
+
+
+def test_a_name_in_models_ivg_is_never_taken_by_the_other_folder(models):
+    ours, theirs = (models / "text2video" / "a.safetensors", models.parent / "text2video" / "a.safetensors")
+    for path in (ours, theirs):
+        touch(path)
+    assert loaders.path_of("text2video/a.safetensors") == str(ours)
+
+
+def test_parts_may_lie_where_comfyui_has_text_encoders(models, monkeypatch, tmp_path):
+    found = {}
+    monkeypatch.setattr(load, "load_model", lambda source, **options: found.update(options, source=source))
+    monkeypatch.setattr(loaders, "manage", lambda model: model)
+    touch(models.parent / "text2video" / "zs2" / "text2video_pytorch_model.pth")
+    loaders.LoadIVGModel.execute("text2video/zs2", loaders.SAME_MODEL, "fp32")
+    places = [place for kind in ("text_encoders", "vae") for place in folder_paths.get_folder_paths(kind)]
+    assert found["beside"] == places and found["source"].endswith("zs2")
 
 
 def test_only_what_holds_stage_1_weights_is_offered_for_the_mask(models):
@@ -77,6 +123,16 @@ def test_folders_of_extra_model_paths_are_kept(models, monkeypatch, tmp_path):
     paths, extensions = folder_paths.folder_names_and_paths["ivg"]
     assert len(paths) == 2 and extensions == {".safetensors"}
     assert "mine.safetensors" in loaders.find_models()
+
+
+def test_text2video_of_extra_model_paths_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "text2video", ([str(tmp_path / "elsewhere")], {".pth"}))
+    touch(tmp_path / "elsewhere" / "mine.pth")
+    loaders.register_folder()
+    paths, extensions = folder_paths.folder_names_and_paths["text2video"]
+    assert paths[1:] == [str(pathlib.Path(folder_paths.models_dir) / "text2video")]
+    assert extensions == {".pth"}  # another pack's lists stay what they are
+    assert "text2video/mine.pth" in loaders.find_models()
 
 
 @pytest.mark.parametrize(
