@@ -16,6 +16,7 @@ from .errors import IVGError, out_of_memory
 SUBJECTS = (
     "scenes",
     "generate",
+    "invert",
     "find",
     "refine",
     "window",

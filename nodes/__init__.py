@@ -16,6 +16,7 @@ MODULES = {
     "rom": ["PredictRoMMask", "IVGFallbackRoM"],
     "masks": ["RefineMask", "IVGEditMask"],
     "sampling": ["IVGSampler", "IVGSamplerOptions"],
+    "invert": ["IVGInvertVideo"],
     "scenes": ["IVGExampleScene"],
     "enrich": ["IVGEnrichAction"],
     "batch": ["IVGBatchLoader", "IVGBatchSave"],

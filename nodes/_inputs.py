@@ -2,6 +2,8 @@
 
 from comfy_api.latest import io
 
+NoisePriorSocket = io.Custom("IVG_NOISE_PRIOR")
+
 #: What the list says -> what the library calls it.
 UNITS = {"pixels": "pixels", "1/1000 of the width": "thousandths"}
 
@@ -51,4 +53,13 @@ def unit_input(what: str) -> io.Combo.Input:
         optional=True,
         tooltip=f"What {what} count. With 1/1000 of the width they mean what they would if the picture were 1000 "
         "pixels wide: the same on a photo of any size.",
+    )
+
+
+def noise_prior_input():
+    """A clip whose motion shines through."""
+    return NoisePriorSocket.Input(
+        "noise_prior",
+        optional=True,
+        tooltip="From IVG Invert Video: a clip whose motion shines through. Mixed into the noise of the seed.",
     )

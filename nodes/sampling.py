@@ -11,7 +11,7 @@ from torch import Tensor
 from ..ivg_core.sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
 from ._compat import found_by, supported
 from ._edges import Progress, mask_of_each, photos_of, to_comfy
-from ._inputs import denoising_inputs
+from ._inputs import denoising_inputs, noise_prior_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
 
@@ -129,6 +129,7 @@ class IVGSampler(io.ComfyNode):
                     "batch of as many masks is taken one each; any other batch is united into one mask.",
                 ),
                 OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
+                noise_prior_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -143,7 +144,7 @@ class IVGSampler(io.ComfyNode):
     @noted
     def execute(
         cls, model, image, action, negative, seed, frames, steps, guidance, motion_strength, fps, width, height,
-        keep_first_frame, composite, feather, mask=None, options=None,
+        keep_first_frame, composite, feather, mask=None, options=None, noise_prior=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.sampling.generate import generate
 
@@ -172,6 +173,7 @@ class IVGSampler(io.ComfyNode):
                 num_frames=frames,
                 size=size,
                 seed=seed + index,
+                prior=noise_prior,
                 how=how,
                 on_step=progress,
             )

@@ -34,6 +34,7 @@ GOOD: dict[str, tuple[str, ...]] = {
         *SHORT, "--out", "out.mp4"),
     "predict-mask": ("--image", "photo.png", "--prompt", "stir", "--model", str(TINY), "--rom-model", str(TINY),
         *SHORT, "--out", "out.png"),
+    "invert": ("clip.mp4", "--model", str(TINY), *SHORT, "--out", "out.safetensors"),
     "find-rom": ("--image", "photo.png", "--things", "mask.png", "--out", "out.png"),
     "refine-mask": ("mask.png", "--out", "out.png"),
     "crop-rom": ("--image", "photo.png", "--mask", "mask.png", "--size", "64x48", "--multiple", "8", "--out",
@@ -191,7 +192,11 @@ def run(words: list[str]) -> Ran:
     ran = Ran(status, out.getvalue(), err.getvalue())
     if status == 2:
         lines = [line for line in ran.err.replace("\r", "\n").splitlines() if "error: " in line]
-        late = " (only after the work)" if "step 1/1" in ran.err and words[0] in ("generate", "predict-mask") else ""
+        late = (
+            " (only after the work)"
+            if "step 1/1" in ran.err and words[0] in ("generate", "predict-mask", "invert")
+            else ""
+        )
         raise IVGError(("\n".join(lines) or ran.err) + late)
     return ran
 
@@ -224,7 +229,16 @@ def _odd_value(rng: random.Random, action: argparse.Action) -> str:
         return str(number)
     if action.dest in WRITTEN:
         return rng.choice(OUT_PATHS)
-    if action.type is Path or action.dest in ("model", "rom_model", "checkpoint", "source", "videos", "data"):
+    if action.type is Path or action.dest in (
+        "model",
+        "rom_model",
+        "checkpoint",
+        "source",
+        "videos",
+        "data",
+        "clip",
+        "noise_prior",
+    ):
         return rng.choice(IN_PATHS)
     return odd.text(rng)
 
@@ -292,8 +306,8 @@ def commands_of_masks(rng: random.Random, folder: Path) -> Case:
 
 @kind("commands", 100)
 def commands_that_sample(rng: random.Random, folder: Path) -> Case:
-    """`generate` and `predict-mask`: what cannot be is said before the work."""
-    case = _command(rng, folder, ["generate", "generate", "predict-mask"])
+    """`generate`, `predict-mask` and `invert`: what cannot be is said before the work."""
+    case = _command(rng, folder, ["generate", "generate", "predict-mask", "invert"])
 
     def call() -> Ran:
         try:

@@ -11,6 +11,7 @@ from ..errors import IVGError
 from ..media.files import PICTURES, entries_in
 from ..media.targets import check_fps
 from ..sampling.settings import Sampling
+from .invert import prior_of, prior_options
 from .kinds import a_path, new_folder, new_picture, new_video, not_negative, number
 from .shared import (
     command,
@@ -40,7 +41,7 @@ def add(commands) -> None:
     """Add the commands to the parser."""
     model, scene, stage1 = model_options(), scene_options(), stage1_options()
     said = "photo + sentence -> video, by way of the mask; with a text-to-video model: sentence -> video"
-    how = (network_options(), sampling_options(), hand_options())
+    how = (network_options(), sampling_options(), prior_options(), hand_options())
     generate = command(commands, "generate", _generate, said, model, scene_options(False), stage1, *how)
     generate.add_argument(
         "--out", type=new_video, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
@@ -79,6 +80,7 @@ def _generate(options: argparse.Namespace) -> None:
         check_fps(options.out, options.fps)
     model = load_for_sampling(options)
     check_photo(model, photo, options.mask or options.fallback, how)
+    prior = prior_of(options, model)
     mask = None if photo is None else _mask_for(options, model, photo)
     video = generate(
         model,
@@ -90,6 +92,7 @@ def _generate(options: argparse.Namespace) -> None:
         num_frames=options.frames,
         size=options.size,
         seed=options.seed,
+        prior=prior,
         how=how,
         on_step=progress("video"),
     )

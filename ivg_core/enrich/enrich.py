@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +11,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ..errors import IVGError
+from ..media.cache import user_cache
 from ..media.files import atomic_write
 from ..media.images import to_pil
 from ..media.targets import user_path
@@ -66,7 +66,7 @@ def enrich_action(
 
 def default_cache() -> Path:
     """Where answers are kept when nobody says otherwise."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "comfy-ivg" / "enrich"
+    return user_cache("enrich")
 
 
 def _key(action: str, image: Tensor | None, enricher: Enricher) -> str:

@@ -28,6 +28,7 @@ from ..errors import IVGError
 from .ffmpeg import ffmpeg_program
 from .files import PICTURES, VIDEOS, pictures_in
 from .images import check_pixels, load_image, to_pil
+from .targets import check_memory
 
 FOLDER_FPS = 8.0  # a folder of pictures does not say
 
@@ -101,6 +102,29 @@ def even_indices(count: int, frames: int, *, stretch: bool = False) -> list[int]
     """
     wanted = frames if stretch else min(frames, count)
     return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
+
+
+def some_frames(media: Media, frames: int, fps: float | None = None) -> Tensor:
+    """At most so many frames of a clip.
+
+    Args:
+        media: the clip.
+        frames: wanted; a clip with fewer gives all it has.
+        fps: take the first ones of those at about so many a second; None: spread evenly over the clip.
+
+    Returns:
+        (F, H, W, 3) 0..1.
+
+    Raises:
+        IVGError: the clip cannot be read, or its frames do not fit into the memory.
+    """
+    facts = media.facts()
+    if fps is None:
+        chosen = even_indices(facts.frames, frames)
+    else:
+        chosen = list(range(0, facts.frames, max(1, round(facts.fps / fps))))[:frames]
+    check_memory(len(chosen), (facts.width, facts.height), "take fewer frames, or a smaller clip")
+    return torch.from_numpy(np.stack(list(media.read(chosen)))).float() / 255
 
 
 @dataclass(frozen=True)

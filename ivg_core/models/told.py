@@ -56,3 +56,20 @@ class Told:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Told:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: change(x) for name, x in values.items() if x is not None})
+
+
+def latent_motion_score(latents: Tensor) -> Tensor:
+    """How much a clip moves: ten times the mean change from frame to frame, summed over the channels.
+
+    Args:
+        latents: (B, 4, F, h, w).
+
+    Returns:
+        (B,), about 0..20; 0 for a clip of one frame.
+
+    Source: the released code's calculate_latent_motion_score.
+    """
+    if latents.shape[2] == 1:
+        return latents.new_zeros(latents.shape[0])
+    change = (latents[:, :, 1:] - latents[:, :, :-1]).abs()  # (B, 4, F - 1, h, w)
+    return 10 * change.mean(dim=(2, 3, 4)).sum(dim=1)

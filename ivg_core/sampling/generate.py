@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..finite import is_finite, overflow
+from ..finite import is_finite
 from ..media.images import ImageLike, to_image
 from ..models.backbone import UNetBackbone
 from ..models.codec import ImageCodec
@@ -25,9 +25,9 @@ from ..rom.composite import composite_over, keep_first
 from .crop import OnStep, Windows, motion_windows
 from .decode import decode_frames, preview_rgb
 from .frugal import Frugal
-from .guidance import Guided
+from .guidance import Guided, what_overflowed
 from .inputs import Items, Pictures, check_photo, collect, prepare_pictures, warn_of_actions
-from .noise import gaussian_noise, initial_latents
+from .noise import NoisePrior, fit_noise, gaussian_noise, initial_latents, mix_noise
 from .settings import Sampling, check_count
 from .solver import Solver, make_solver
 
@@ -65,6 +65,7 @@ def generate(
     size: tuple[int, int] | None = None,
     seed: int | Sequence[int] | None = None,
     noise: Tensor | None = None,
+    prior: NoisePrior | None = None,
     how: Sampling = Sampling(),  # noqa: B008 (frozen)
     stage: int = 2,
     on_step: OnStep | None = None,
@@ -87,6 +88,7 @@ def generate(
             aspect ratio.
         seed: 0..2^64-1, the same on every device. In a batch a single seed s means s, s + 1, …; None chooses one.
         noise: (B, 4, F, h, w), instead of a seed.
+        prior: an inverted clip, whose motion shines through: mixed into each video's noise of its seed.
         how: everything else, see `Sampling`.
         stage: 2 makes the video, 1 the mask video.
         on_step: called as `on_step(step, total, x0)` after each of the steps 1..N, with the clean latents
@@ -111,6 +113,10 @@ def generate(
     guidance_scale = defaults.guidance_scale if how.guidance_scale is None else how.guidance_scale
     if how.region == "zoom" and noise is not None:
         raise IVGError('Noise cannot be given with region "zoom", which samples at a size of its own: give a seed.')
+    if prior is not None and noise is not None:
+        raise IVGError("A noise prior is mixed into the noise of a seed: give a seed, or noise that is mixed already.")
+    if prior is not None:
+        prior.check(unet, model.name)
     if how.keep_first_frame and num_frames == 1:
         log.warning("With one frame and keep_first_frame the video is the photo itself: ask for more frames.")
 
@@ -126,7 +132,7 @@ def generate(
     seeds = items.seeds if noise is None else None
     with model.at_work(model.vae):
         _warn_of_unfamiliar(model, items.images)
-        start = _start(items, pictures, windows, codec, how, num_frames, noise, device)
+        start = _start(items, pictures, windows, codec, how, num_frames, noise, prior, device)
         if windows and on_step:
             on_step = windows.seen_whole(on_step, _still(codec, pictures.photos).to(device), codec.cell)
     with model.at_work(model.text_encoder):
@@ -141,7 +147,7 @@ def generate(
             on_step=on_step,
         )
     if not is_finite(latents):
-        raise _what_overflowed(backbone, start, ladder)
+        raise what_overflowed(backbone, ladder)
 
     with model.at_work(model.vae):
         frames = decode_frames(ImageCodec(model.vae), latents, how.decode_chunk)
@@ -217,6 +223,7 @@ def _start(
     how: Sampling,
     num_frames: int,
     noise: Tensor | None,
+    prior: NoisePrior | None,
     device: torch.device,
 ) -> _Start:
     sampled = windows.cut_pictures(pictures, codec, how.binarize_mask) if windows else pictures
@@ -227,8 +234,21 @@ def _start(
     noise = gaussian_noise(items.seeds, shape) if noise is None else _check_noise(noise, (len(items.actions), *shape))
     if windows and drawn is pictures:
         noise = windows.cut(noise, codec.cell)
+    if prior is not None:
+        noise = mix_noise(_prior_of(prior, pictures, windows, codec, num_frames), noise, prior.strength)
     still = _still(codec, sampled.photos).to(device) if items.images else None
     return _Start(sampled.cells, still, noise.to(device, torch.float32))
+
+
+def _prior_of(
+    prior: NoisePrior, pictures: Pictures, windows: Windows | None, codec: ImageCodec, num_frames: int
+) -> Tensor:
+    """The clip's noise for the whole pictures, or its windows; `mix_noise` brings these to the size of a zoom."""
+    latents = prior.inverted.latents
+    if windows is None:
+        return latents
+    whole = fit_noise(latents, num_frames, *pictures.cells.shape[-2:])
+    return windows.cut(whole.expand(len(pictures.cells), *whole.shape), codec.cell)
 
 
 def _still(codec: ImageCodec, photos: Tensor) -> Tensor:
@@ -255,16 +275,6 @@ def _ladder(
         return told.to(device, network.dtype)
 
     return [(scale, told(sentences)) for scale, sentences in rungs]
-
-
-def _what_overflowed(backbone: UNetBackbone, start: _Start, ladder: list[tuple[float, Told]]) -> IVGError:
-    """The error of the first part whose numbers are none."""
-    model, unet = backbone.model, backbone.network
-    if start.still is not None and not is_finite(start.still):
-        return overflow(model.vae, "The autoencoder", model.vae.dtype)
-    if not all(is_finite(told.text) for _, told in ladder):
-        return overflow(model.text_encoder, "The text encoder", model.text_encoder.dtype)
-    return overflow(unet, "The network", unet.dtype)
 
 
 def _check_noise(noise: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..errors import IVGError
+from ..finite import is_finite, overflow
 from ..models.told import Told
 from .deep_features import DeepFeatures
 
 if TYPE_CHECKING:
-    from ..models.backbone import Backbone
+    from ..models.backbone import Backbone, UNetBackbone
 
 
 class Guided:
@@ -66,3 +68,13 @@ class Guided:
 
     def _predict(self, latents: Tensor, timestep: Tensor, told: Told) -> Tensor:
         return self.backbone(latents.to(told.text.dtype), timestep, told, self.features).float()
+
+
+def what_overflowed(backbone: UNetBackbone, ladder: Sequence[tuple[float, Told]]) -> IVGError:
+    """The error of the first part whose numbers are none, where the network's are none."""
+    model, unet = backbone.model, backbone.network
+    if not all(told.photo is None or is_finite(told.photo) for _, told in ladder):
+        return overflow(model.vae, "The autoencoder", model.vae.dtype)
+    if not all(is_finite(told.text) for _, told in ladder):
+        return overflow(model.text_encoder, "The text encoder", model.text_encoder.dtype)
+    return overflow(unet, "The network", unet.dtype)

@@ -1,16 +1,83 @@
-"""Where the denoising loop begins: the noise, and the photo that shines through it."""
+"""Where the denoising loop begins: the noise, what a clip adds to it, and the photo that shines through it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..errors import IVGError
+from ..media.clips import even_indices
+from ..models.fingerprint import base_fingerprint
 from .solver import Solver
 
+if TYPE_CHECKING:
+    from ..models.unet import IVGUNet
+
+log = logging.getLogger("ivg")
+
 MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """The noise from which a model would make a clip again, see `invert`, and what made it."""
+
+    latents: Tensor  # (4, F, h, w) float32, on the CPU
+    model: str  # its name
+    fingerprint: str  # of its network, see `base_fingerprint`
+    prompt: str
+    steps: int
+    size: tuple[int, int]  # (width, height) of the clip as it was inverted, pixels
+
+
+@dataclass(frozen=True)
+class NoisePrior:
+    """How much of the start noise comes from a clip.
+
+    Args:
+        inverted: the clip's noise.
+        strength: 0..1: 0 is off, 1 nothing but the clip's; 0.1 to 0.5 is usual for the motion of one clip.
+
+    Raises:
+        IVGError: another strength.
+    """
+
+    inverted: Inverted
+    strength: float = 0.3
+
+    def __post_init__(self) -> None:
+        _check_strength(self.strength)
+
+    def check(self, unet: IVGUNet, name: str) -> None:
+        """Log it if another network than this made the noise.
+
+        Args:
+            unet: that will sample.
+            name: of its model.
+
+        Raises:
+            IVGError: its latents have another number of channels.
+        """
+        found, wanted = len(self.inverted.latents), unet.config["out_channels"]
+        if found != wanted:
+            raise IVGError(
+                f'The noise prior has {found} channels and the model "{name}" works with {wanted}: invert the clip '
+                "with this model."
+            )
+        if self.inverted.fingerprint != base_fingerprint(unet):
+            made_by = self.inverted.model if self.inverted.model != name else "another network of that name"
+            log.warning(
+                'The noise prior was made by %s, and "%s" samples: its noise means less to another model. Invert the '
+                "clip with the same one.",
+                made_by,
+                name,
+            )
 
 
 def gaussian_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
@@ -24,6 +91,45 @@ def gaussian_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
         (B, 4, F, h, w) float32 on the CPU.
     """
     return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def mix_noise(inverted: Tensor, noise: Tensor, strength: float) -> Tensor:
+    """Noise of which a part comes from a clip; of unit variance, if both are.
+
+    Args:
+        inverted: (4, F', h', w') for all items, or (B, 4, F', h', w'); brought to the frames and cells of `noise`.
+        noise: (B, 4, F, h, w), Gaussian.
+        strength: 0..1; 0 gives `noise` itself.
+
+    Returns:
+        (B, 4, F, h, w).
+
+    Raises:
+        IVGError: another strength.
+
+    Source: MotionDirector (arXiv 2310.08465), its inference code.
+    """
+    _check_strength(strength)
+    if strength == 0:
+        return noise
+    return strength**0.5 * fit_noise(inverted.to(noise), *noise.shape[-3:]) + (1 - strength) ** 0.5 * noise
+
+
+def fit_noise(latents: Tensor, frames: int, height: int, width: int) -> Tensor:
+    """Inverted noise (..., F', h', w') at another number of frames and cells, (..., frames, height, width)."""
+    # The nearest frames, since a blend of two would have less variance than noise has. Bilinear within a frame takes
+    # some too, but the reference does so, and neighbouring cells of inverted noise are alike.
+    chosen = latents[..., even_indices(latents.shape[-3], frames, stretch=True), :, :]
+    if chosen.shape[-2:] == (height, width):
+        return chosen
+    flat = chosen.reshape(1, -1, *chosen.shape[-2:])
+    resized = interpolate(flat, (height, width), mode="bilinear", align_corners=False)
+    return resized.reshape(*chosen.shape[:-2], height, width)
+
+
+def _check_strength(strength: float) -> None:
+    if not 0 <= strength <= 1:
+        raise IVGError(f"The strength of the noise prior is {strength}: give 0 (off) to 1 (nothing else).")
 
 
 def initial_latents(
@@ -56,3 +162,18 @@ def initial_latents(
         return solver.add_noise(still, noise, 0)
     alpha = solver.alphas[t_last:].prod().to(still)
     return alpha.sqrt() * still + (1 - alpha).sqrt() * noise
+
+
+def noise_around(solver: Solver, condition_latent: Tensor, latents: Tensor) -> Tensor:
+    """What `initial_latents` would have to be given to begin at these latents: what is left of them without the photo.
+
+    Args:
+        solver: an inverse one, see `make_inverse`.
+        condition_latent: (B, 4, 1, h, w).
+        latents: (B, 4, F, h, w), at the noise level of the solver's last timestep.
+
+    Returns:
+        (B, 4, F, h, w).
+    """
+    alpha = solver.alphas_cumprod[int(solver.timesteps[-1])].to(latents)
+    return (latents - alpha.sqrt() * condition_latent) / (1 - alpha).sqrt()

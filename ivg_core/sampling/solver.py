@@ -8,24 +8,34 @@ from typing import Any, cast
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim_inverse import DDIMInverseScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from torch import Tensor
 
 from ..errors import IVGError
 from ..models.schedule import PREDICTIONS, predict_x0
-from .settings import SolverName
+from .settings import SOLVERS, SolverName
+
+INVERSE = "ddim inverse"
+#: Solver -> diffusers' class of it, and what of a checkpoint's config does not hold for it.
+SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "dpm++2m": (DPMSolverMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
+    "ddim": (DDIMScheduler, {}),
+    "lcm": (LCMScheduler, {}),
+    INVERSE: (DDIMInverseScheduler, {"clip_sample": False}),  # a clip's own latents go beyond 1
+}
 
 
 class Solver:
-    """Steps noisy latents towards clean ones. Holds the state of one run; make a new one for the next.
+    """Steps noisy latents towards clean ones, or the other way. Holds the state of one run; each run needs a new one.
 
     Latents are (B, 4, F, h, w) float32; steps count from 0.
     """
 
     def __init__(
         self,
-        scheduler: DDIMScheduler | DPMSolverMultistepScheduler | LCMScheduler,
+        scheduler: DDIMScheduler | DPMSolverMultistepScheduler | LCMScheduler | DDIMInverseScheduler,
         num_inference_steps: int,
         seeds: Sequence[int] = (),
     ):
@@ -34,7 +44,7 @@ class Solver:
         self.added: dict[str, Any] = {}
         if isinstance(scheduler, LCMScheduler):  # it adds fresh noise between steps; a seed's own was the start
             self.added = {"generator": [torch.Generator().manual_seed(_derived(seed)) for seed in seeds]}
-        self.timesteps = cast(Tensor, scheduler.timesteps)  # (N,) from noisy to clean, on the CPU
+        self.timesteps = cast(Tensor, scheduler.timesteps)  # (N,) in the order of the steps, on the CPU
         self.alphas = cast(Tensor, scheduler.alphas)  # (T,)
         self.alphas_cumprod = cast(Tensor, scheduler.alphas_cumprod)  # (T,)
         self.prediction_type: str = scheduler.config["prediction_type"]
@@ -91,15 +101,35 @@ def make_solver(
     Source: DPM-Solver++ (arXiv 2211.01095), DDIM (arXiv 2010.02502), LCM (arXiv 2310.04378); the released code's
         settings.
     """
-    solvers: dict[str, tuple[Any, dict[str, Any]]] = {
-        "dpm++2m": (DPMSolverMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
-        "ddim": (DDIMScheduler, {}),
-        "lcm": (LCMScheduler, {}),
-    }
-    if name not in solvers:
-        raise IVGError(f"There is no solver {name!r}: choose {' or '.join(solvers)}.")
-    scheduler_class, overrides = solvers[name]
-    if name == "ddim" and scheduler_config.get("timestep_spacing") == "linspace":
+    if name not in SOLVERS:
+        raise IVGError(f"There is no solver {name!r}: choose {' or '.join(SOLVERS)}.")
+    return _made(scheduler_config, num_inference_steps, name, zero_snr, seeds)
+
+
+def make_inverse(scheduler_config: Mapping[str, Any], num_inference_steps: int) -> Solver:
+    """Build the solver "ddim" of a checkpoint that goes the other way: from clean latents to the noise they come from.
+
+    Args:
+        scheduler_config: the content of scheduler_config.json.
+        num_inference_steps: N >= 1; more of them come closer to the way back.
+
+    Raises:
+        IVGError: as `make_solver`.
+
+    Source: DDIM (arXiv 2010.02502), section 4.3; MotionDirector inverts in 50 steps.
+    """
+    return _made(scheduler_config, num_inference_steps, INVERSE, None, ())
+
+
+def _made(
+    scheduler_config: Mapping[str, Any],
+    num_inference_steps: int,
+    name: str,
+    zero_snr: bool | None,
+    seeds: Sequence[int],
+) -> Solver:
+    scheduler_class, overrides = SCHEDULERS[name]
+    if name in ("ddim", INVERSE) and scheduler_config.get("timestep_spacing") == "linspace":
         # diffusers' DDIM walks T // N timesteps at a time; these are further apart, and noise would be left over
         overrides = overrides | {"timestep_spacing": "trailing"}
     if zero_snr is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoints.lora_files import save_lora
 from ..checkpoints.save import save_folder
 from ..errors import IVGError
 from ..models.backbone import Backbone, UNetBackbone
+from ..models.fingerprint import fingerprint
 from ..models.lora import LoRA
 from ..models.schedule import DiffusionSchedule
 from .engine import put_back_afterwards
@@ -165,12 +165,3 @@ class TrainableUNet(UNetBackbone):
 
     def _current(self, **networks: Any) -> IVGModel:
         return replace(self.model, scheduler_config=self.schedule.scheduler_config, **networks)
-
-
-def fingerprint(network: nn.Module) -> str:
-    """A hash of a network's weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

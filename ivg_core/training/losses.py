@@ -15,27 +15,11 @@ from torch.nn.functional import interpolate, mse_loss
 
 from ..errors import IVGError
 from ..models.schedule import over_latents, seen_through
+from ..models.told import latent_motion_score
 from ..settings import check_ranges, from_mapping, nearest
 
 if TYPE_CHECKING:
     from .objective import Prediction
-
-
-def latent_motion_score(latents: Tensor) -> Tensor:
-    """How much a clip moves: ten times the mean change from frame to frame, summed over the channels.
-
-    Args:
-        latents: (B, 4, F, h, w).
-
-    Returns:
-        (B,), about 0..20; 0 for a clip of one frame.
-
-    Source: the released code's calculate_latent_motion_score.
-    """
-    if latents.shape[2] == 1:
-        return latents.new_zeros(latents.shape[0])
-    change = (latents[:, :, 1:] - latents[:, :, :-1]).abs()  # (B, 4, F - 1, h, w)
-    return 10 * change.mean(dim=(2, 3, 4)).sum(dim=1)
 
 
 def motion_loss(x0_pred: Tensor, motion: Tensor) -> Tensor:

@@ -84,6 +84,28 @@ def found() -> Graph:
     return Graph(boxes, links, picture="things")
 
 
+def inverted() -> Graph:
+    """The motion of a drawn clip in another drawn scene."""
+    boxes = {
+        "load": Box("LoadVideo", (0, 200), (300, 100), {"file": CLIP}),
+        "model": Box("LoadIVGModel", (0, 0), (320, 110)),
+        "invert": Box("IVGInvertVideo", (400, 0), (340, 420), {"steps": 20}),
+        "scene": Box("IVGExampleScene", (0, 400), (320, 320), {"seed": 13, **FIXED}),
+        "sample": Box("IVGSampler", (800, 0), (320, 690), dict(FIXED)),
+        "save": Box("PreviewImage", (1180, 0), (300, 230)),
+    }
+    links = [
+        "model.model > invert.model",
+        "load.VIDEO > invert.video",
+        "model.model > sample.model",
+        "scene.image > sample.image",
+        "scene.action > sample.action",
+        "invert.noise_prior > sample.noise_prior",
+        "sample.frames > save.images",
+    ]
+    return Graph(boxes, links, picture="invert")
+
+
 def predicted() -> Part:
     """A drawn scene and its predicted region."""
     boxes = {
@@ -242,6 +264,7 @@ SCENES = {
             "IVGRoMFromVideo": ["draft", "video"],
         },
     ),
+    "inverted": Scene(inverted(), {"IVGInvertVideo": ["invert"]}),
     "window": Scene(through_a_window(), {"IVGCropToRoM": ["crop"], "IVGStitchRoM": ["stitch", "report", "result"]}),
     "vace": Scene(vace(), {"IVGApplyRoMVACE": ["apply", "video", "masks"]}),
     "training": Scene(train_lora(), {"TrainIVGLoRA": ["train"]}),

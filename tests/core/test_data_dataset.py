@@ -294,7 +294,7 @@ sys.path[:0] = {sys.path!r}
 import torch
 from pathlib import Path
 from ivg_core.errors import IVGError
-from ivg_core.training.data.cache import Cache
+from ivg_core.media.cache import Cache
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 cache = Cache(Path({str(tmp_path / "cache")!r}))

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from ...errors import IVGError
+from ...media.cache import Cache
 from ...media.targets import user_path
 from ...models.codec import ImageCodec
+from ...models.fingerprint import fingerprint
 from ...models.text import encode_text
-from ..backbone import fingerprint
 from ..batches import Sample, bucketed_batches
-from .cache import Cache
 from .masks import MaskMaker
 from .prepare import About, Prepared, check_motion, prepare
 from .report import Report

@@ -19,8 +19,8 @@ from ...media.clips import file_identity
 from ...media.files import pictures_in
 from ...media.images import load_mask, to_bytes
 from ...models.codec import check_cells, mask_cells
+from ...models.fingerprint import fingerprint
 from ...sampling.inputs import check_mask
-from ..backbone import fingerprint
 from .motion import enlarge, stabilise
 from .settings import DataSettings
 from .sources import MADE_MASKS, TrainingClip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ...media.files import atomic_write
-from ...settings import read_json
+from ..settings import read_json
+from .files import atomic_write
 
 FORMAT = 1  # raised when what is kept changes its meaning
+
+
+def user_cache(subject: str) -> Path:
+    """The folder in which things of one kind are kept when nobody says otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "comfy-ivg" / subject
 
 
 class Cache:
