@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..ivg_core.sampling.settings import Sampling
 from ._compat import found_by
 from ._edges import Progress, to_comfy
-from ._inputs import denoising_inputs
+from ._inputs import denoising_inputs, noise_prior_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
 from .sampling import OptionsSocket, as_video, settings_used, video_size
@@ -77,6 +77,7 @@ class IVGTextToVideo(io.ComfyNode):
                     tooltip="Height of the video, a multiple of 8. 0 takes the size that the model was made for.",
                 ),
                 OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
+                noise_prior_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The frames."),
@@ -88,7 +89,7 @@ class IVGTextToVideo(io.ComfyNode):
     @classmethod
     @noted
     def execute(
-        cls, model, prompt, negative, seed, frames, steps, guidance, fps, width, height, options=None
+        cls, model, prompt, negative, seed, frames, steps, guidance, fps, width, height, options=None, noise_prior=None
     ) -> io.NodeOutput:
         from ..ivg_core.sampling.generate import generate
         from ..ivg_core.sampling.inputs import check_photo
@@ -110,6 +111,7 @@ class IVGTextToVideo(io.ComfyNode):
             size=size,
             seed=seed,
             how=how,
+            prior=noise_prior,
             on_step=progress,
         )
         progress.show_result(generated.frames)
