@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_clips import busy, clips, small
+from training_clips import busy, busy_paths, clips, small
 
 from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.training.trainer import train
@@ -18,8 +18,9 @@ SCRIPT = """
 import sys
 from ivg_core.checkpoints.load import load_model
 from ivg_core.training.trainer import train
-from training_clips import busy, clips, small
-train(small(sys.argv[2], **busy(int(sys.argv[3]))), load_model(sys.argv[1]), clips(), clips(3))
+from training_clips import busy, busy_paths, clips, small
+settings = busy_paths() if sys.argv[3] == "paths" else busy(int(sys.argv[3]))
+train(small(sys.argv[2], **settings), load_model(sys.argv[1]), clips(), clips(3))
 """
 
 
@@ -32,9 +33,9 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("kind", ["1", "2", "paths"])
 @pytest.mark.usefixtures("one_thread")
-def test_two_processes_equal_one_with_double_accumulation(golden, tiny_model, tmp_path, stage):
+def test_two_processes_equal_one_with_double_accumulation(golden, tiny_model, tmp_path, kind):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     with socket.socket() as free:
@@ -45,16 +46,20 @@ def test_two_processes_equal_one_with_double_accumulation(golden, tiny_model, tm
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
     path = os.pathsep.join([str(Path.cwd()), str(Path(__file__).parent)])
     place = {**os.environ, "PYTHONPATH": path, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    words = [*launch, str(script), str(golden / "tiny_ckpt"), str(tmp_path / "two"), str(stage)]
+    words = [*launch, str(script), str(golden / "tiny_ckpt"), str(tmp_path / "two"), kind]
     done = subprocess.run(words, env=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    progress = json.loads((tmp_path / "two" / "checkpoint-000003" / "progress.json").read_text())
+    settings = busy_paths() if kind == "paths" else busy(int(kind))
+    last = f"checkpoint-{settings['steps']:06d}"
+    progress = json.loads((tmp_path / "two" / last / "progress.json").read_text())
     assert progress["processes"] == 2
     two = read_lora(tmp_path / "two" / "ivg-lora.safetensors", tiny_model.unet)
 
-    one = train(small(tmp_path / "one", accumulation=2, **busy(stage)), tiny_model, clips(), clips(3))
-    for name, halves in one.lora.layers.items():
-        for a, b in zip(halves, two.layers[name], strict=True):
-            torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+    one = train(small(tmp_path / "one", accumulation=2, **settings), tiny_model, clips(), clips(3))
+    for path in (tmp_path / "one").glob("*.safetensors"):
+        alone, together = (read_lora(tmp_path / run / path.name, tiny_model.unet) for run in ("one", "two"))
+        for name, halves in alone.layers.items():
+            for a, b in zip(halves, together.layers[name], strict=True):
+                torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
     said = {key: text for key, text in two.metadata.items() if "loss" in key}
     assert float(said["ivg_heldout_loss"]) == pytest.approx(one.history[-1]["heldout"], abs=1e-5)

@@ -5,7 +5,7 @@ import torch
 from ivg_core.models.backbone import UNetBackbone
 from ivg_core.training.backbone import TrainableUNet
 from ivg_core.training.batches import ListDataset, Sample
-from ivg_core.training.config import LoRASettings, TrainConfig
+from ivg_core.training.config import LoRASettings, TrainConfig, TrainingPath
 from ivg_core.training.learner import Learner
 from ivg_core.training.objective import Denoising
 
@@ -66,4 +66,18 @@ def busy(stage: int) -> dict:
         "ema": 0.5,
         "losses": losses[stage],
         "lora": {"spatial": LoRASettings(4, dropout=0.3), "temporal": LoRASettings(4)},
+    }
+
+
+def busy_paths() -> dict:
+    """The same for a training whose LoRAs, one a clip among them, learn in some steps only."""
+    return busy(2) | {
+        "losses": {},
+        "batch_size": 1,
+        "steps": 4,
+        "lora": {"spatial": LoRASettings(4, per_clip=True), "temporal": LoRASettings(4)},
+        "paths": [
+            TrainingPath({"noise": 1.0}, ["spatial"], frames="one", chance=0.5, name="looks"),
+            TrainingPath({"noise": 1.0, "debiased": 1.0}, ["temporal"], ["spatial"], name="motion"),
+        ],
     }
