@@ -21,11 +21,17 @@ import torch
 from torch import Tensor
 
 from ivg_core.hands.tracker import HandTracker
+from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.bundle import IVGModel
 from ivg_core.models.codec import ImageCodec
 from ivg_core.models.lora import LoRA, applied_lora
 from ivg_core.models.text import encode_text
-from ivg_core.sampling.generate import generate
+from ivg_core.models.told import Told
+from ivg_core.sampling.decode import decode_frames
+from ivg_core.sampling.generate import denoise, generate
+from ivg_core.sampling.guidance import Guided
+from ivg_core.sampling.noise import gaussian_noise
+from ivg_core.sampling.solver import make_solver
 from ivg_core.synthetic.clips import DrawnClip, Scene, Task, _Step, _view
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
 from ivg_core.synthetic.skeleton import POSES
@@ -184,6 +190,18 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float((a * b).sum() / max(math.sqrt((a**2).sum() * (b**2).sum()), 1e-9))
 
 
+@torch.no_grad()
+def without_photo(model: IVGModel, sentence: str, seed: int) -> Tensor:
+    """What the network makes of the sentence alone (F, H, W, 3): no first frame holds it to a scene."""
+    made, cell = model.defaults, model.vae_scale_factor
+    backbone = UNetBackbone(model, 2)
+    cells = (made.height // cell, made.width // cell)
+    told = Told(encode_text(model, [sentence]), mask=torch.ones(1, 1, 1, *cells))
+    noise = gaussian_noise([seed], (4, made.num_frames, *cells))
+    solver = make_solver(model.scheduler_config, made.num_inference_steps)
+    return decode_frames(backbone.codec, denoise(Guided(backbone, [(1.0, told)]), solver, noise))[0]
+
+
 def leak(video: Tensor, without: Tensor, references: list[Tensor], outside: Tensor) -> float:
     """How far a video went from the one without the LoRA towards what the reference clips look like, 0 not, 1 all.
 
@@ -221,8 +239,8 @@ def bench_motion(
     Returns:
         Flat figures of each variant: `fidelity`, the mean of the correlations of the hand's path (by the tracker) and
         of what moves (by optical flow) with the exact clip's; `hand`, `flow`, both by themselves; `found`, the share of
-        frames with a hand; `leak` outside of the Region of Motion, and `leak_whole` in the whole picture where all may
-        move.
+        frames with a hand; `leak` in the whole picture without a photo; `leak_outside` of the Region of Motion, and
+        `leak_whole` where all may move, both with the photo.
     """
     settings = settings or MotionSettings()
     size = (model.defaults.width, model.defaults.height)
@@ -239,22 +257,24 @@ def bench_motion(
         true = torch.from_numpy(clip.frames).float() / 255
         mask = torch.from_numpy(clip.rom_mask).float()
         paths = hand_path(true, tracker), flow_path(true, mask)
-        bare: dict[bool, Tensor] = {}
+        bare: dict[str, Tensor] = {}
         for variant, lora in loras.items():
             context = applied_lora(model.unet, lora) if lora and model.unet else nullcontext()
             with context:
                 videos = {
-                    whole: generate(model, true[0], clip.text, mask=None if whole else mask, seed=index).frames
-                    for whole in (False, True)
+                    "outside": generate(model, true[0], clip.text, mask=mask, seed=index).frames,
+                    "whole": generate(model, true[0], clip.text, seed=index).frames,
+                    "free": without_photo(model, clip.text, index),
                 }
             bare = bare or videos
-            hand = hand_path(videos[False], tracker)
+            hand, everywhere = hand_path(videos["outside"], tracker), torch.ones_like(mask)
             figures = {
                 "hand": correlation(hand, paths[0]),
-                "flow": correlation(flow_path(videos[False], mask), paths[1]),
+                "flow": correlation(flow_path(videos["outside"], mask), paths[1]),
                 "found": float((~np.isnan(hand).any(1)).mean()),
-                "leak": leak(videos[False], bare[False], references, 1 - mask),
-                "leak_whole": leak(videos[True], bare[True], references, torch.ones_like(mask)),
+                "leak": leak(videos["free"], bare["free"], references, everywhere),
+                "leak_outside": leak(videos["outside"], bare["outside"], references, 1 - mask),
+                "leak_whole": leak(videos["whole"], bare["whole"], references, everywhere),
             }
             figures["fidelity"] = (figures["hand"] + figures["flow"]) / 2
             log(f"scene {index}  {variant:10}" + "".join(f"  {name} {value:.3f}" for name, value in figures.items()))
