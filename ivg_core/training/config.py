@@ -300,8 +300,8 @@ def _check(config: TrainConfig) -> None:
     for path in config.all_paths():
         make_losses(path.losses, config.stage)
         check_ranges(path, {"chance": (LEAST, 1), "flip": (0, 1)}, "paths: ")
-        if path.flip and path.frames != "one":
-            raise IVGError("paths: flip mirrors one frame: set frames: one, or remove flip.")
+        if path.flip and (path.frames != "one" or config.stage == 1):
+            raise IVGError("paths: flip mirrors one frame of stage 2's video: set frames: one, or remove flip.")
         for role in (*path.learns, *path.sounds):
             if config.method == "lora" and role not in config.lora:
                 raise IVGError(f"paths: there is no role {role!r} under lora{nearest(role, config.lora)}")

@@ -222,7 +222,8 @@ class Denoising:
         with torch.no_grad():
             encoded = self.backbone.codec.encode(pixels.flip(2), of_encoder.transpose(0, 1))  # (C, B, h, w)
         part["latents"] = encoded.transpose(0, 1)[:, :, None].to(batch["latents"])
-        part["photo"] = part["photo"].flip(-1)
+        part["frames"] = part["frames"].flip(-2)
+        part["photo"] = part["photo"].flip(-1)  # nearly what its mirrored picture is encoded as
         for name in ("rom_mask", "frame_masks"):
             if name in part:
                 part[name] = part[name].flip(-1)

@@ -192,7 +192,8 @@ def test_a_mirrored_frame_is_encoded_anew(tiny_model):
     mirrored = objective.backbone.codec.encode(batch["frames"][0, 1:].float().flip(2) / 255)
     torch.testing.assert_close(part["latents"][0], mirrored)
     assert torch.equal(drawn.noise, draw.paths[0].mirrored[1])
-    assert torch.equal(part["rom_mask"], batch["rom_mask"].flip(-1)) and "frames" in part
+    assert torch.equal(part["rom_mask"], batch["rom_mask"].flip(-1))
+    assert torch.equal(part["frames"], batch["frames"][:, 1:].flip(3))
 
 
 def test_one_frame_is_seen_without_the_photo(tiny_model):
