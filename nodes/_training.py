@@ -233,8 +233,10 @@ def connected_clips(
     given += ["folder"] if folder.strip() else []
     if len(given) != 1:
         what = f"{' and '.join(given)} are given" if given else "there are no clips"
-        or_folder = "" if node != "IVG Train LoRA" else ", or name a folder"
-        raise IVGError(f"{node}: {what}: connect images or video{or_folder}, one of these.")
+        how = "connect images or video, or name a folder, one of these"
+        if node != "IVG Train LoRA":
+            how = "connect images or video, one of these"
+        raise IVGError(f"{node}: {what}: {how}.")
     if given == ["folder"]:
         return None
     sentences = list(dict.fromkeys(" ".join(line.split()) for line in prompt.splitlines() if line.strip()))

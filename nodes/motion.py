@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 ClipsSocket = io.Custom("IVG_CLIPS")
 MOTION, LOOKS = "the motion of the clips", "what the pictures look like"
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What travels along an IVG_CLIPS link: the clips so far, in order."""
+
+    each: tuple[TrainingClip, ...]
 
 
 class IVGMotionClip(io.ComfyNode):
@@ -58,11 +65,12 @@ class IVGMotionClip(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, prompt, images=None, video=None, mask=None, clips=()) -> io.NodeOutput:
+    def execute(cls, prompt, images=None, video=None, mask=None, clips=None) -> io.NodeOutput:
         sentence = " ".join(prompt.split())
         (clip,) = connected_clips(images, video, mask, sentence, node="IVG Motion Clip", picture=True)
-        clips = (*clips, replace(clip, name=f"clip {len(clips) + 1}"))
-        return io.NodeOutput(clips, "\n".join(map(_summary, clips)))
+        before = clips.each if clips else ()
+        every = (*before, replace(clip, name=f"clip {len(before) + 1}"))
+        return io.NodeOutput(Clips(every), "\n".join(map(_summary, every)))
 
 
 def _summary(clip: TrainingClip) -> str:
@@ -155,7 +163,7 @@ class IVGTrainMotion(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.training.data.settings import DataSettings
 
-        if learn == MOTION and (still := next((clip for clip in clips if clip.media.facts().frames == 1), None)):
+        if learn == MOTION and (still := next((clip for clip in clips.each if clip.media.facts().frames == 1), None)):
             raise IVGError(f"{still.name} is one picture, in which nothing moves: give a clip, or learn {LOOKS}.")
         run = run_folder(save_name, resume)
         settings = DataSettings(
@@ -165,9 +173,9 @@ class IVGTrainMotion(io.ComfyNode):
             width=width,
             height=height,
         )
-        config = motion_config(run, learn, len(clips), steps, rank, learning_rate, debias, training_seed)
+        config = motion_config(run, learn, len(clips.each), steps, rank, learning_rate, debias, training_seed)
         config = replace(config, **device_settings(model.model))
-        return run_training(cls.hidden.unique_id, model, config, settings, list(clips), resume, own_mask=True)
+        return run_training(cls.hidden.unique_id, model, config, settings, list(clips.each), resume, own_mask=True)
 
 
 def motion_config(

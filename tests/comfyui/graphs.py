@@ -43,11 +43,12 @@ class Graph:
 
 ONE_PHOTO, MODEL, REGION, DRAFT, VIDEO = "Photo", "Model and sentence", "Region of motion", "Draft", "Video"
 BATCH, WORDS, THINGS, CLIP, TRAINING = "Photos", "Sentence", "Hands and things", "Clip to learn from", "Training"
-LEARNED, OVER_PHOTO = "What it learned", "Over the photo"
+LEARNED, OVER_PHOTO, LORA, STAND_IN = "What it learned", "Over the photo", "The motion", "Stand-in for your motion"
 BLUE, GREY, ORANGE, YELLOW, GREEN, CYAN = "#3f789e", "#88A", "#b06634", "#b58b2a", "#8A8", "#8AA"  # the interface's own
 COLOURS = {
     ONE_PHOTO: BLUE, BATCH: BLUE, MODEL: GREY, WORDS: GREY, THINGS: YELLOW, REGION: ORANGE, DRAFT: YELLOW, CLIP: YELLOW,
-    TRAINING: ORANGE, VIDEO: GREEN, LEARNED: GREEN, OVER_PHOTO: CYAN,
+    TRAINING: ORANGE, VIDEO: GREEN, LEARNED: GREEN, OVER_PHOTO: CYAN, LORA: CYAN,
+    STAND_IN: GREY,
 }  # fmt: skip
 
 

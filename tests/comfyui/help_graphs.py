@@ -6,12 +6,15 @@ import dataclasses
 
 from batch_graphs import batch_two_stage, enriched_action
 from graphs import FIXED, Box, Graph, mask_by_hand, two_stage
+from motion_graphs import motion_from_clips
 from rom_graphs import any_video, ltx, wan_22
 from rom_parts import Part
 from training_graphs import train_lora
 
 #: A drawn clip that the script puts into ComfyUI's input folder.
 CLIP = "clip.mp4"
+#: A text-to-video model that it puts into models/ivg: tiny, of random weights, and never run.
+TEXT_MODEL = "zeroscope_v2_576w"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +221,33 @@ def hands() -> Graph:
     return Graph(boxes, links, picture="keypoints")
 
 
+def stacked_clips() -> Graph:
+    """The clips of the motion one below the other, their sentences written into them."""
+    graph = motion_from_clips()
+    x, y = graph.boxes["first"].at
+    changed = {
+        "first": {"widgets": {"prompt": "The person stirs the food in the bowl"}},
+        "second": {"at": (x, y + 300), "widgets": {"prompt": "The person stirs the food in the red bowl"}},
+        "summary": {"at": (x, y + 600)},
+    }
+    boxes = {name: dataclasses.replace(graph.boxes[name], **change) for name, change in changed.items()}
+    links = [link for link in graph.links if not link.endswith((" first.prompt", " second.prompt"))]
+    return dataclasses.replace(graph, boxes={**graph.boxes, **boxes}, links=links)
+
+
+def sentence_alone() -> Graph:
+    """A text-to-video model with a motion on it, and a sentence."""
+    sentence = {"prompt": "A person is riding a horse on the beach", "frames": 16, "guidance": 9.0}
+    boxes = {
+        "model": Box("LoadIVGModel", (0, 0), (320, 110), {"model_name": TEXT_MODEL}),
+        "lora": Box("IVGLoadLoRA", (0, 190), (320, 240), {"spatial": 0.0}),
+        "make": Box("IVGTextToVideo", (380, 0), (340, 440), {**sentence, **FIXED}),
+        "save": Box("SaveVideo", (780, 0), (320, 110)),
+    }
+    links = ["model.model > lora.model", "lora.model > make.model", "make.video > save.video"]
+    return Graph(boxes, links, picture="save")
+
+
 def drawn(graph: Graph) -> Graph:
     """The graph with the drawn scene in place of *Load Image*."""
     scene = Box("IVGExampleScene", graph.boxes["photo"].at, (300, 320), {"seed": 13, **FIXED})
@@ -268,6 +298,12 @@ SCENES = {
     "window": Scene(through_a_window(), {"IVGCropToRoM": ["crop"], "IVGStitchRoM": ["stitch", "report", "result"]}),
     "vace": Scene(vace(), {"IVGApplyRoMVACE": ["apply", "video", "masks"]}),
     "training": Scene(train_lora(), {"TrainIVGLoRA": ["train"]}),
+    "motion": Scene(
+        stacked_clips(),
+        {"IVGMotionClip": ["first", "second", "summary"], "IVGTrainMotion": ["train"]},
+        sizes={"first": (360, 220), "second": (360, 220), "summary": (360, 140), "train": (420, 780)},
+    ),
+    "text_to_video": Scene(sentence_alone(), {"IVGTextToVideo": ["model", "lora", "make", "save"]}, runs=False),
     "side": Scene(
         side_nodes(),
         {"IVGLoadLoRA": ["model", "lora"], "IVGSamplerOptions": ["options"], "IVGDownloadModel": ["download"]},

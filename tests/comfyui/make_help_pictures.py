@@ -13,7 +13,7 @@ import pathlib
 import tempfile
 
 import torch
-from help_graphs import CLIP, SCENES, Scene
+from help_graphs import CLIP, SCENES, TEXT_MODEL, Scene
 from make_workflows import ROOT, build
 from PIL import Image
 from rom_parts import empty_models
@@ -112,7 +112,9 @@ def main() -> None:
         drawn = DrawnScene(3, 256, 192)
         clip = drawn.clip(drawn.tasks[1], num_frames=8)
         write_video(torch.from_numpy(clip.frames) / 255, base / "input" / CLIP, 8)
-        places = empty_models(models)
+        places = {**empty_models(models), "ivg": models / "ivg"}
+        places["ivg"].mkdir()
+        (places["ivg"] / TEXT_MODEL).symlink_to(ROOT / "tests" / "golden" / "motiondirector" / "training" / "model")
         with (
             ComfyServer(found[0], [ROOT], python=found[1], base_dir=base, models=places, settings=SETTINGS) as server,
             ComfyBrowser(server.url, viewport=VIEW, expect_extensions=["ivg"]) as browser,

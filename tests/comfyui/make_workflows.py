@@ -44,6 +44,8 @@ LABELS = {
     "ivg_23_mask_from_elsewhere": ("mask from elsewhere", BLUE),
     "ivg_24_many_videos": ("many videos", BLUE),
     "ivg_25_train_lora": ("train a LoRA", BLUE),
+    "ivg_26_motion_from_clips": ("motion from clips", BLUE),
+    "ivg_27_motion_in_my_photo": ("motion in my photo", BLUE),
 }
 
 

@@ -1,25 +1,24 @@
-"""The example workflow for training; see graphs.py for what describes a graph.
+"""The example workflows that train; see graphs.py for what describes a graph.
 
-    COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/training_graphs.py [--shots FOLDER]
+    COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/training_graphs.py [NAME …] [--shots FOLDER]
 
-writes it and its thumbnail, as make_workflows.py does for the others, and screenshots while it trains, after a cancel,
-and at the end.
+writes them and their thumbnails, as make_workflows.py does for the others, and screenshots: at the end, and of those
+that show a loss curve also while they train and after a cancel.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import pathlib
+from pathlib import Path
 
 from graphs import CLIP, FIXED, LEARNED, TRAINING, Box, Graph, beginning, grouped
-from make_workflows import ROOT, THUMBNAIL, build, labelled, last_frame, picture_of
+from make_workflows import ROOT, THUMBNAIL, build, labelled, last_frame, picture_of, thumbnail
+from motion_graphs import GRAPHS as MOTION_GRAPHS
 from PIL import Image, ImageOps
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
-
-NAME = "ivg_25_train_lora"
 
 
 def train_lora() -> Graph:
@@ -78,10 +77,39 @@ def train_lora() -> Graph:
     )
 
 
+GRAPHS = {"ivg_25_train_lora": train_lora, **MOTION_GRAPHS}
+
+
+def halves(above: Image.Image, below: Image.Image) -> Image.Image:
+    """A loss curve as a whole above the lower part of a frame, where the hands are."""
+    picture = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "white")
+    half = (THUMBNAIL, THUMBNAIL // 2)
+    picture.paste(above.resize((THUMBNAIL, above.height * THUMBNAIL // above.width), Image.Resampling.LANCZOS))
+    lower = below.resize((THUMBNAIL, below.height * THUMBNAIL // below.width), Image.Resampling.LANCZOS)
+    picture.paste(lower.crop((0, lower.height - half[1], *lower.size)), (0, half[1]))
+    return picture
+
+
+def shoot_training(browser: ComfyBrowser, server: ComfyServer, client: ComfyClient, run: str, shots: Path) -> None:
+    """Screenshots while it trains and after a cancel."""
+    browser.evaluate("() => { window.__harness.last = null; window.app.queuePrompt(0); }")
+    figures = server.base_dir / "output" / "ivg_training" / run / "losses.jsonl"
+    while not figures.exists() or len(figures.read_text().splitlines()) < 25:
+        browser.page.wait_for_timeout(300)
+    browser.fit()
+    browser.screenshot(shots / f"{run}_training.png")
+    client.interrupt()
+    browser.page.wait_for_function("() => window.__harness.last", timeout=120_000)  # it ends with its step
+    browser.screenshot(shots / f"{run}_cancelled.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shots", type=pathlib.Path, help="folder for the screenshots")
+    parser.add_argument("names", nargs="*", help="which: " + ", ".join(GRAPHS))
+    parser.add_argument("--shots", type=Path, help="folder for the screenshots")
     options = parser.parse_args()
+    if unknown := set(options.names) - GRAPHS.keys():
+        raise SystemExit(f"No such workflow: {', '.join(sorted(unknown))}. There are {', '.join(GRAPHS)}.")
     found = installed_comfyui()
     if found is None:
         raise SystemExit("No ComfyUI: name its folder in COMFYUI_PATH.")
@@ -90,36 +118,27 @@ def main() -> None:
         ComfyBrowser(server.url, viewport=(2000, 1000), expect_extensions=["ivg"]) as browser,
     ):
         client = ComfyClient(server.url)
-        graph = train_lora()
-        workflow, ids = build(browser, graph)
-        target = ROOT / "workflows" / f"{NAME}.json"
-        target.write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        print(browser.load(target))
-        if options.shots:
-            browser.evaluate("() => { window.__harness.last = null; window.app.queuePrompt(0); }")
-            figures = server.base_dir / "output" / "ivg_training" / "example" / "losses.jsonl"
-            while not figures.exists() or len(figures.read_text().splitlines()) < 25:
-                browser.page.wait_for_timeout(300)
-            browser.fit()
-            browser.screenshot(options.shots / "training.png")
-            client.interrupt()
-            browser.page.wait_for_function("() => window.__harness.last", timeout=120_000)  # it ends with its step
-            browser.screenshot(options.shots / "cancelled.png")
-        outcome = browser.run(timeout=900)
-        print(outcome["status"], outcome["error"] or "")
-        if options.shots:
-            browser.fit()
-            browser.screenshot(options.shots / "done.png")
-        if outcome["status"] == "success":
-            outputs = client.last_outputs()
-            above = ImageOps.invert(picture_of(client, outputs[ids["curve"]]["images"][0]))  # no white rectangle
-            below = last_frame(server, outputs[ids["save"]]["images"][0])
-            picture = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "white")
-            half = (THUMBNAIL, THUMBNAIL // 2)
-            picture.paste(above.resize((THUMBNAIL, above.height * THUMBNAIL // above.width), Image.Resampling.LANCZOS))
-            lower = below.resize((THUMBNAIL, below.height * THUMBNAIL // below.width), Image.Resampling.LANCZOS)
-            picture.paste(lower.crop((0, lower.height - half[1], *lower.size)), (0, half[1]))
-            labelled(picture, NAME).save(target.with_suffix(".jpg"), quality=88)
+        for name in options.names or GRAPHS:
+            graph = GRAPHS[name]()
+            workflow, ids = build(browser, graph)
+            target = ROOT / "workflows" / f"{name}.json"
+            target.write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            print(name, browser.load(target), flush=True)
+            run = graph.boxes["train"].widgets["save_name"]
+            if options.shots and graph.picture == "curve":
+                shoot_training(browser, server, client, run, options.shots)
+            outcome = browser.run(timeout=900)
+            print(name, outcome["status"], outcome["error"] or "", flush=True)
+            if options.shots:
+                browser.fit()
+                browser.screenshot(options.shots / f"{name}.png")
+            if outcome["status"] == "success":
+                outputs = client.last_outputs()
+                above = picture_of(client, outputs[ids[graph.picture]]["images"][0])
+                below = last_frame(server, outputs[ids["save"]]["images"][0])
+                inverted = graph.picture == "curve"  # no white rectangle
+                whole = halves(ImageOps.invert(above), below) if inverted else thumbnail(above, below)
+                labelled(whole, name).save(target.with_suffix(".jpg"), quality=88)
 
 
 if __name__ == "__main__":
