@@ -32,7 +32,7 @@ from ivg_core.training.config import read_config
 from ivg_core.training.trainer import train
 
 MODEL = Path(__file__).parents[1] / "tests" / "golden" / "motiondirector" / "training" / "model"
-FRAMES, HEIGHT, WIDTH = 16, 32, 32  # of the clip; height and width in cells
+FRAMES, HEIGHT, WIDTH = 16, 16, 16  # of the clip; height and width in cells
 WARM = 5  # steps that are not counted
 
 
