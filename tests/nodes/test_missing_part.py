@@ -24,5 +24,5 @@ def test_only_the_nodes_that_need_it_are_lost():
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['IVGLoadLoRA', 'IVGMotionClip', 'IVGTrainMotion', 'TrainIVGLoRA']"
     log = done.stderr.splitlines()
-    assert len(log) == 2 and all("No module named 'comfy.weight_adapter'" in line for line in log)
+    assert len(log) == 3 and all("No module named 'comfy.weight_adapter'" in line for line in log)
     assert "IVGLoadLoRA" in log[1] and "nodes/loras.py" in log[1]
