@@ -197,14 +197,32 @@ def read_progress(path: Path) -> dict[str, Any]:
     return progress
 
 
-def compare(progress: Mapping[str, Any], path: Path, config: TrainConfig, base_hash: str, processes: int) -> None:
+def compare(
+    progress: Mapping[str, Any],
+    path: Path,
+    config: TrainConfig,
+    base_hash: str,
+    processes: int,
+    clips: list[str] | None = None,
+) -> None:
     """Says what is different from the settings a checkpoint was made with.
+
+    Args:
+        progress: what the checkpoint says about itself.
+        path: of the checkpoint.
+        config, base_hash, processes: of this run.
+        clips: what each clip is, where each has a LoRA of its own.
 
     Raises:
         IVGError: the difference is one with which the checkpoint cannot be taken up.
     """
     if progress["base"] != base_hash:
         raise IVGError(f"{path} was trained on another model: load the one it began with.")
+    if progress.get("clips") != clips:
+        raise IVGError(
+            f"{path} holds a LoRA for each of its clips, and these are other clips, or in another order: give those "
+            "that it began with, or begin anew with another name."
+        )
     now, then = (json.loads(json.dumps(s)) for s in (config.to_dict(), _with_new_settings(progress["config"])))
     changed = [key for key in now if key not in FREE_TO_CHANGE and now[key] != then[key]]
     for key in changed:

@@ -182,7 +182,7 @@ class _Trainer:
         start = 0
         if found is not None:
             progress = read_progress(found)
-            compare(progress, found, config, self.base_hash, accelerator.num_processes)
+            compare(progress, found, config, self.base_hash, accelerator.num_processes, self._own_clips())
             load_checkpoint(accelerator, found, self.average)
             start = progress["step"]
             self.history = read_history(self._history_file)[:start]
@@ -278,11 +278,19 @@ class _Trainer:
             "base": self.base_hash,
             "processes": self.accelerator.num_processes,
             "config": self.config.to_dict(),
+            "clips": self._own_clips(),
         }
         path = save_checkpoint(self.accelerator, self.folder, done, progress, self.config.keep_last, self.average)
         if self.lora is not None and self.accelerator.is_main_process:
             self._write_lora(path)
         return path
+
+    def _own_clips(self) -> list[str] | None:
+        """What each clip is, where each has a LoRA of its own: a checkpoint must not be taken up with others."""
+        if self.lora is None or not self.lora.clips:
+            return None
+        samples = (self.dataset[clip] for clip in range(len(self.dataset)))
+        return [f"{s['name']}, {tuple(s['latents'].shape[1:])}: {s['caption']}" for s in samples]
 
     def _write_lora(self, checkpoint: Path) -> None:
         try:

@@ -152,6 +152,16 @@ def test_a_run_of_a_version_without_these_settings_goes_on(tiny_model, tmp_path)
     assert train(config, tiny_model, clips(1), resume="auto").finished
 
 
+@pytest.mark.parametrize("others", [clips(2, frames=3), ListDataset(clips(2).samples[::-1])])
+def test_a_run_does_not_go_on_with_other_clips(tiny_model, tmp_path, others):
+    """The LoRA of one clip would go on with another."""
+    config = dual(tmp_path, steps=2)
+    stops = iter([True])
+    train(config, tiny_model, clips(2), should_stop=lambda: next(stops))
+    with pytest.raises(IVGError, match="these are other clips, or in another order"):
+        train(config, tiny_model, others, resume="auto")
+
+
 def test_what_all_frames_share_does_not_count(tiny_model):
     config = TrainConfig(lora=BOTH, paths=[MOVES], text_dropout=0)
     objective = Denoising(config, TrainableUNet(tiny_model, config))
