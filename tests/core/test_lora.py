@@ -108,7 +108,7 @@ def test_kohya_alpha(tmp_path, unet):
 @pytest.mark.parametrize(
     ("name", "modelscope"),
     [
-        ("conv_in", "conv_in"),
+        ("conv_in", "input_blocks.0.0"),
         ("transformer_in.proj_in", "input_blocks.0.1.proj_in"),
         ("down_blocks.0.resnets.0.conv1", "input_blocks.1.0.in_layers.2"),
         ("down_blocks.0.downsamplers.0.conv", "input_blocks.3.op"),
