@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     motion.add_argument("--work", type=Path, default=Path("out/motion"), help="folder of the trainings")
     motion.add_argument("--scenes", type=int, default=12, help="how many scenes it is used on")
     motion.add_argument("--steps", type=int, default=300, help="of each training")
+    motion.add_argument("--clips", type=int, default=3, help="drawn clips that it is learned from")
     motion.add_argument("--choose", action="store_true", help="measure on the scenes that settings are chosen on")
 
     text = "measure whether the model tells drawn scenes from other pictures"
@@ -114,7 +115,7 @@ def _bench_ablation(options: argparse.Namespace) -> None:
 def _bench_motion(options: argparse.Namespace) -> None:
     from benchmarks.motion import MotionSettings, bench_motion
 
-    settings = MotionSettings(steps=options.steps)
+    settings = MotionSettings(options.clips, options.steps)
     figures = bench_motion(load(options), options.work, options.scenes, not options.choose, settings)
     report(options, "motion", figures)
 
