@@ -320,6 +320,28 @@ def keep(run: Path, save_name: str) -> Path:
     return path
 
 
+def learning_inputs(rank: int, learning_rate: float) -> list:
+    """How much a LoRA can hold and how fast it learns, with the values that suit the node's way of learning."""
+    return [
+        io.Int.Input(
+            "rank",
+            default=rank,
+            min=1,
+            max=512,
+            tooltip="How much the LoRA can hold; its file and its memory grow with it.",
+        ),
+        io.Float.Input(
+            "learning_rate",
+            default=learning_rate,
+            min=1e-7,
+            max=1.0,
+            step=1e-6,
+            round=1e-7,
+            tooltip="Size of a step. Lower it when the loss curve rises or jumps.",
+        ),
+    ]
+
+
 def run_inputs() -> list:
     """What every training asks of its clips and its run."""
     return [

@@ -12,7 +12,16 @@ from ..ivg_core.errors import IVGError
 from ._compat import found_by
 from ._model import IVGModelSocket
 from ._notes import noted
-from ._training import MASKS, connected_clips, device_settings, run_folder, run_inputs, run_outputs, run_training
+from ._training import (
+    MASKS,
+    connected_clips,
+    device_settings,
+    learning_inputs,
+    run_folder,
+    run_inputs,
+    run_outputs,
+    run_training,
+)
 
 if TYPE_CHECKING:
     from ..ivg_core.training.config import TrainConfig
@@ -116,22 +125,7 @@ class IVGTrainMotion(io.ComfyNode):
                     tooltip="Training steps in all, those of a run that is resumed included. 150 to 300 for one clip, "
                     "300 to 500 for several, 1000 for many pictures. Too many copy the clip and not its motion.",
                 ),
-                io.Int.Input(
-                    "rank",
-                    default=32,
-                    min=1,
-                    max=512,
-                    tooltip="How much the LoRA can hold; its file and its memory grow with it.",
-                ),
-                io.Float.Input(
-                    "learning_rate",
-                    default=5e-4,
-                    min=1e-7,
-                    max=1.0,
-                    step=1e-6,
-                    round=1e-7,
-                    tooltip="Size of a step. Lower it when the loss curve rises or jumps.",
-                ),
+                *learning_inputs(rank=32, learning_rate=5e-4),
                 io.Float.Input(
                     "debias",
                     default=1.0,

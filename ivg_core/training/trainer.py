@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,7 @@ class _Trainer:
         start = 0
         if found is not None:
             progress = read_progress(found)
-            compare(progress, found, config, self.base_hash, accelerator.num_processes, self._own_clips())
+            compare(progress, found, config, self.base_hash, accelerator.num_processes, self._own_clips)
             load_checkpoint(accelerator, found, self.average)
             start = progress["step"]
             self.history = read_history(self._history_file)[:start]
@@ -278,13 +279,14 @@ class _Trainer:
             "base": self.base_hash,
             "processes": self.accelerator.num_processes,
             "config": self.config.to_dict(),
-            "clips": self._own_clips(),
+            "clips": self._own_clips,
         }
         path = save_checkpoint(self.accelerator, self.folder, done, progress, self.config.keep_last, self.average)
         if self.lora is not None and self.accelerator.is_main_process:
             self._write_lora(path)
         return path
 
+    @cached_property
     def _own_clips(self) -> list[str] | None:
         """What each clip is, where each has a LoRA of its own: a checkpoint must not be taken up with others."""
         if self.lora is None or not self.lora.clips:

@@ -105,7 +105,7 @@ def test_they_are_the_diffusers_folder_weight_for_weight(both):
 
 def test_half_precision_safetensors_and_the_unet_alone_by_its_path(both, original):
     for name, ending in ((UNET, ".fp16.safetensors"), (TEXT, "_fp16.safetensors"), (VAE, ".safetensors")):
-        state = torch.load(original / name)
+        state = torch.load(original / name, weights_only=True)
         halves = {key: t.half().contiguous() for key, t in state.get("state_dict", state).items()}
         save_file(halves, (original / name).with_name((original / name).stem + ending))
         (original / name).unlink()
@@ -118,7 +118,7 @@ def test_half_precision_safetensors_and_the_unet_alone_by_its_path(both, origina
 
 
 def test_safetensors_come_before_pickles(original):
-    save_file(torch.load(original / UNET), original / UNET.replace(".pth", ".safetensors"))
+    save_file(torch.load(original / UNET, weights_only=True), original / UNET.replace(".pth", ".safetensors"))
     (original / UNET).write_bytes(b"not read")
     assert load_model(original).unet is not None
 
@@ -172,7 +172,7 @@ def test_a_vocabulary_without_its_tokenizer(original):
 
 def test_the_shipped_tokenizer_is_clips_and_fills_up_with_token_0(golden, original):
     shutil.rmtree(original / "tokenizer")
-    text = torch.load(original / TEXT)
+    text = torch.load(original / TEXT, weights_only=True)
     text["token_embedding.weight"] = torch.zeros(49408, 128)
     torch.save(text, original / TEXT)
     layout = read_layout(original)
@@ -251,9 +251,9 @@ def test_info_says_what_it_is(both):
     ],
 )
 def test_another_file_in_its_place(original, change, words):
-    torch.save(change(torch.load(original / UNET)), original / UNET)
+    torch.save(change(torch.load(original / UNET, weights_only=True)), original / UNET)
     refuse(original, words)
-    torch.save(torch.load(original / UNET), original / "pytorch_model.bin")
+    torch.save(torch.load(original / UNET, weights_only=True), original / "pytorch_model.bin")
     refuse(original / "pytorch_model.bin", words)
 
 
@@ -274,7 +274,7 @@ def test_a_part_given_for_the_whole(original):
     ],
 )
 def test_weights_of_odd_shapes_and_names(original, name, key, value, words):
-    state = torch.load(original / name)
+    state = torch.load(original / name, weights_only=True)
     state.get("state_dict", state)[key] = value
     torch.save(state, original / name)
     if words:
