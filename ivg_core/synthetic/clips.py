@@ -7,13 +7,17 @@ moving things cover: hands with their forearms, the tool, and the thing that is 
 from __future__ import annotations
 
 import math
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..media.tracks import Box, Thing, Track, frame_times
+from .boxes import bounding_box
 from .hand import SKIN_TONES, HandView, draw_hand, joint_pixels, silhouette
 from .props import KINDS, Prop, counter, draw_prop, draw_tool, outline
-from .skeleton import POSES, Pose
+from .reach import ease, reaching
+from .skeleton import POSES
 
 #: What can be done with each kind of thing; the sentence's object is the thing, its colour is named when needed.
 ACTIONS = {
@@ -49,7 +53,9 @@ class DrawnClip:
         hands: (F, H, W) uint8 0/255: hands and forearms only.
         joints: (F, K, 21, 3) pixels and height of the K moving hands.
         left: K flags, True for a left hand.
-        action: key of :data:`ACTIONS`.
+        action: key of :data:`ACTIONS`, or "carry".
+        track: of the things that are handled: exact boxes of their outlines, whether a hand covers them or not; not of
+            what lies beyond the picture's edge.
     """
 
     text: str
@@ -59,6 +65,7 @@ class DrawnClip:
     joints: np.ndarray
     left: list[bool]
     action: str
+    track: Track
 
     @property
     def rom_mask(self) -> np.ndarray:
@@ -151,19 +158,19 @@ class Scene:
         """The hands as they stand in frame 0; some may lie outside the frame."""
         return _step(self, task, 0.0).hands
 
-    def _plan(self, task: Task, num_frames: int) -> list[_Step]:
-        return [_step(self, task, f / max(num_frames - 1, 1)) for f in range(num_frames)]
+    def _plan(self, task: Task, num_frames: int) -> list[Step]:
+        return [_step(self, task, time) for time in frame_times(num_frames)]
 
     def rom_frames(self, task: Task, num_frames: int = 8) -> np.ndarray:
         """What would move, frame by frame (F, H, W) uint8 0/255: the clip's ``rom`` without its pictures."""
         shape = (self.height, self.width)
         plan = self._plan(task, num_frames)
-        moves = any(step.prop != self.props[task.target] for step in plan)
+        moving = self._moving(plan)
         blank = np.zeros((*shape, 3), np.float32)
         rows = []
         for step in plan:
             parts = [silhouette(view, shape) for view in step.hands]
-            parts += [outline(step.prop, shape)] if moves else []
+            parts += [outline(step.props[index], shape) for index in moving]
             parts += [draw_tool(blank, *step.tool)] if step.tool else []
             rows.append(_binary(np.max(parts, axis=0)))
         return np.stack(rows)
@@ -175,39 +182,62 @@ class Scene:
             task: one of :attr:`tasks`.
             num_frames: F; frame 0 shows the scene at rest.
         """
-        background = counter(self.height, self.width, np.random.default_rng(self._texture_seed))
-        for index, prop in enumerate(self.props):
-            if index != task.target:
-                draw_prop(background, prop)
+        phrases = {task.target: str(self.props[task.target].kind)}
+        return self.render(self._plan(task, num_frames), phrases, task.text, task.action)
+
+    def render(self, plan: Sequence[Step], phrases: Mapping[int, str], text: str, action: str) -> DrawnClip:
+        """Render what happens.
+
+        Args:
+            plan: F moments, all with the same hands and props.
+            phrases: what the handled things are called, by their index in :attr:`props`.
+            text, action: of the clip.
+        """
+        background, moving = self.without(plan[0].props), self._moving(plan)
+        shape = (self.height, self.width)
         frames, rom, hands, joints = [], [], [], []
-        plan = self._plan(task, num_frames)
-        moves = any(step.prop != self.props[task.target] for step in plan)
-        for index, step in enumerate(plan):
+        boxes: dict[int, list[Box | None]] = {index: [] for index in phrases}
+        for number, step in enumerate(plan):
             picture = background.copy()
-            thing = draw_prop(picture, step.prop, step.lift)
-            moving = thing if moves else np.zeros_like(thing)
+            moved = np.zeros(shape, np.float32)
+            for index, prop in step.props.items():
+                thing = draw_prop(picture, prop)
+                moved = np.maximum(moved, thing) if index in moving else moved
+                boxes[index].append(bounding_box(thing > 0.5))
             if step.tool is not None:
-                moving = np.maximum(moving, draw_tool(picture, *step.tool))
-            covered = np.zeros_like(thing)
+                moved = np.maximum(moved, draw_tool(picture, *step.tool))
+            covered = np.zeros(shape, np.float32)
             for view in step.hands:
-                picture, shape = draw_hand(picture, view, self.light)
-                covered = np.maximum(covered, shape)
-            noise = np.random.default_rng([self.seed, index]).normal(0, 0.006, picture.shape)
-            frames.append((np.clip(picture + noise, 0, 1) * 255 + 0.5).astype(np.uint8))
+                picture, hand = draw_hand(picture, view, self.light)
+                covered = np.maximum(covered, hand)
+            noise = np.random.default_rng([self.seed, number]).normal(0, 0.006, picture.shape)
+            frames.append(_bytes(picture + noise))
             hands.append(_binary(covered))
-            rom.append(_binary(np.maximum(moving, covered)))
+            rom.append(_binary(np.maximum(moved, covered)))
             joints.append(np.stack([joint_pixels(view) for view in step.hands]))
-        seen, moved, held, bones = map(np.stack, (frames, rom, hands, joints))
-        return DrawnClip(task.text, seen, moved, held, bones, [view.left for view in plan[-1].hands], task.action)
+        track = Track(tuple(Thing.of_frames(phrases[index], rows) for index, rows in boxes.items()))
+        seen, changed, held, bones = map(np.stack, (frames, rom, hands, joints))
+        return DrawnClip(text, seen, changed, held, bones, [view.left for view in plan[-1].hands], action, track)
+
+    def without(self, taken: Container[int]) -> np.ndarray:
+        """The counter without hands and without the props of these indices (H, W, 3) float32 0..1."""
+        picture = counter(self.height, self.width, np.random.default_rng(self._texture_seed))
+        for index, prop in enumerate(self.props):
+            if index not in taken:
+                draw_prop(picture, prop)
+        return picture
+
+    def _moving(self, plan: Sequence[Step]) -> list[int]:
+        """The props that do not stay as they are."""
+        return [index for index in plan[0].props if any(step.props[index] != self.props[index] for step in plan)]
 
 
 @dataclass
-class _Step:
+class Step:
     """Everything that moves, at one moment."""
 
     hands: list[HandView]
-    prop: Prop
-    lift: float = 0.0
+    props: dict[int, Prop]  # those that are handled, by their index in the scene
     tool: tuple | None = None  # (kind, grip, tip); taken up outside the frame, so never in frame 0
 
 
@@ -215,9 +245,8 @@ def _binary(soft: np.ndarray) -> np.ndarray:
     return ((soft > 0.5) * 255).astype(np.uint8)
 
 
-def _ease(t: float) -> float:
-    t = min(max(t, 0.0), 1.0)
-    return t * t * (3 - 2 * t)
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 #: Poses before, and during, each action.
@@ -232,13 +261,13 @@ _HAND_POSES = {
 }
 
 
-def _step(scene: Scene, task: Task, t: float) -> _Step:
+def _step(scene: Scene, task: Task, t: float) -> Step:
     """The state of the scene at time t in 0..1."""
-    W, H, palm, side = scene.width, scene.height, scene.palm, scene.side
+    H, palm, side = scene.height, scene.palm, scene.side
     prop = scene.props[task.target]
     goal = np.array(prop.centre)
     shift, turn, lift, tool = np.zeros(2), 0.0, 0.0, None
-    reach, act = _ease(t / 0.45), _ease((t - 0.4) / 0.6)
+    reach, act = ease(t / 0.45), ease((t - 0.4) / 0.6)
     phase = 2 * math.pi * max(t - 0.4, 0) / 0.6
     contact = 1.15  # palms from the wrist to where the hand works
     if task.action == "pick up":
@@ -259,41 +288,18 @@ def _step(scene: Scene, task: Task, t: float) -> _Step:
         goal = goal + np.array([side * 0.26 * H, 0.06 * H - 0.07 * H * abs(math.sin(phase))])
         goal = goal + np.array([-side * 0.10 * H * act, 0])
 
-    rest_x = 0.35 * scene.elbow_x + 0.65 * (W / 2 + side * 0.22 * W)
-    rest = np.array([rest_x, H + (1.5 - scene.peek) * palm * 0.75])
-    target = goal + shift
-    aim = target - np.array(scene.elbow)
-    aim = aim / np.linalg.norm(aim)
-    wrist = rest + (target - aim * contact * palm - rest) * reach
-    pointing = np.degrees(math.atan2(-aim[0], -aim[1]))
-    angle = side * 8.0 + (pointing - side * 8.0) * reach + math.degrees(-turn) * 0.6
     before, during = (POSES[name] for name in _HAND_POSES[task.action])
-    pose = before.blend(during, _ease((t - 0.15) / 0.3))
-    hands = [_view(scene, pose, wrist, angle, scene.elbow, left=side < 0, lift=10 + lift)]
-    thing = prop.moved(float(shift[0]), float(shift[1]), turn)
+    pose = before.blend(during, ease((t - 0.15) / 0.3))
+    hand, grip = reaching(scene, goal + shift, reach, pose, contact, 10 + lift, turn)
+    hands = [hand]
 
     if task.action == "stir":
         centre = np.array(prop.centre) + np.array([math.cos(phase), math.sin(phase)]) * 0.16 * prop.size
-        grip = wrist + aim * 0.95 * palm
         tool = ("spoon", grip, grip + (centre - grip) * max(reach, 0.35))
     elif task.action == "cut":
-        grip = wrist + aim * 0.95 * palm
         tool = ("knife", grip, grip + np.array([-side * 0.30, -0.05]) * H)
         hold = np.array(prop.centre) + np.array([-side * 0.30 * prop.size, 0.02 * H])
-        hands.append(_support(scene, hold, reach))
-    return _Step(hands, thing, lift, tool if t > 0 else None)
-
-
-def _view(scene: Scene, pose: Pose, wrist, angle: float, elbow, left: bool, lift: float) -> HandView:
-    place = (float(wrist[0]), float(wrist[1]))
-    return HandView(pose, place, scene.palm, angle, elbow, left, scene.skin, scene.sleeve, lift)
-
-
-def _support(scene: Scene, hold: np.ndarray, reach: float) -> HandView:
-    """The other hand, which comes from outside the frame and holds what is cut."""
-    elbow = (scene.width - scene.elbow_x, scene.elbow[1])
-    rest = np.array([elbow[0], scene.height + 2.2 * scene.palm])
-    aim = (hold - np.array(elbow)) / np.linalg.norm(hold - np.array(elbow))
-    wrist = rest + (hold - aim * 1.25 * scene.palm - rest) * reach
-    angle = float(np.degrees(math.atan2(-aim[0], -aim[1])))
-    return _view(scene, POSES["relaxed"].blend(POSES["grasp"], reach), wrist, angle, elbow, scene.side > 0, 8)
+        pose = POSES["relaxed"].blend(POSES["grasp"], reach)
+        hands.append(reaching(scene, hold, reach, pose, 1.25, 8, other=True)[0])
+    moved = prop.moved(float(shift[0]), float(shift[1]), turn, lift)
+    return Step(hands, {task.target: moved}, tool if t > 0 else None)

@@ -199,11 +199,12 @@ def _albedo(field: _HeightField, parts: list[_Part], view: HandView, size: float
     return albedo
 
 
-def silhouette(view: HandView, shape: tuple[int, int]) -> np.ndarray:
-    """Where a hand with its forearm would be drawn (H, W) 0..1, without drawing it."""
+def silhouette(view: HandView, shape: tuple[int, int], forearm: bool = True) -> np.ndarray:
+    """Where a hand would be drawn (H, W) 0..1, with or without its forearm, without drawing it."""
     field = _HeightField(*shape)
-    _build(view, field, 1)
-    return (field.part >= 0).astype(np.float32)
+    parts = _build(view, field, 1)
+    shown = [index for index, part in enumerate(parts) if forearm or part.kind not in ("skin", "sleeve")]
+    return np.isin(field.part, shown).astype(np.float32)
 
 
 def draw_hand(picture: np.ndarray, view: HandView, light: np.ndarray, scale: int = 2) -> tuple[np.ndarray, np.ndarray]:

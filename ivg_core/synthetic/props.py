@@ -45,7 +45,10 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Prop:
-    """One thing on the counter: kind, colour name, centre (x, y) in pixels, diameter in pixels, angle in radians."""
+    """One thing on the counter: kind, colour name, centre (x, y) in pixels, diameter in pixels, angle in radians.
+
+    ``lift`` is pixels above the counter; it enlarges the shadow.
+    """
 
     kind: str
     colour: str
@@ -53,10 +56,12 @@ class Prop:
     size: float
     angle: float
     seed: int
+    lift: float = 0.0
 
-    def moved(self, dx: float, dy: float, turn: float = 0.0) -> Prop:
+    def moved(self, dx: float, dy: float, turn: float = 0.0, lift: float = 0.0) -> Prop:
         """The same thing elsewhere."""
-        return replace(self, centre=(self.centre[0] + dx, self.centre[1] + dy), angle=self.angle + turn)
+        centre = (self.centre[0] + dx, self.centre[1] + dy)
+        return replace(self, centre=centre, angle=self.angle + turn, lift=self.lift + lift)
 
 
 def clouds(shape: tuple[int, int], rng: np.random.Generator, base: int = 4, octaves: int = 4) -> np.ndarray:
@@ -185,13 +190,12 @@ def outline(prop: Prop, shape: tuple[int, int]) -> np.ndarray:
     return _disc(shape, prop.centre, radius)
 
 
-def draw_prop(picture: np.ndarray, prop: Prop, lift: float = 0.0) -> np.ndarray:
+def draw_prop(picture: np.ndarray, prop: Prop) -> np.ndarray:
     """Draw a prop in place.
 
     Args:
         picture: (H, W, 3) float 0..1, changed.
         prop: what to draw.
-        lift: pixels above the counter; enlarges the shadow.
 
     Returns:
         Its silhouette (H, W) 0..1.
@@ -199,7 +203,7 @@ def draw_prop(picture: np.ndarray, prop: Prop, lift: float = 0.0) -> np.ndarray:
     shape = picture.shape[:2]
     mask = outline(prop, shape)
     rgb = COLOURS[prop.colour]
-    shadow = 0.03 * shape[0] + 0.3 * lift
+    shadow = 0.03 * shape[0] + 0.3 * prop.lift
     radius = prop.size / 2
     if prop.kind in ("carrot", "cucumber", "tomato"):
         _paint(picture, mask, rgb, prop.seed, 0.8, 0.3, shadow, 0.06)
