@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import IVGError, shortly
 from .lora_keys import modelscope_name
 from .original import PUBLISHED
+from .smcd import GATE
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def from_modelscope(tensors: dict[str, Tensor], unet: IVGUNet) -> dict[str, Tensor]:
-    """A text-to-video UNet; names that the network lacks stay as they are."""
+    """A text-to-video UNet, or SMCD's; names that the network lacks stay as they are."""
     state = unet.state_dict()
     ours = {}
     for key in state:
         layer, leaf = key.rsplit(".", 1)
-        ours[f"{modelscope_name(layer, unet)}.{leaf}"] = key
+        ours[f"{modelscope_name(layer, unet)}.{leaf}".replace(".fuser.", GATE)] = key
     renamed = {ours.get(key, key): tensor for key, tensor in tensors.items()}
     # There a projection over time is a convolution of width 1, (out, in, 1); here it is linear, (out, in).
     thin = {key for key, tensor in renamed.items() if key in state and tensor.ndim == 3 and state[key].ndim == 2}

@@ -17,9 +17,11 @@ from ..media.targets import user_path
 from ..media.text import read_text
 from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
+from ..models.grounding import sees_photo
 from ..settings import read_json, read_yaml
 from .mistaken import what_are_these_tensors, what_is_this_file, what_is_this_folder
 from .original import PICTURES, PUBLISHED, SCHEDULER, VAE_PREFIX, config_of, find_part, is_unet, part_of
+from .smcd import find_smcd, is_gated, parts_beside
 from .tokenizer import FILE_NAMES, clip_files
 from .weights import TensorInfo, find_weights, is_safetensors, list_tensors, read_metadata, read_tensors
 
@@ -33,6 +35,7 @@ COMPONENTS = ("unet", "rom_unet", "vae", "text_encoder")
 # What IVG adds to a text-to-video UNet; a file with none of it is one.
 IVG_KEYS = ("conv_in2.weight", "conv_in2.bias", "time_embedding.cond_proj.weight")
 PARTS = (*COMPONENTS, "tokenizer", "scheduler")
+SMCD_DEFAULTS = ModelDefaults(256, 256, 8, num_inference_steps=50, guidance_scale=7.5)
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Layout:
         path: the folder or file.
         configs: component -> its config.json.
         weights: component -> (file, prefix of its tensors in that file).
+        joined: component -> what the names of its further tensors begin with -> their file.
         tokenizer_files: file name -> text.
         scheduler_config: scheduler_config.json as it is, None if there is none.
         defaults: from config.yaml's validation_data or the one-file metadata.
@@ -55,6 +59,7 @@ class Layout:
     path: Path
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     weights: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    joined: dict[str, dict[str, Path]] = field(default_factory=dict)
     tokenizer_files: dict[str, str] = field(default_factory=dict)
     scheduler_config: dict[str, Any] | None = None
     defaults: ModelDefaults = field(default_factory=ModelDefaults)
@@ -67,19 +72,26 @@ class Layout:
         """Name (without prefix), shape and dtype of the tensors of a component."""
         path, prefix = self.weights[component]
         stored = {key: info for key, info in list_tensors(path).items() if not key.startswith(PICTURES)}
-        return {key[len(prefix) :]: info for key, info in stored.items() if key.startswith(prefix)}
+        found = {key[len(prefix) :]: info for key, info in stored.items() if key.startswith(prefix)}
+        for start, file in self.joined.get(component, {}).items():
+            found |= {start + key: info for key, info in list_tensors(file).items()}
+        return found
 
     def read(self, component: str, dtype: torch.dtype, device: torch.device | str) -> dict[str, Tensor]:
         """The weights of a component, as `weights.read_tensors`."""
         path, prefix = self.weights[component]
-        return read_tensors(path, prefix, dtype, device, skip=(PICTURES,))
+        found = read_tensors(path, prefix, dtype, device, skip=(PICTURES,))
+        for start, file in self.joined.get(component, {}).items():
+            found |= {start + key: tensor for key, tensor in read_tensors(file, "", dtype, device).items()}
+        return found
 
     @property
     def takes_photo(self) -> bool:
         """Whether it makes videos of a photo; a UNet that cannot be read is taken for one that does."""
         with suppress(IVGError):
             if "rom_unet" not in self.networks() and "unet" in self.networks():
-                return bool(self.configs["unet"].get("photo", set(IVG_KEYS) & set(self.tensors("unet"))))
+                config, names = self.configs["unet"], set(self.tensors("unet"))
+                return config.get("photo", bool(set(IVG_KEYS) & names)) or sees_photo(config)
         return True
 
     def networks(self) -> list[str]:
@@ -143,7 +155,7 @@ def read_layout(path: Path, beside: Sequence[str | Path] = ()) -> Layout:
         return _file_layout(path, beside)
     if (path / "unet").is_dir() or (path / "rom_unet").is_dir():
         return _folder_layout(path)
-    unet = find_part("unet", [path])
+    unet = find_smcd(path) or find_part("unet", [path])
     if unet is None:
         raise IVGError(what_is_this_folder(path))
     return _original_layout(path, unet, beside)
@@ -183,15 +195,18 @@ def _text_to_video_defaults(path: Path) -> ModelDefaults:
 
 
 def _original_layout(path: Path, unet: Path, beside: Sequence[str | Path]) -> Layout:
-    if not is_unet(list_tensors(unet)):
+    names = list(list_tensors(unet))
+    if not is_unet(names):
         raise IVGError(what_are_these_tensors(unet))
+    gated = is_gated(names)
     folders = [unet.parent, *map(Path, beside)]
     layout = Layout(
         path,
         belongs=PUBLISHED,
+        joined={"unet": parts_beside(unet)} if gated else {},
         tokenizer_files=_tokenizer_files(unet.parent),
         scheduler_config=dict(SCHEDULER),
-        defaults=_text_to_video_defaults(unet.parent if part_of(unet.name) else unet),
+        defaults=SMCD_DEFAULTS if gated else _text_to_video_defaults(unet.parent if part_of(unet.name) else unet),
     )
     for name in PUBLISHED:
         file = unet if name == "unet" else find_part(name, folders)

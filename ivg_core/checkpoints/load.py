@@ -12,6 +12,7 @@ from torch import nn
 from ..devices import usable_device
 from ..errors import IVGError
 from ..models.bundle import IVGModel
+from .gates import read_gates
 from .layout import Layout, find_checkpoint, read_layout
 from .networks import adapt_weights, empty_network, fill_network
 from .tokenizer import load_tokenizer
@@ -23,16 +24,18 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     rom: str | Path | None = None,
+    boxes: str | Path | None = None,
     beside: Sequence[str | Path] = (),
 ) -> IVGModel:
-    """Loads an IVG checkpoint, or a text-to-video one of the same backbone (ModelScope, zeroscope).
+    """Loads an IVG checkpoint, or another of the same backbone: text-to-video (ModelScope, zeroscope), SMCD.
 
     Args:
         source: "embedded" (the tiny model that ships inside), a checkpoint folder, a one-file IVG .safetensors, or
-            ModelScope's own files: their folder, or the UNet's file with the others in its folder.
+            ModelScope's or SMCD's own files: their folder, or the UNet's file with the others in its folder.
         dtype: what the weights are cast to.
         device: where they go.
         rom: a second folder or file with the stage-1 weights: its rom_unet if it has one, else its unet.
+        boxes: a file of gates for boxes for a model that has none; "embedded" are those of the embedded model.
         beside: further folders for what of ModelScope's own files is not in the folder of the UNet.
 
     Returns:
@@ -45,6 +48,10 @@ def load_model(
     layout, device = read_layout(find_checkpoint(source), beside), usable_device(device)
     check_complete(layout)
     networks = {name: load_component(layout, name, dtype, device) for name in layout.networks()}
+    if boxes is not None:
+        if "unet" not in networks:
+            raise IVGError(f"{layout.path} has only stage-1 weights, which follow no boxes: load a full checkpoint.")
+        networks["unet"] = read_gates(boxes, networks["unet"])
     if rom is not None:
         rom_layout = read_layout(find_checkpoint(rom))
         stage1 = [name for name in ("rom_unet", "unet") if name in rom_layout.networks()]

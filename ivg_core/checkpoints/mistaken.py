@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .original import PUBLISHED, part_of
+from .smcd import PARTS
 from .weights import find_weights, list_tensors
 
 
@@ -43,11 +44,8 @@ def what_are_these_tensors(path: Path) -> str:
     keys = list(list_tensors(path))
     if part_of(path.name) in ("vae", "text_encoder"):
         return f"{path} is only one part of a text-to-video model: give the folder that also holds {PUBLISHED['unet']}."
-    if any("gate_attn" in key for key in keys):
-        return (
-            f"{path} is the UNet of SMCD (Animate Your Motion), which follows boxes and cannot be loaded here: "
-            "give a text-to-video model or an IVG checkpoint."
-        )
+    if any(mark in keys for mark in PARTS.values()):
+        return f"{path} is only one part of SMCD: give the folder that also holds its UNet, pytorch_model.bin."
     if any("lora" in key for key in keys):
         return f"{path} is a LoRA, not a model: load an IVG checkpoint and give the LoRA beside it."
     if any(key.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")) for key in keys):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import IVGError, shortly
+from .smcd import gates_of
 from .weights import TensorInfo
 
 #: part -> the name of its published file
@@ -53,10 +54,8 @@ def _names(part: str) -> list[str]:
 
 
 def is_unet(names: Iterable[str]) -> bool:
-    """Whether tensors of these names are a text-to-video UNet, under ModelScope's names."""
-    names = set(names)
-    gated = any("gate_attn" in key for key in names)  # SMCD
-    return {FIRST, "input_blocks.0.1.proj_in.weight"} <= names and not gated
+    """Whether tensors of these names are a text-to-video UNet, or SMCD's, under ModelScope's names."""
+    return {FIRST, "input_blocks.0.1.proj_in.weight"} <= set(names)
 
 
 def config_of(part: str, tensors: dict[str, TensorInfo], path: Path) -> dict[str, Any]:
@@ -81,6 +80,7 @@ def _unet_config(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
     levels = range(1, len(places), first_down)  # where they begin; each is its layers and a downsampler
     crossed = [f"input_blocks.{i}.1.proj_in.weight" in shapes for i in levels]
     return {
+        **gates_of(shapes),
         "in_channels": shapes[FIRST][1],
         "out_channels": shapes["out.2.weight"][0],
         "block_out_channels": [shapes[f"input_blocks.{i}.0.in_layers.2.weight"][0] for i in levels],

@@ -115,6 +115,7 @@ def component_config(network: nn.Module) -> dict[str, Any]:
     if isinstance(network, IVGUNet):
         plain = () if config["photo"] else ("motion_mask", "motion_strength")
         values = {key: config[key] for key in UNET_KEYS if key not in plain}
+        values |= {key: config[key] for key in ("gates", "visual_widths") if config[key]}
         return {"_class_name": "UNet3DConditionModel", "_diffusers_version": diffusers.__version__, **values}
     if isinstance(network, AutoencoderKL):
         values = {key: value for key, value in dict(config).items() if not key.startswith("_")}
@@ -142,7 +143,9 @@ def _named_weights(network: nn.Module) -> dict[str, Tensor]:
 def _model_index(model: IVGModel) -> dict[str, Any]:
     scheduler = model.scheduler_config.get("_class_name", "DDIMScheduler")
     pipeline, unet = "LatentToVideoPipeline", "models.unet_3d_condition_mask"
-    if not model.takes_photo:
+    if model.takes_boxes:  # no other program knows it
+        pipeline, unet = "IVGPipeline", "ivg_core.models.unet"
+    elif not model.takes_photo:
         pipeline, unet = "TextToVideoSDPipeline", "diffusers"
     return {
         "_class_name": pipeline,

@@ -185,6 +185,24 @@ def frame_times(num_frames: int) -> list[float]:
     return [index / max(num_frames - 1, 1) for index in range(num_frames)]
 
 
+def seen_in(boxes: Tensor, part: Box) -> Tensor:
+    """Boxes as a part of the picture shows them; a thing of which it shows nothing is not there.
+
+    Args:
+        boxes: (..., 5), see `Track.boxes`.
+        part: of the picture.
+
+    Returns:
+        (..., 5), in shares of the part.
+    """
+    left, top, right, bottom = part
+    origin = boxes.new_tensor([left, top, left, top])
+    size = boxes.new_tensor([right - left, bottom - top] * 2)
+    shown = ((boxes[..., :4] - origin) / size).clamp(0, 1)
+    there = (boxes[..., 4] > 0) & (shown[..., 0] < shown[..., 2]) & (shown[..., 1] < shown[..., 3])
+    return torch.cat([shown, boxes.new_ones(*boxes.shape[:-1], 1)], dim=-1) * there[..., None]
+
+
 def check_box(box: Sequence[float], where: str) -> None:
     """Lets pass a box with an area, inside the picture.
 

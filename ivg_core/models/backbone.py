@@ -28,7 +28,17 @@ class Backbone(Protocol):
 
     @property
     def takes_photo(self) -> bool:
-        """Whether it is told a photo, and with it a mask and a motion strength."""
+        """Whether it is told a photo."""
+        ...
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it is told where things may move, and how much they do."""
+        ...
+
+    @property
+    def takes_boxes(self) -> bool:
+        """Whether it is told boxes."""
         ...
 
     @property
@@ -101,13 +111,32 @@ class UNetBackbone:
     def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
         """See `Backbone`."""
         return self.network(
-            noisy, level, told.text, condition_latent=told.photo, mask=told.mask, motion=told.motion, features=features
+            noisy,
+            level,
+            told.text,
+            condition_latent=told.photo,
+            mask=told.mask,
+            motion=told.motion,
+            boxes=told.boxes,
+            phrases=told.phrases,
+            seen=told.seen,
+            features=features,
         )
 
     @property
     def takes_photo(self) -> bool:
         """See `Backbone`."""
-        return bool(self.network.config["photo"])
+        return self.network.takes_photo
+
+    @property
+    def takes_mask(self) -> bool:
+        """See `Backbone`."""
+        return self.network.takes_mask
+
+    @property
+    def takes_boxes(self) -> bool:
+        """See `Backbone`."""
+        return self.network.takes_boxes
 
     def encode_text(self, sentence: str) -> Tensor:
         """See `Backbone`."""

@@ -105,7 +105,18 @@ class IVGModel:
     def takes_photo(self) -> bool:
         """Whether it makes videos of a photo; otherwise it makes them of sentences alone."""
         unet = self.unet or self.rom_unet
-        return unet is None or bool(unet.config["photo"])
+        return unet is None or unet.takes_photo
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it is told where things may move, and how much they do."""
+        unet = self.unet or self.rom_unet
+        return unet is None or unet.takes_mask
+
+    @property
+    def takes_boxes(self) -> bool:
+        """Whether its videos follow boxes."""
+        return self.unet is not None and self.unet.takes_boxes
 
     @property
     def device(self) -> torch.device:

@@ -278,6 +278,8 @@ def network_for(model: IVGModel, stage: int) -> IVGUNet:
 
 
 def _role(name: str, module: nn.Module) -> str | None:
+    if ".fuser." in name or name.startswith(("visual_encoder.", "position_net.")):
+        return None  # what follows boxes is no place for a LoRA of looks or motion
     if isinstance(module, nn.Conv2d | nn.Conv3d):
         return "conv"
     if not isinstance(module, nn.Linear) or ".transformer_blocks." not in name:

@@ -48,6 +48,24 @@ def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
         return model.text_encoder(ids.to(model.text_encoder.device))[0]
 
 
+@torch.no_grad()
+def encode_phrases(model: IVGModel, phrases: list[str]) -> Tensor:
+    """Encodes the names of things, each to one state: that of the token that ends it.
+
+    Args:
+        model: the checkpoint.
+        phrases: N names, such as "cup".
+
+    Returns:
+        (N, D), on the device and in the dtype of the text encoder.
+
+    Source: the released code of SMCD: the state after the final norm, without a projection.
+    """
+    states = encode_text(model, phrases)  # (N, 77, D)
+    ids = model.tokenizer(phrases, truncation=True, max_length=states.shape[1]).input_ids
+    return torch.stack([state[len(tokens) - 1] for state, tokens in zip(states, ids, strict=True)])
+
+
 def unreadable_words(prompt: str) -> str:
     """The words of a prompt in another script than Latin, of which text encoders trained on English make no sense."""
     return " ".join(word for word in prompt.split() if any(_is_foreign(letter) for letter in word))

@@ -9,19 +9,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+#: The axis that is time, of those fields that have one.
+TIME = {"photo": 2, "mask": 2, "boxes": 1, "phrases": 1}
+
 
 @dataclass(frozen=True)
 class Told:
     """Everything that conditions a network, for B clips; None is not told.
 
     A new condition is one more field: slicing, joining and moving follow from the fields. A first axis of 1 holds for
-    all clips. Of a field with a time axis (axis 2 of five), a length of 1 holds for all frames.
+    all clips. Of a field with a time axis (see `TIME`), a length of 1 holds for all frames.
     """
 
     text: Tensor  # (B, 77, D) the action, or the negative prompt
     photo: Tensor | None = None  # (B, 4, 1, h, w) clean latent of the photo
     mask: Tensor | None = None  # (B, 1, 1, h, w) 0..1, 1 = may move
     motion: Tensor | None = None  # (B,) float32, about 0..20
+    boxes: Tensor | None = None  # (B, F, N, 5) float32, x1, y1, x2, y2 in 0..1, and 1 = is there; None: no gates
+    phrases: Tensor | None = None  # (B, F or 1, N, D) what is in the boxes
+    seen: Tensor | None = None  # (B, 4, 1, h, w) what the gates see of the photo, where it is not `photo`
 
     def rows(self, rows: slice) -> Told:
         """What some of the clips are told."""
@@ -29,12 +35,13 @@ class Told:
 
     def frames(self, span: slice) -> Told:
         """What a window of the frames is told."""
-        return self._each(lambda x: x[:, :, span] if x.ndim == 5 and x.shape[2] > 1 else x)
+        cut = {name: x.movedim(axis, 0)[span].movedim(0, axis) for name, axis, x in self._timed() if x.shape[axis] > 1}
+        return replace(self, **cut)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Told:
-        """Moved and cast; the motion strength, which is embedded like a timestep, stays in float32."""
-        moved = self._each(lambda x: x.to(device=device, dtype=dtype))
-        return moved if self.motion is None else replace(moved, motion=self.motion.to(device))
+        """Moved and cast; what is turned into waves, motion strength and boxes, stays in float32."""
+        exact = {name: x.to(device) for name in ("motion", "boxes") if (x := getattr(self, name)) is not None}
+        return replace(self._each(lambda x: x.to(device=device, dtype=dtype)), **exact)
 
     @staticmethod
     def cat(several: Sequence[Told]) -> Told:
@@ -48,6 +55,10 @@ class Told:
             return torch.cat([x.expand(count, *x.shape[1:]) for x, count in zip(parts, counts, strict=True)])
 
         return Told(**{field.name: joined(field.name) for field in fields(Told)})  # type: ignore[arg-type]
+
+    def _timed(self) -> list[tuple[str, int, Tensor]]:
+        values = ((name, axis, getattr(self, name)) for name, axis in TIME.items())
+        return [(name, axis, x) for name, axis, x in values if x is not None]
 
     def _tensors(self) -> list[Tensor]:
         values = (getattr(self, field.name) for field in fields(self))

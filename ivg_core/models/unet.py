@@ -1,8 +1,12 @@
-"""The 3D UNet of all systems here: diffusers' text-to-video UNet plus the three small things that IVG adds.
+"""The 3D UNet of all systems here: diffusers' text-to-video UNet plus the small things that IVG and SMCD add.
+
+IVG:
 
 * a second input convolution, `conv_in2`, that reads the region-of-motion mask beside the four latent channels;
 * the motion strength, embedded like a timestep and added to the time embedding through `time_embedding.cond_proj`;
 * the clean latent of the photo, prepended as one more frame and dropped again at the output.
+
+SMCD: gates that see boxes and the photo, see `grounding`, and the photo's latent beside each frame's four channels.
 
 Without these it is ModelScope's text-to-video network. Parameter names equal those of the published checkpoints.
 """
@@ -23,6 +27,7 @@ from torch.nn.functional import conv2d, silu
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
+from .grounding import GATES, LEVELS, PositionNet, Tokens, VisualEncoder, sees_photo
 from .voices import heard_again
 
 CROSS_DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D")
@@ -64,10 +69,13 @@ class IVGUNet(UNet3DConditionModel):
     """Predicts the noise in video latents from the photo, a sentence, a region of motion and a motion strength.
 
     Args: as diffusers' `UNet3DConditionModel`, and
-        in_channels: input channels of `conv_in`, 4 or 5 (some published files say 5; see `forward`).
+        in_channels: input channels of `conv_in`: 4, or 5 (some published files say so; see `forward`), or 8 where the
+            photo stands beside each frame.
         motion_mask: whether the mask is read at all.
         motion_strength: whether the motion strength is read at all.
-        photo: whether it has what IVG adds; without, it makes videos of sentences alone.
+        photo: whether it has what IVG adds; without, and without the next two, it makes videos of sentences alone.
+        gates: which gates it has for boxes, a key of `grounding.GATES`; "" = none.
+        visual_widths: channels of the levels of the encoder that shows the photo to the gates; empty = there is none.
 
     Attributes:
         parity: a frame by itself runs through the first temporal convolution of the middle, as in the reference where
@@ -101,6 +109,8 @@ class IVGUNet(UNet3DConditionModel):
         motion_mask: bool = False,
         motion_strength: bool = False,
         photo: bool = True,
+        gates: str = "",
+        visual_widths: tuple[int, ...] = (),
     ):
         # The released code writes 32 into its temporal layers whatever the config says.
         for name, value in (("mid_block_scale_factor", mid_block_scale_factor), ("norm_eps", norm_eps)):
@@ -111,10 +121,15 @@ class IVGUNet(UNet3DConditionModel):
                 f"This UNet config has norm_num_groups {norm_num_groups}; the IVG network exists with 32 only: "
                 "check that unet/config.json belongs to an IVG or animate-anything checkpoint."
             )
-        if in_channels not in (4, 5):
+        if in_channels not in ((4, 5) if photo else (4, 5, 8)):
             raise IVGError(
-                f"This UNet config has in_channels {in_channels}; IVG checkpoints have 4 or 5: "
-                "check that unet/config.json belongs to an IVG or animate-anything checkpoint."
+                f"This UNet config has in_channels {in_channels}; IVG checkpoints have 4 or 5, those of SMCD 8: "
+                "check that unet/config.json belongs to such a checkpoint."
+            )
+        if gates not in ("", *GATES) or len(visual_widths) != (LEVELS if gates not in ("", "boxes") else 0):
+            raise IVGError(
+                f"This UNet config has gates {gates!r} and visual_widths {list(visual_widths)}; gates are one of "
+                f'{", ".join(GATES)}, and visual_widths {LEVELS} numbers, or none for "boxes": download it again.'
             )
         width = block_out_channels[0]
         super().__init__(
@@ -144,13 +159,39 @@ class IVGUNet(UNet3DConditionModel):
             nn.init.zeros_(last.bias)
             self.motion_embedding = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), last)
 
+        if gates:
+            self.position_net = PositionNet(cross_attention_dim)
+        if visual_widths:
+            self.visual_encoder = VisualEncoder(tuple(visual_widths))
+        seen = visual_widths[-1] if visual_widths else 0
         blocks: list[Any] = [*self.down_blocks, self.mid_block, *self.up_blocks]
         for block in blocks:
             for attention in getattr(block, "attentions", ()):
-                attention.transformer_blocks[0].attn2.set_processor(SharedTextAttention())
+                inner = attention.transformer_blocks[0]
+                inner.attn2.set_processor(SharedTextAttention())
+                if gates:
+                    heads = attention.inner_dim // attention_head_dim
+                    inner.fuser = GATES[gates](
+                        attention.inner_dim, cross_attention_dim, seen, heads, attention_head_dim
+                    )
             for layer in block.temp_convs:
                 for convolution in (layer.conv1[-1], layer.conv2[-1], layer.conv3[-1], layer.conv4[-1]):
                     convolution.__class__ = TemporalConvolution  # same parameters, another forward
+
+    @property
+    def takes_photo(self) -> bool:
+        """Whether it is told a photo; otherwise it makes videos of sentences alone."""
+        return bool(self.config["photo"]) or sees_photo(self.config)
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it is told where things may move, and how much they do."""
+        return bool(self.config["photo"])
+
+    @property
+    def takes_boxes(self) -> bool:
+        """Whether it follows boxes."""
+        return bool(self.config["gates"])
 
     @classmethod
     def from_config_dict(cls, config: dict[str, Any]) -> IVGUNet:
@@ -174,6 +215,9 @@ class IVGUNet(UNet3DConditionModel):
         condition_latent: Tensor | None = None,
         mask: Tensor | None = None,
         motion: Tensor | None = None,
+        boxes: Tensor | None = None,
+        phrases: Tensor | None = None,
+        seen: Tensor | None = None,
         features: KeptFeatures | None = None,
     ) -> Tensor:
         """The noise (or whatever the checkpoint was trained to predict) in `sample`.
@@ -184,20 +228,27 @@ class IVGUNet(UNet3DConditionModel):
             sample: noisy latents (B, 4, F, H, W), F >= 1.
             timestep: one number, or (B,), 0..999.
             encoder_hidden_states: text states (B, 77, D).
-            condition_latent: clean latent of the photo (B, 4, 1, H, W); None: there is no photo.
+            condition_latent: clean latent of the photo (B, 4, 1, H, W); None: there is no photo. A network with 8 input
+                channels, or whose gates see it, takes zeros for none.
             mask: where things may move, (Bm, 1, 1, H, W), 0..1, with B a multiple of Bm. None: the mask-free input
                 convolution, or an all-ones mask where the checkpoint has in_channels 5 and so lost that path.
             motion: motion strength (1,) or (B,), about 0..20. None: not told.
+            boxes: x1, y1, x2, y2 in 0..1 and 1 where the thing is there, else 0, (B, F, N, 5) float32. None: the gates
+                are passed by, and the network is as without them.
+            phrases: text states of what is in the boxes (B, F or 1, N, D).
+            seen: what the gates see of the photo (B, 4, 1, H, W), where that is not `condition_latent`.
             features: where what entered the last layer is kept between calls, and taken from; None: all is computed.
 
         Returns:
             (B, 4, F, H, W).
 
-        Source: the released code's models/unet_3d_condition_mask.py; MotionDirector's for one frame.
+        Source: the released code's models/unet_3d_condition_mask.py; MotionDirector's for one frame; SMCD's for boxes.
         """
-        # (B, 4, F', H, W), where F' is F, or F + 1 with the photo
-        x = sample if condition_latent is None else torch.cat([condition_latent, sample], dim=2)
+        # (B, 4, F', H, W), where F' is F, or F + 1 with the photo; or (B, 8, F, H, W)
+        x = self._with_photo(sample, condition_latent)
         led = x.shape[2] - sample.shape[2]
+        seen = condition_latent if seen is None else seen
+        tokens = self._tokens(boxes, phrases, torch.zeros_like(sample[:, :, :1]) if seen is None else seen, led)
         batch, frames = x.shape[0], x.shape[2]
         emb = self._time_embedding(timestep, motion, batch, x).repeat_interleave(frames, dim=0)  # (B * F', 4 * C0)
         text = encoder_hidden_states
@@ -212,7 +263,7 @@ class IVGUNet(UNet3DConditionModel):
         for block in down_blocks:
             for i in range(len(block.resnets)):
                 x = self._convolve(block, i, x, emb, frames)
-                x = self._attend(block, i, x, text, frames)
+                x = self._attend(block, i, x, text, frames, tokens)
                 skips.append(x)
             if block.downsamplers is not None:
                 x = block.downsamplers[0](x)
@@ -220,7 +271,7 @@ class IVGUNet(UNet3DConditionModel):
 
         if deep is None:
             x = self._convolve(self.mid_block, 0, x, emb, frames)
-            x = self._attend(self.mid_block, 0, x, text, frames)
+            x = self._attend(self.mid_block, 0, x, text, frames, tokens)
             x = self._convolve(self.mid_block, 1, x, emb, frames)
 
         up_blocks: list[Any] = list(self.up_blocks) if deep is None else [self.up_blocks[-1]]
@@ -230,7 +281,7 @@ class IVGUNet(UNet3DConditionModel):
                     x = features.exchange(x, deep)
                 x = torch.cat([x, skips.pop()], dim=1)
                 x = self._convolve(block, i, x, emb, frames)
-                x = self._attend(block, i, x, text, frames)
+                x = self._attend(block, i, x, text, frames, tokens)
             if block.upsamplers is not None:
                 # Doubling overshoots where a level had an odd height or width.
                 fits = skips[-1].shape[2] == 2 * x.shape[2] and skips[-1].shape[3] == 2 * x.shape[3]
@@ -240,6 +291,25 @@ class IVGUNet(UNet3DConditionModel):
         x = rearrange(x, "b f c h w -> (b f) c h w")
         x = self.conv_out(silu(self.conv_norm_out(x)))
         return rearrange(x, "(b f) c h w -> b c f h w", b=batch)
+
+    def _with_photo(self, sample: Tensor, photo: Tensor | None) -> Tensor:
+        if self.config["in_channels"] != 8:
+            return sample if photo is None else torch.cat([photo, sample], dim=2)
+        beside = torch.zeros_like(sample) if photo is None else photo.to(sample).expand_as(sample)
+        return torch.cat([sample, beside], dim=1)
+
+    def _tokens(self, boxes: Tensor | None, phrases: Tensor | None, photo: Tensor, led: int) -> Tokens | None:
+        if boxes is None or not self.config["gates"]:
+            return None
+        if led:  # the photo's frame shows what frame 0 shows
+            boxes = torch.cat([boxes[:, :1], boxes], dim=1)
+            if phrases is not None and phrases.shape[1] > 1:
+                phrases = torch.cat([phrases[:, :1], phrases], dim=1)
+        places = self.position_net(boxes, phrases)
+        if not self.config["visual_widths"]:
+            return Tokens(places)
+        seen = self.visual_encoder(photo[:, :, 0])  # (B, V, P)
+        return Tokens(places, seen.repeat_interleave(boxes.shape[1], 0))
 
     def _time_embedding(self, timestep: Tensor | float, motion: Tensor | None, batch: int, x: Tensor) -> Tensor:
         steps = torch.as_tensor(timestep, device=x.device).reshape(-1).expand(batch)
@@ -252,7 +322,7 @@ class IVGUNet(UNet3DConditionModel):
         batch, _, frames, height, width = x.shape
         reads_mask = self.config["motion_mask"]
         if mask is None or not reads_mask:
-            if self.config["in_channels"] == 4:
+            if self.config["in_channels"] != 5:
                 return self.conv_in(rearrange(x, "b c f h w -> (b f) c h w"))
             mask = x.new_ones(1, 1, 1, height, width)
         convolution = self.conv_in2 if reads_mask else self.conv_in
@@ -266,10 +336,13 @@ class IVGUNet(UNet3DConditionModel):
             return x
         return self._run(block.temp_convs[i], x, num_frames=frames)
 
-    def _attend(self, block: Any, i: int, x: Tensor, text: Tensor, frames: int) -> Tensor:
+    def _attend(self, block: Any, i: int, x: Tensor, text: Tensor, frames: int, tokens: Tokens | None) -> Tensor:
         if not hasattr(block, "attentions"):
             return x
-        x = self._run(block.attentions[i], x, encoder_hidden_states=text, return_dict=False)[0]
+        gated = None if tokens is None else {"gligen": {"objs": tokens}}
+        x = self._run(
+            block.attentions[i], x, encoder_hidden_states=text, cross_attention_kwargs=gated, return_dict=False
+        )[0]
         if frames == 1:
             return x
         return self._run(block.temp_attentions[i], x, num_frames=frames, return_dict=False)[0]

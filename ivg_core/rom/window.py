@@ -44,6 +44,13 @@ class Window:
         return self.width, self.height
 
     @property
+    def part(self) -> tuple[float, float, float, float]:
+        """Its left, upper, right and lower edge as shares of the picture."""
+        width, height = self.picture
+        right, bottom = self.left + self.width, self.top + self.height
+        return self.left / width, self.top / height, right / width, bottom / height
+
+    @property
     def share(self) -> float:
         """How much of the picture's area it has, 0..1; in equal detail, of its tokens too."""
         return self.width * self.height / (self.picture[0] * self.picture[1])

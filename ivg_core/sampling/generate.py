@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,16 +16,18 @@ from torch import Tensor
 from ..errors import IVGError
 from ..finite import is_finite
 from ..media.images import ImageLike, to_image
+from ..media.tracks import Track
 from ..models.backbone import UNetBackbone
 from ..models.codec import ImageCodec
 from ..models.domain import UNFAMILIAR, unfamiliar
 from ..models.text import encode_text
 from ..models.told import Told
 from ..rom.composite import composite_over, keep_first
+from .boxes import ToldBoxes, check_boxes, told_boxes
 from .crop import OnStep, Windows, motion_windows
 from .decode import decode_frames, preview_rgb
 from .frugal import Frugal
-from .guidance import Guided, what_overflowed
+from .guidance import AsCoded, Guided, what_overflowed
 from .inputs import Items, Pictures, check_photo, collect, prepare_pictures, warn_of_actions
 from .noise import NoisePrior, fit_noise, gaussian_noise, initial_latents, mix_noise
 from .settings import Sampling, check_count
@@ -59,6 +61,7 @@ def generate(
     action: str | Sequence[str],
     *,
     mask: ImageLike | Sequence[ImageLike | None] | None = None,
+    boxes: Track | Sequence[Track | None] | None = None,
     negative_prompt: str | Sequence[str] = "",
     motion_strength: float | Sequence[float] | None = 5.0,
     num_frames: int | None = None,
@@ -72,7 +75,7 @@ def generate(
 ) -> Generated:
     """Make a video of an action from a photo, or from the sentence alone.
 
-    For a batch give lists (or an image tensor (B, H, W, 3) with B > 1): each of `image`, `action`, `mask`,
+    For a batch give lists (or an image tensor (B, H, W, 3) with B > 1): each of `image`, `action`, `mask`, `boxes`,
     `negative_prompt`, `motion_strength` and `seed` may be a list with one entry for each video, or one value for all.
 
     Args:
@@ -81,6 +84,7 @@ def generate(
         action: what is done; 77 tokens are read, and words beyond them are named in a warning.
         mask: where things may move (white): a path, a PIL image or a tensor (H, W) 0..1; None lets everything move. One
             of another size than the photo is stretched to it, with a warning.
+        boxes: where things are to be over time, for a model with gates for boxes.
         negative_prompt: what should not be seen.
         motion_strength: how much moves: 3 to 8 is usual, 1..20 works; None does not tell the network.
         num_frames: F >= 1; None takes what the model was made for.
@@ -102,7 +106,7 @@ def generate(
         IVGError: something about the arguments cannot work; the message says what and what to do.
 
     Source: paper section 3; the released code's `train.py --eval` (parity) and `app.py` (solver "ddim", `t_last` 0,
-        "scaled_by_area").
+        "scaled_by_area"). Boxes: SMCD (arXiv 2403.10179).
     """
     check_count("num_frames", num_frames)
     check_photo(model, image, mask, how)
@@ -120,7 +124,8 @@ def generate(
     if how.keep_first_frame and num_frames == 1:
         log.warning("With one frame and keep_first_frame the video is the photo itself: ask for more frames.")
 
-    items = collect(image, action, negative_prompt, mask, motion_strength, seed)
+    items = collect(image, action, negative_prompt, mask, motion_strength, seed, boxes)
+    check_boxes(model, items.tracks, how)
     warn_of_actions(items.actions)
     pictures = prepare_pictures(items, size, base, codec, how, num_frames)
     windows = motion_windows(pictures, codec.cell, how.region, base)
@@ -136,8 +141,9 @@ def generate(
         if windows and on_step:
             on_step = windows.seen_whole(on_step, _still(codec, pictures.photos).to(device), codec.cell)
     with model.at_work(model.text_encoder):
-        ladder = _ladder(backbone, items, pictures, start, how, guidance_scale)
-    predict = Guided(backbone, ladder, how.guidance_interval, how.cache_every)
+        at_boxes = told_boxes(model, items.tracks, num_frames, windows) if stage == 2 else None
+        ladder = _ladder(backbone, items, pictures, start, at_boxes, how, guidance_scale)
+    predict = _predictor(backbone, ladder, how)
     with model.at_work(unet), Frugal(predict) as frugal:
         latents = denoise(
             frugal,
@@ -257,24 +263,47 @@ def _still(codec: ImageCodec, photos: Tensor) -> Tensor:
 
 
 def _ladder(
-    backbone: UNetBackbone, items: Items, pictures: Pictures, start: _Start, how: Sampling, guidance_scale: float
+    backbone: UNetBackbone,
+    items: Items,
+    pictures: Pictures,
+    start: _Start,
+    at_boxes: ToldBoxes | None,
+    how: Sampling,
+    guidance_scale: float,
 ) -> list[tuple[float, Told]]:
-    """What the network is told, with the negative prompt below the action where there is guidance."""
+    """What the network is told: nothing, then the photo, then the boxes, then the action in place of the negative."""
     network, device = backbone.network, start.noise.device
     area = pictures.cells.mean(dim=(1, 2, 3, 4)) if how.motion_mode == "scaled_by_area" else 1
     motion = None if items.strengths is None else torch.tensor(items.strengths) * area
-    rungs = [(guidance_scale, items.actions)]
-    if guidance_scale > 1:
-        rungs.insert(0, (1.0, items.negatives))
-    known = list(dict.fromkeys(sentence for _, sentences in reversed(rungs) for sentence in sentences))
+    guided = guidance_scale > 1
+    known = list(dict.fromkeys([*items.actions, *(items.negatives if guided else ())]))
     states = dict(zip(known, encode_text(backbone.model, known), strict=True))
+    told = Told(torch.stack([states[sentence] for sentence in items.actions]))  # (B, 77, D)
+    if start.still is not None:
+        told = replace(told, photo=start.still)
+    if start.still is not None and backbone.takes_mask:
+        told = replace(told, mask=start.cells, motion=motion)
+    if at_boxes is not None:
+        told = replace(told, boxes=at_boxes.boxes, phrases=at_boxes.phrases)
+    ladder = [(guidance_scale if guided else 1.0, told)]
+    if guided:
+        told = replace(told, text=torch.stack([states[sentence] for sentence in items.negatives]))
+    if any(items.tracks) and at_boxes is not None:
+        ladder.insert(0, (how.boxes_scale, told))
+        told = replace(told, boxes=at_boxes.absent)
+    if how.photo_scale != 1 and not how.parity and start.still is not None:
+        ladder.insert(0, (how.photo_scale, told))
+        told = replace(told, photo=torch.zeros_like(start.still))
+    ladder.insert(0, (1.0, told))
+    return [(scale, told.to(device, network.dtype)) for scale, told in ladder]
 
-    def told(sentences: list[str]) -> Told:
-        text = torch.stack([states[sentence] for sentence in sentences])  # (B, 77, D)
-        told = Told(text) if start.still is None else Told(text, start.still, start.cells, motion)
-        return told.to(device, network.dtype)
 
-    return [(scale, told(sentences)) for scale, sentences in rungs]
+def _predictor(backbone: UNetBackbone, ladder: list[tuple[float, Told]], how: Sampling) -> Guided:
+    whole = ladder[-1][1]
+    if not how.parity or how.photo_scale == 1 or whole.photo is None:
+        return Guided(backbone, ladder, how.guidance_interval, how.cache_every)
+    without = replace(whole, photo=torch.zeros_like(whole.photo), seen=whole.photo)
+    return AsCoded(backbone, ladder, without, how.photo_scale)
 
 
 def _check_noise(noise: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -21,7 +21,8 @@ class Guided:
     """Predicts a step along a ladder of what the network is told: each rung moves the prediction away from the last.
 
     With rungs (1, negative) and (g, positive) that is plain guidance, `n + g (p - n)`; a rung more separates what two
-    conditions add. All rungs come from one pass over a larger batch. Steps without guidance take the last rung only.
+    conditions add. All rungs come from one pass over a larger batch; one whose scale is also the next one's cancels out
+    and is not computed. Steps without guidance take the last rung only.
 
     Args:
         backbone: the network of the stage.
@@ -40,9 +41,10 @@ class Guided:
         cache_every: int = 1,
     ):
         self.backbone, self.interval = backbone, interval
-        self.scales = [scale for scale, _ in ladder]
-        self.last = ladder[-1][1]
-        self.rungs = Told.cat([told for _, told in ladder]) if len(ladder) > 1 else self.last
+        after = [*[scale for scale, _ in ladder[1:]], None]
+        rungs = [rung for rung, above in zip(ladder, after, strict=True) if rung[0] != above]
+        self.scales, self.last = [scale for scale, _ in rungs], ladder[-1][1]
+        self.rungs = Told.cat([told for _, told in rungs]) if len(rungs) > 1 else self.last
         self.features = DeepFeatures(cache_every) if cache_every > 1 else None
 
     def __call__(self, latents: Tensor, timestep: Tensor, progress: float) -> Tensor:
@@ -68,6 +70,25 @@ class Guided:
 
     def _predict(self, latents: Tensor, timestep: Tensor, told: Told) -> Tensor:
         return self.backbone(latents.to(told.text.dtype), timestep, told, self.features).float()
+
+
+class AsCoded(Guided):
+    """SMCD's released guidance by the photo, for comparing with it: a second prediction is added whole, not shared out.
+
+    Args:
+        backbone, ladder: see `Guided`; steps are all guided.
+        without: what is told where the photo is left out beside the frames, and is still seen by the gates.
+        photo_scale: of what the photo adds to that.
+    """
+
+    def __init__(self, backbone: Backbone, ladder: Sequence[tuple[float, Told]], without: Told, photo_scale: float):
+        super().__init__(backbone, ladder)
+        self.without, self.photo_scale = without, photo_scale
+
+    def __call__(self, latents: Tensor, timestep: Tensor, progress: float) -> Tensor:
+        """See `Guided`."""
+        whole, less = (self._predict(latents, timestep, told) for told in (self.last, self.without))
+        return super().__call__(latents, timestep, progress) + less + self.photo_scale * (whole - less)
 
 
 def what_overflowed(backbone: UNetBackbone, ladder: Sequence[tuple[float, Told]]) -> IVGError:

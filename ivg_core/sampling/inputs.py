@@ -20,6 +20,7 @@ from ..errors import IVGError
 from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask, to_pil
 from ..media.targets import check_memory
 from ..media.text import HALF
+from ..media.tracks import Track
 from ..models.codec import Codec, check_cells, check_size, fit_size, mask_cells
 from ..models.text import unreadable_words
 from .noise import MAX_SEED
@@ -42,6 +43,7 @@ class Items:
     negatives: list[str]
     masks: list[ImageLike | None]
     strengths: list[float] | None  # None: the network is told no motion strength
+    tracks: list[Track | None]  # of boxes
     seeds: list[int]
     batched: bool  # whether the caller gave a batch, even one of a single item
 
@@ -53,6 +55,7 @@ def collect(
     mask: ImageLike | Sequence[ImageLike | None] | None,
     strength: float | Sequence[float] | None,
     seed: int | Sequence[int] | None,
+    boxes: Track | Sequence[Track | None] | None = None,
 ) -> Items:
     """Bring the arguments to one length: single values hold for every item, a single seed counts up.
 
@@ -66,6 +69,7 @@ def collect(
         "mask": _listed(mask),
         "motion_strength": _stack(strength, 1),
         "seed": _stack(seed, 1),
+        "boxes": _listed(boxes),
     }
     lengths = {name: len(values) for name, values in given.items() if values is not None}
     if len(set(lengths.values())) > 1:
@@ -94,7 +98,10 @@ def collect(
     if any(HALF.search(text) for text in actions + negatives):
         raise IVGError("The action or the negative prompt holds half a character: type it anew.")
     images = [] if image is None else every("image", image)
-    return Items(images, actions, negatives, masks, strengths, seeds, bool(lengths))
+    tracks = every("boxes", boxes)
+    if not all(track is None or isinstance(track, Track) for track in tracks):
+        raise IVGError("The boxes must be box tracks: read one with ivg_core.media.track_files.read_track.")
+    return Items(images, actions, negatives, masks, strengths, tracks, seeds, bool(lengths))
 
 
 def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling) -> None:

@@ -22,6 +22,9 @@ class Sampling:
         num_inference_steps: N >= 1; None takes what the model was made for.
         guidance_scale: how strongly the sentence is followed; at most 1 means not guided, in half the time; None takes
             what the model was made for.
+        photo_scale: how strongly the photo is followed, by a model that also learned without it (SMCD); 1 adds nothing,
+            another value takes one prediction more a step.
+        boxes_scale: how strongly the boxes are followed; 1 adds nothing, another value takes one prediction more.
         guidance_interval: which part of the steps is guided, as fractions of them.
         solver: "dpm++2m", "ddim", or "lcm" for a model with a few-step LoRA, at 4 to 8 steps and guidance 1.
         region: what is sampled. "whole": the whole picture. "crop": a window around the mask at the video's own scale,
@@ -58,6 +61,8 @@ class Sampling:
     motion_mode: MotionMode = "raw"
     parity: bool = False
     t_last: int | None = None
+    photo_scale: float = 1.0
+    boxes_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("num_inference_steps", "cache_every", "decode_chunk"):
@@ -67,6 +72,9 @@ class Sampling:
                 raise IVGError(f"There is no {name} {getattr(self, name)!r}: choose {', '.join(known)}.")
         if self.guidance_scale is not None and not _is_number(self.guidance_scale):
             raise IVGError(f"guidance_scale is {self.guidance_scale}: give a number; 9 is usual, 1 means none.")
+        for name in ("photo_scale", "boxes_scale"):
+            if not _is_number(getattr(self, name)):
+                raise IVGError(f"{name} is {getattr(self, name)}: give a number; 1 is usual.")
         part = self.guidance_interval
         if not isinstance(part, (tuple, list)) or len(part) != 2 or not all(map(_is_number, part)):
             raise IVGError(f"The guidance interval is {part!r}: give two numbers, such as (0.0, 1.0).")

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..checkpoints.lora_files import save_lora
 from ..checkpoints.save import save_folder
 from ..errors import IVGError
+from ..models.add_gates import with_gates
 from ..models.backbone import Backbone, UNetBackbone
 from ..models.fingerprint import fingerprint
 from ..models.lora import LoRA
@@ -77,13 +78,16 @@ class TrainableUNet(UNetBackbone):
 
     def __init__(self, model: IVGModel, config: TrainConfig):
         stage = config.stage
-        if not model.takes_photo and stage == 1:
+        if not model.takes_mask and stage == 1:
             raise IVGError(
                 f'The model "{model.name}" makes videos of sentences, and stage 1 needs a photo: begin an IVG model '
                 "from it with python -m ivg_core init-model, and train that."
             )
         unet = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
-        network = copy.deepcopy(unet) if config.method == "full" else unet
+        if config.gates:
+            network = with_gates(unet, config.gates, config.visual_widths, config.seed)
+        else:
+            network = copy.deepcopy(unet) if config.method == "full" else unet
         schedule = DiffusionSchedule(model.scheduler_config, config.zero_terminal_snr, config.prediction)
         super().__init__(model, stage, network, schedule)
         self.config = config
@@ -113,7 +117,7 @@ class TrainableUNet(UNetBackbone):
     def idle(self) -> set[str]:
         """See `TrainableBackbone`."""
         config = self.network.config
-        if not self.takes_photo:
+        if not self.takes_mask:
             return set()
         idle = {"motion_embedding", "conv_in" if config["motion_mask"] else "conv_in2"}
         if self.stage == 1 or not config["motion_strength"]:

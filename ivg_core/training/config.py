@@ -10,12 +10,17 @@ from typing import Any, Literal
 from ..errors import IVGError
 from ..media.targets import user_path
 from ..media.text import read_text
+from ..models.add_gates import VISUAL_WIDTHS
 from ..settings import check_ranges, from_mapping, nearest, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
 
-#: Trained by the released code's yaml: a module whose name contains one of these trains as a whole.
-RELEASED_TRAINABLE = ("attn1", ".attentions", "attn2", "conv_in", "temp_conv", "motion")
+#: What stands for several parts of `trainable`: what IVG's released yaml trains, and SMCD's two stages.
+TRAINABLE = {
+    "released": ("attn1", ".attentions", "attn2", "conv_in", "temp_conv", "motion"),
+    "boxes": ("position_net", ".fuser."),
+    "photo": ("conv_in.", ".fuser.cross_", ".fuser.v_", "temp_attentions.*.transformer_blocks", "visual_encoder"),
+}
 
 MANY, LEAST, ALMOST_ALL = 10**9, 1e-12, 0.999999  # what lies beyond is a slip of the pen
 RATE = (LEAST, 10)
@@ -31,6 +36,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "ema": (0, ALMOST_ALL),
     "seed": (0, 2**63 - 1),
     "text_dropout": (0, 1),
+    "boxes_dropout": (0, 1),
+    "photo_dropout": (0, 1),
+    "seen_dropout": (0, 1),
     "from_photo": (0, 1),
     "noise_offset": (0, 10),
     "min_snr": (LEAST, MANY),
@@ -132,10 +140,17 @@ class TrainConfig:
         ema: decay of the averaged weights, which are then the result; 0 = no average.
         seed: of everything that is drawn.
         lora: role ("spatial", "temporal", "text", "conv") -> its settings; roles that are not named stay as they are.
-        trainable: for method "full": parts of module names, or ["released"]; empty trains everything.
+        trainable: for method "full": parts of the names of weights, in which * stands for anything, or keys of
+            `TRAINABLE`; empty trains everything.
+        gates: for method "full": the network first gets gates for boxes, closed, where it has none: "boxes", or for a
+            text-to-video model "boxes_photo", whose gates also see the photo.
+        visual_widths: channels of the four levels of the encoder that shows the photo to new gates.
         losses: name -> weight, or -> a mapping with `weight` and the loss's own options.
         paths: in place of `losses`, for a LoRA whose roles learn in different ways; see `TrainingPath`.
         text_dropout: share of clips whose text is left out, so that guidance works.
+        boxes_dropout: share of clips whose boxes are left out, so that they can be guided by.
+        photo_dropout: share of clips without the photo beside the frames, where the network has it there.
+        seen_dropout: share of clips whose gates see no photo, where the network has such.
         freeze_outside: stage 2: hold the target still outside the mask, which gives the mask its meaning.
         from_photo: share of clips that begin as sampling begins: much noise on the photo in place of the clip.
         noise_offset: strength of a noise that is one number a frame and channel; 0 = none.
@@ -176,9 +191,14 @@ class TrainConfig:
         default_factory=lambda: {"spatial": LoRASettings(), "temporal": LoRASettings()}
     )
     trainable: list[str] = field(default_factory=list)
+    gates: str = ""
+    visual_widths: list[int] = field(default_factory=lambda: list(VISUAL_WIDTHS))
     losses: dict[str, Any] = field(default_factory=dict)
     paths: list[TrainingPath] = field(default_factory=list)
     text_dropout: float = 0.15
+    boxes_dropout: float = 0.1
+    photo_dropout: float = 0.25
+    seen_dropout: float = 0.1
     freeze_outside: bool = True
     from_photo: float = 0.0
     noise_offset: float = 0.0
@@ -287,6 +307,10 @@ def _check(config: TrainConfig) -> None:
         raise IVGError("A LoRA needs at least one role under lora: spatial, temporal, text or conv.")
     if config.method == "lora" and config.trainable:
         raise IVGError("trainable belongs to method full; a LoRA chooses its layers by role under lora: remove one.")
+    if config.method == "lora" and config.gates:
+        raise IVGError("A LoRA cannot give a network gates: remove gates, or use method full.")
+    if config.gates and config.stage == 1:
+        raise IVGError("Stage 1 predicts the mask and follows no boxes: remove gates, or train stage 2.")
     if config.method == "lora" and config.prediction:
         raise IVGError("A LoRA cannot change what the model predicts: remove prediction, or use method full.")
     if config.method == "lora" and all(settings.per_clip for settings in config.lora.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,7 @@ from ..errors import IVGError
 from ..models.lora import LoRA
 from ..models.told import Told
 from ..models.voices import VOICES, Voices, heard
-from .config import RELEASED_TRAINABLE, LoRASettings, TrainConfig
+from .config import TRAINABLE, LoRASettings, TrainConfig
 
 if TYPE_CHECKING:
     from ..models.backbone import Backbone
@@ -67,21 +68,27 @@ def choose_trained(backbone: TrainableBackbone, config: TrainConfig, clips: int)
 
 
 def trainable_names(unet: nn.Module, parts: Sequence[str]) -> set[str]:
-    """Parameters whose module's name contains one of the parts; all of them if there are no parts.
+    """Parameters whose name contains one of the parts; all of them if there are no parts.
+
+    Args:
+        unet: the network.
+        parts: in which * stands for anything; a key of `TRAINABLE` stands for several.
 
     Raises:
-        IVGError: a part is in no module's name.
+        IVGError: a part is in no name.
 
-    Source: the released code's `trainable_modules`; "released" stands for those of its yaml.
+    Source: the released code's `trainable_modules`, and SMCD's.
     """
-    listed = [p for part in parts for p in (RELEASED_TRAINABLE if part == "released" else (part,))]
     names = [name for name, _ in unet.named_parameters()]
-    for part in listed:
-        if not any(part in name.rpartition(".")[0] for name in names):
+    found: set[str] = set() if parts else set(names)
+    for part in (each for name in parts for each in TRAINABLE.get(name, (name,))):
+        chosen = fnmatch.filter(names, f"*{part}*")
+        if not chosen:
             raise IVGError(
-                f"trainable: no module's name contains {part!r}; attn1, temp_conv or conv_in2 would be some."
+                f"trainable: no weight's name contains {part!r}; attn1, temp_conv or conv_in2 would be some."
             )
-    return {name for name in names if not listed or any(part in name.rpartition(".")[0] for part in listed)}
+        found |= set(chosen)
+    return found
 
 
 class LowRankLayer(nn.Module):

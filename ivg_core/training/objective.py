@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: What sampling begins with lies in this part of the schedule; see `from_photo`.
 START_OF_SAMPLING = 0.9
+#: What may be left out where there are boxes, in the order in which it is drawn.
+DROPPED = ("boxes", "photo", "seen")
 
 
 @dataclass
@@ -45,6 +47,11 @@ class Draw:
     drop_text: Tensor  # (B,) bool: this clip is shown without its text
     from_photo: Tensor  # (B,) bool: this clip begins as sampling begins
     paths: list[PathDraw]  # of each path
+    # (B,) bool, of a network that is told boxes: this clip is shown without them, without the photo beside its frames,
+    # and without what the gates see of it
+    drop_boxes: Tensor | None = None
+    drop_photo: Tensor | None = None
+    drop_seen: Tensor | None = None
 
 
 @dataclass
@@ -147,7 +154,12 @@ class Denoising:
         if config.noise_offset:
             noise = noise + config.noise_offset * torch.randn(*shape[:3], 1, 1, generator=rng)
         paths = [self._draw_path(path, losses, shape, rng) for path, losses in self.paths]
-        return Draw(levels.to(device), noise.to(device), drop_text.to(device), from_photo.to(device), paths)
+        draw = Draw(levels.to(device), noise.to(device), drop_text.to(device), from_photo.to(device), paths)
+        if self.backbone.takes_boxes:
+            for name in DROPPED:
+                dropped = torch.rand(count, generator=rng) < getattr(config, f"{name}_dropout")
+                setattr(draw, f"drop_{name}", dropped.to(device))
+        return draw
 
     def _draw_path(
         self, path: TrainingPath, losses: dict[str, Any], shape: torch.Size, rng: torch.Generator
@@ -212,7 +224,7 @@ class Denoising:
         for name in ("latents", "mask_latents"):
             if name in batch:
                 part[name] = batch[name][:, :, frame]
-        for name in ("frame_masks", "frames"):
+        for name in ("frame_masks", "frames", "boxes"):
             if name in batch:
                 part[name] = batch[name][:, frame]
         if of_path.mirrored is None:
@@ -224,6 +236,9 @@ class Denoising:
         part["latents"] = encoded.transpose(0, 1)[:, :, None].to(batch["latents"])
         part["frames"] = part["frames"].flip(-2)
         part["photo"] = part["photo"].flip(-1)  # nearly what its mirrored picture is encoded as
+        if "boxes" in part:
+            x1, y1, x2, y2, there = part["boxes"].unbind(-1)
+            part["boxes"] = torch.stack([there - x2, y1, there - x1, y2, there], dim=-1)  # 0 where it is not there
         for name in ("rom_mask", "frame_masks"):
             if name in part:
                 part[name] = part[name].flip(-1)
@@ -243,7 +258,7 @@ class Denoising:
         photo = batch.get("photo", batch["latents"][:, :, :1]).float()  # (B, 4, 1, h, w)
         mask: Tensor | None = None
         motion: Tensor | None = None
-        if not self.backbone.takes_photo:
+        if not self.backbone.takes_mask:
             x0 = batch["latents"].float()
         elif self.config.stage == 1:
             x0 = batch.need("mask_latents", "is what stage 1 learns").float()
@@ -261,7 +276,7 @@ class Denoising:
             noise = torch.where(begins, schedule.noise_in(noisy, x0, t), noise)  # what would lead back to x0
         text = torch.where(draw.drop_text.reshape(-1, 1, 1), batch["empty_text"], batch["text"])
         shown = photo if self.backbone.takes_photo and not alone else None
-        output = network(noisy, t, Told(text, shown, mask, motion), voices)
+        output = network(noisy, t, self._with_boxes(Told(text, shown, mask, motion), batch, draw), voices)
         gamma = self.config.min_snr
         return Prediction(
             output=output.float(),
@@ -276,6 +291,22 @@ class Denoising:
             rng=rng,
         )
 
+    def _with_boxes(self, told: Told, batch: Batch, draw: Draw) -> Told:
+        """What is told, with the boxes, where the network is told them and the clips have some."""
+        if draw.drop_boxes is None or draw.drop_photo is None or draw.drop_seen is None:
+            return told
+        if self.config.gates or not self.backbone.takes_mask:
+            batch.need("boxes", "the gates learn from")
+        if "boxes" not in batch:
+            return told
+        boxes, phrases = batch["boxes"].float(), batch["phrases"].to(told.text)  # (B, F, N, 5), (B, N, D)
+        boxes = boxes * ~draw.drop_boxes.reshape(-1, 1, 1, 1)
+        told = replace(told, boxes=boxes, phrases=phrases if phrases.ndim == 4 else phrases[:, None])
+        if told.photo is None or self.backbone.takes_mask:
+            return told
+        seen, beside = (told.photo * ~over_latents(drop) for drop in (draw.drop_seen, draw.drop_photo))
+        return replace(told, photo=beside, seen=seen)
+
     @torch.no_grad()
     def measure(self, network: Any, batch: Batch, number: int, draws: int) -> Tensor:
         """The plain noise loss with noise that never changes, for comparing one step of a training with another.
@@ -288,7 +319,10 @@ class Denoising:
         rng = torch.Generator().manual_seed(number)
         draw = self.draw(batch, rng)
         draw.levels = torch.full_like(draw.levels, self.backbone.schedule.at((number + 0.5) / draws))
-        draw.drop_text, draw.from_photo = torch.zeros_like(draw.drop_text), torch.zeros_like(draw.from_photo)
+        nothing = torch.zeros_like(draw.drop_text)
+        draw.drop_text = draw.from_photo = nothing
+        if draw.drop_boxes is not None:
+            draw.drop_boxes = draw.drop_photo = draw.drop_seen = nothing
         prediction = self.predict(network, batch, draw, rng)
         return noise_loss(prediction.output, prediction.target)
 

@@ -1,0 +1,3 @@
+from recipes.boxes.build import main
+
+main()
