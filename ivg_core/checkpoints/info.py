@@ -15,8 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..errors import IVGError
+from ..media.tracks import MOST_THINGS
 from ..models.bundle import ModelDefaults
 from ..models.codec import check_size, frames_at_once
+from ..models.grounding import sees_photo
 from .layout import Layout, find_checkpoint, read_layout
 from .load import empty_component
 from .networks import adapt_weights, compare_keys
@@ -155,7 +157,9 @@ def _inspect_component(layout: Layout, name: str) -> ComponentReport:
     report = compare_keys(network, weights)
     config = layout.configs[name]
     notes = []
-    if name in ("unet", "rom_unet") and layout.takes_photo:
+    if name in ("unet", "rom_unet") and config.get("gates"):
+        notes.append(f'follows boxes: gates "{config["gates"]}"')
+    if name in ("unet", "rom_unet") and layout.takes_photo and not sees_photo(config):
         if not config.get("motion_mask", False):
             notes.append("its config says motion_mask false: masks have no effect")
         if not config.get("motion_strength", False):
@@ -174,6 +178,8 @@ def _inspect_component(layout: Layout, name: str) -> ComponentReport:
 
 
 def _kind(layout: Layout) -> str:
+    if sees_photo(layout.configs.get("unet", {})):
+        return "A model of SMCD (Animate Your Motion): it makes videos of a photo, a sentence and a track of boxes."
     if not layout.takes_photo:
         return (
             "A text-to-video model (ModelScope, zeroscope): it makes videos of sentences, without a photo, and "
@@ -192,7 +198,8 @@ def _notes(layout: Layout) -> list[str]:
         notes.append(f"knows only {layout.domain.kind}: what it makes of other pictures means nothing")
     if scheduler and "timestep_spacing" not in scheduler:
         notes.append("its scheduler names no timestep_spacing: the solver's default is used, as in the released code")
-    if layout.takes_photo and "rom_unet" not in layout.networks():
+    stage2 = layout.takes_photo and not sees_photo(layout.configs.get("unet", {}))
+    if stage2 and "rom_unet" not in layout.networks():
         notes.append('no stage-1 weights: the mask comes from you, from rom=…, or from "white", "prior", "hands"')
     return notes
 
@@ -306,17 +313,18 @@ def plan_memory(
             return torch.empty(shape, dtype=dtype)
 
         latents = torch.empty(batch, 4, num_frames, rows, columns)  # float32 lies beside what the network computes
-        told = {
-            "condition_latent": empty(batch, 4, 1, rows, columns),
-            "mask": empty(batch, 1, 1, rows, columns),
-            "motion": torch.empty(batch),
-        }
+        told = {"condition_latent": empty(batch, 4, 1, rows, columns)} if unet.takes_photo else {}
+        if unet.takes_mask:
+            told |= {"mask": empty(batch, 1, 1, rows, columns), "motion": torch.empty(batch)}
+        if unet.takes_boxes:
+            told["boxes"] = torch.empty(batch, num_frames, MOST_THINGS, 5)
+            told["phrases"] = empty(batch, 1, MOST_THINGS, unet.config["cross_attention_dim"])
         with LiveBytes() as denoise:
             unet(
                 latents.to(dtype),
                 torch.tensor(500),
                 empty(batch, TEXT_TOKENS, unet.config["cross_attention_dim"]),
-                **(told if unet.config["photo"] else {}),
+                **told,
             )
         with LiveBytes() as decode:
             vae.decode(empty(min(num_frames, frames_at_once(rows, columns)), 4, rows, columns), return_dict=False)

@@ -36,6 +36,8 @@ def init_model(
     tensors, path = layout.read("unet", dtype, device), layout.weights["unet"][0]
     if "conv_in2.weight" in tensors:
         raise IVGError(f"{layout.path} is an IVG checkpoint already: load it with load_model.")
+    if layout.configs["unet"].get("gates"):
+        raise IVGError(f"{layout.path} is a model that follows boxes: begin from a plain text-to-video model.")
     config = {**layout.configs["unet"], "motion_mask": True, "motion_strength": True, "photo": True}
     network = empty_network("unet", config, {key: tuple(t.shape) for key, t in tensors.items()}, str(path.parent))
     tensors = adapt_weights("unet", tensors, network)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "smcd"
+sys.path.insert(0, str(GOLDEN.parent))  # check_smcd and what it imports
 
 
 def released(folder: Path) -> Path:
@@ -27,10 +30,10 @@ def released(folder: Path) -> Path:
 
 
 def numbers(folder: Path) -> Path:
-    """What `check_relatives.py smcd` reads: the calls, the training, and the checkpoint that they were made with."""
+    """What `check_relatives.py smcd` reads: the training, and the checkpoint that it began with."""
     released(folder / "checkpoint-60000")
-    save_file(load_file(GOLDEN / "smcd2_io.safetensors") | calls(), folder / "smcd_io.safetensors")
-    (folder / "smcd_meta.json").write_text((GOLDEN / "smcd2_meta.json").read_text())
+    shutil.copy(GOLDEN / "smcd2_io.safetensors", folder / "smcd_io.safetensors")
+    shutil.copy(GOLDEN / "smcd2_meta.json", folder / "smcd_meta.json")
     return folder
 
 

@@ -239,7 +239,10 @@ def test_info_says_what_it_is(both):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: {**t, "middle_block.1.transformer_blocks.0.gate_attn.alpha_attn": torch.ones(1)}, "SMCD"),
+        (
+            lambda t: {**t, "middle_block.1.transformer_blocks.0.gate_attn.alpha_attn": torch.ones(1)},
+            "lacks the box tokens of SMCD",
+        ),
         (lambda t: {"model.diffusion_model." + key: value for key, value in t.items()}, "Stable Diffusion checkpoint"),
         (lambda t: {**diffusers_unet(t), "conv_in2.weight": torch.ones(1)}, "only the UNet"),
         (diffusers_unet, "only the UNet"),
