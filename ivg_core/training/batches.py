@@ -34,6 +34,8 @@ class Sample(Always, total=False):
     rom_mask: Tensor  # (H, W) 0..1, pixels: the Region of Motion that stage 2 is conditioned on
     frame_masks: Tensor  # (F, H, W) 0..1, pixels: what moves in each frame
     frames: Tensor  # (F, H, W, 3) uint8, the pixels behind `latents`: for the hand loss
+    boxes: Tensor  # (F, 8, 5) x1, y1, x2, y2 in 0..1 of the picture, and 1 where the thing is there; all 0 where not
+    phrases: Tensor  # (8, D) text states of what the things are called; 0 for those beyond the last
 
 
 @runtime_checkable
