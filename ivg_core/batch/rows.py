@@ -29,6 +29,8 @@ COLUMNS = {
     "mask": "mask",
     "lora": "lora",
     "lora_strength": "lora_strength",
+    "boxes": "boxes",
+    "phrase": "phrase",
     "target": None,
 }
 NUMBERS = ("seed", "lora_strength")  # columns in which JSON may have a number for a text

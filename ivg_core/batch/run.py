@@ -18,6 +18,7 @@ from ..media.files import atomic_write
 from ..media.images import load_image, load_mask, save_png
 from ..media.metadata import write_with_workflow
 from ..media.targets import user_path
+from ..media.track_files import read_track
 from ..media.video import write_video
 from ..sampling.settings import Sampling
 from ..settings import read_json
@@ -240,6 +241,7 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
         photo,
         item.prompt,
         mask=_mask_for(model, item, photo, settings, on_step),
+        boxes=item.boxes and read_track(item.boxes, item.phrase, (photo.shape[1], photo.shape[0])),
         negative_prompt=settings.negative_prompt,
         motion_strength=settings.motion_strength,
         num_frames=settings.num_frames,
@@ -251,6 +253,8 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
     about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
     if item.lora:
         about |= {"lora": item.lora.name, "lora_strength": item.lora_strength}
+    if item.boxes:
+        about |= {"boxes": item.boxes.name}
     return save_result(folder, item, video.frames, video.mask, fps, settings.format, about)
 
 
@@ -263,7 +267,7 @@ def _mask_for(
 
     if item.mask:
         return load_mask(item.mask)
-    if settings.fallback == "white":
+    if settings.fallback == "white" or not model.takes_mask:
         return None
     if settings.fallback == "find":
         return find_rom(photo, hands_in(photo, device=model.work_device or model.vae.device)).mask

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from ..errors import IVGError
 from ..media.files import PICTURES, atomic_write, named_in, short_name
@@ -41,11 +42,13 @@ class Item:
     fault: str = ""  # why it cannot be made: what is wrong with its row
     lora: Path | None = None  # on the model for this item, beside those of the whole batch
     lora_strength: float = 1.0
+    boxes: Path | None = None  # a box track
+    phrase: str = ""  # what is in its boxes, where it does not say
 
     @cached_property
     def key(self) -> str:
-        """Ten characters that change with the photo's, the mask's or the LoRA's bytes, its strength, the prompt, the
-        seed or the photo's name.
+        """Ten characters that change with the bytes of photo, mask, LoRA or box track, the LoRA's strength, the boxes'
+        phrase, the prompt, the seed or the photo's name.
 
         So an item stays the same one when its table is moved, sorted or added to.
         """
@@ -53,6 +56,8 @@ class Item:
         parts += [self.fault] if self.fault else [_digest(self.image), _digest(self.mask)]
         if self.lora and not self.fault:
             parts += [_digest(self.lora), str(self.lora_strength)]
+        if self.boxes and not self.fault:
+            parts += [_digest(self.boxes), self.phrase]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
 
     @property
@@ -76,9 +81,9 @@ def read_table(
 
     Args:
         table: a folder of photos (a text file of the same name beside a photo holds its prompts, one a line); a CSV
-            with the columns image, prompt and, if wanted, seed, mask, lora and lora_strength; a JSON list of objects
-            with these keys, any of which but the last two may hold a list; or JSON lines as the released prompt.json
-            (source, prompt).
+            with the columns image, prompt and, if wanted, seed, mask, lora, lora_strength, boxes (a box track) and
+            phrase (what is in the boxes of a bbox.txt); a JSON list of objects with these keys, of which image, prompt,
+            seed and mask may hold a list; or JSON lines as the released prompt.json (source, prompt).
         image_folder: what relative paths begin at; None is the table's own folder.
         mask_folder: masks for rows that name none: the picture with the photo's stem, where there is one.
         prompts: for photos that have none of their own.
@@ -110,11 +115,8 @@ def read_table(
     items: dict[Item, str] = {}
     for row in rows:
         try:
-            lora, strength = _lora_of(row, find_lora)
-            made = [
-                replace(item, lora=lora, lora_strength=strength)
-                for item in _items_of(row, folder, masks, prompts, seeds)
-            ]
+            more = _lora_of(row, find_lora) | _boxes_of(row, folder)
+            made = [replace(item, **more) for item in _items_of(row, folder, masks, prompts, seeds)]
         except IVGError as error:
             if not keep_faulty:
                 raise
@@ -158,13 +160,14 @@ def write_table(items: Iterable[Item], path: str | Path) -> None:
     """Write items as a CSV that `read_table` reads back from anywhere."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "prompt", "seed", "mask", "lora", "lora_strength"])
+    writer.writerow(["image", "prompt", "seed", "mask", "lora", "lora_strength", "boxes", "phrase"])
     for item in items:
-        image, mask, lora = (
+        image, mask, lora, boxes = (
             plain(str(path.resolve()), f"The name of {path}") if path else ""
-            for path in (item.image, item.mask, item.lora)
+            for path in (item.image, item.mask, item.lora, item.boxes)
         )
-        writer.writerow([image, item.prompt, item.seed, mask, lora, item.lora_strength if lora else ""])
+        strength = item.lora_strength if lora else ""
+        writer.writerow([image, item.prompt, item.seed, mask, lora, strength, boxes, item.phrase])
     with atomic_write(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
@@ -193,15 +196,28 @@ def _items_of(row: Row, folder: Path, masks: Path | None, prompts: Sequence[str]
     return [Item(photo, prompt, seed, mask) for (photo, mask), prompt, seed in product(pairs, wanted, numbers)]
 
 
-def _lora_of(row: Row, find_lora: Callable[[str], Path]) -> tuple[Path | None, float]:
-    names, strengths = row.values.get("lora", []), row.values.get("lora_strength", [])
-    if row.fault or not names:
-        return None, 1.0
-    for column, texts in (("lora", names), ("lora_strength", strengths)):
-        if len(texts) > 1:
-            raise IVGError(f"{row.where} has {len(texts)} values as {column}: give one a row.")
+def _lora_of(row: Row, find_lora: Callable[[str], Path]) -> dict[str, Any]:
+    name, strength = _one_of(row, "lora"), _one_of(row, "lora_strength")
+    if not name:
+        return {}
     with _told_of(row.where):
-        return find_lora(names[0]), _strength(strengths[0]) if strengths else 1.0
+        return {"lora": find_lora(name), "lora_strength": _strength(strength) if strength else 1.0}
+
+
+def _boxes_of(row: Row, folder: Path) -> dict[str, Any]:
+    name = _one_of(row, "boxes")
+    if not name:
+        return {}
+    with _told_of(row.where):
+        return {"boxes": named_in(folder, name), "phrase": _one_of(row, "phrase")}
+
+
+def _one_of(row: Row, column: str) -> str:
+    """The value of a column that has one; "" if it is empty."""
+    texts = [] if row.fault else row.values.get(column, [])
+    if len(texts) > 1:
+        raise IVGError(f"{row.where} has {len(texts)} values as {column}: give one a row.")
+    return texts[0] if texts else ""
 
 
 def _strength(text: str) -> float:

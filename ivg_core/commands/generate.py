@@ -34,6 +34,7 @@ from .shared import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..media.tracks import Track
     from ..models.bundle import IVGModel
 
 
@@ -47,6 +48,12 @@ def add(commands) -> None:
         "--out", type=new_video, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
     )
     generate.add_argument("--mask", type=a_path, help="image, white where things may move; not given: it is predicted")
+    generate.add_argument(
+        "--boxes",
+        type=a_path,
+        help="box track that the things follow: a .json, or SMCD's bbox.txt in the photo's pixels",
+    )
+    generate.add_argument("--phrase", help='what is in the boxes of a bbox.txt, such as "cup"')
     generate.add_argument(
         "--fallback",
         choices=("white", "prior", "hands", "find"),
@@ -80,13 +87,16 @@ def _generate(options: argparse.Namespace) -> None:
         check_fps(options.out, options.fps)
     model = load_for_sampling(options)
     check_photo(model, photo, options.mask or options.fallback, how)
+    boxes = _boxes_of(options, photo)
     prior = prior_of(options, model)
-    mask = None if photo is None else _mask_for(options, model, photo)
+    needs_mask = model.takes_mask or options.mask or options.fallback
+    mask = _mask_for(options, model, photo) if photo is not None and needs_mask else None
     video = generate(
         model,
         options.image if options.parity else photo,
         options.prompt,
         mask=mask,
+        boxes=boxes,
         negative_prompt=options.negative,
         motion_strength=options.motion,
         num_frames=options.frames,
@@ -101,6 +111,16 @@ def _generate(options: argparse.Namespace) -> None:
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, options.prompt), options.sheet)
         say(options.sheet)
+
+
+def _boxes_of(options: argparse.Namespace, photo: Tensor | None) -> Track | None:
+    from ..media.track_files import read_track
+
+    if not options.boxes:
+        if options.phrase:
+            raise IVGError("--phrase says what is in the boxes: give them with --boxes.")
+        return None
+    return read_track(options.boxes, options.phrase, None if photo is None else (photo.shape[1], photo.shape[0]))
 
 
 def _keep(frames: Tensor, out: Path, fps: float, notes: dict[str, Any]) -> None:

@@ -28,6 +28,16 @@ def model_options() -> argparse.ArgumentParser:
         "--model", type=a_model, default="embedded", help='checkpoint folder, one-file .safetensors, or "embedded"'
     )
     group.add_argument("--rom-model", type=a_model, help="another checkpoint whose weights predict the mask")
+    group.add_argument(
+        "--boxes-model", type=a_model, help='gates for boxes, for a model without: a file, or "embedded" for its own'
+    )
+    group.add_argument(
+        "--parts",
+        type=a_path,
+        action="append",
+        help="folder of the autoencoder and text encoder of a model whose files lie apart (ModelScope, SMCD); may be "
+        "given repeatedly",
+    )
     group.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps …")
     group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the weights")
     return options
@@ -107,6 +117,10 @@ def sampling_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--cache-every", type=count(), default=1, help="compute the deep layers at every so many steps only; 1 is exact"
     )
+    group.add_argument("--boxes-scale", type=number(), default=1.0, help="how strongly the boxes are followed")
+    group.add_argument(
+        "--photo-scale", type=number(), default=1.0, help="how strongly the photo is followed, by a model of SMCD"
+    )
     group.add_argument("--decode-chunk", type=count(), help="frames decoded at once; fewer take less memory")
     group.add_argument("--free-first-frame", action="store_true", help="do not hold frame 1 to the photo")
     group.add_argument("--no-composite", action="store_true", help="do not paste the photo back outside the mask")
@@ -141,6 +155,8 @@ def sampling_of(options: argparse.Namespace, photo: bool = True) -> Sampling:
         motion_mode=options.motion_mode,
         parity=options.parity,
         t_last=options.t_last,
+        photo_scale=options.photo_scale,
+        boxes_scale=options.boxes_scale,
     )
 
 
@@ -239,7 +255,14 @@ def load(options: argparse.Namespace, device: str | None = None) -> IVGModel:
     from ..checkpoints.load import load_model
 
     dtype, device = getattr(torch, options.dtype), device or options.device
-    return load_model(options.model, dtype=dtype, device=device, rom=options.rom_model)
+    return load_model(
+        options.model,
+        dtype=dtype,
+        device=device,
+        rom=options.rom_model,
+        boxes=options.boxes_model,
+        beside=options.parts or (),
+    )
 
 
 def load_for_sampling(options: argparse.Namespace) -> IVGModel:

@@ -129,6 +129,18 @@ class Track:
         rows = [[thing.at(time) for thing in self.things] for time in frame_times(num_frames)]
         return torch.tensor([[(*box, 1.0) if box else (0.0,) * 5 for box in row] for row in rows])
 
+    @classmethod
+    def of_boxes(cls, boxes: Tensor, phrases: Sequence[str]) -> Track:
+        """The track of things whose boxes are known in every frame, which `boxes` then gives back.
+
+        Args:
+            boxes: (F, N or more, 5), see `boxes`.
+            phrases: of the N things.
+        """
+        rows = boxes[:, : len(phrases)].unbind(1)
+        found = [[(x1, y1, x2, y2) if there else None for x1, y1, x2, y2, there in row.tolist()] for row in rows]
+        return cls(tuple(map(Thing.of_frames, phrases, found)))
+
     @staticmethod
     def joined(several: Iterable[Track]) -> Track:
         """One track of the things of several.

@@ -31,6 +31,32 @@ def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
 
     Source: the released pipeline: padded to 77, no attention mask, the state after the final norm.
     """
+    return _encode(model, prompts)[0]
+
+
+def encode_phrases(model: IVGModel, phrases: list[str]) -> Tensor:
+    """Encodes names of things, each to one vector: the state at its end token.
+
+    Args:
+        model: the checkpoint.
+        phrases: N names, such as "cup"; none may be given.
+
+    Returns:
+        States after the final norm, not projected (N, D), on the device and in the dtype of the text encoder.
+
+    Source: GLIGEN and SMCD: CLIP's pooled text state.
+    """
+    if not phrases:
+        encoder = model.text_encoder
+        return torch.empty(0, encoder.config.hidden_size, device=encoder.device, dtype=encoder.dtype)
+    states, ids = _encode(model, phrases)
+    # Not the encoder's own choice, which errs where its configuration names another end token than the tokenizer does.
+    ends = (ids == model.tokenizer.eos_token_id).int().argmax(1)
+    return states[torch.arange(len(ids)), ends.to(states.device)]
+
+
+def _encode(model: IVGModel, prompts: list[str]) -> tuple[Tensor, Tensor]:
+    """The states (B, 77, D) and the tokens (B, 77) of sentences."""
     for prompt in prompts:
         lost = cut_words(model.tokenizer, prompt)
         if lost:
@@ -45,25 +71,7 @@ def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
         return_tensors="pt",
     ).input_ids
     with torch.no_grad():
-        return model.text_encoder(ids.to(model.text_encoder.device))[0]
-
-
-@torch.no_grad()
-def encode_phrases(model: IVGModel, phrases: list[str]) -> Tensor:
-    """Encodes the names of things, each to one state: that of the token that ends it.
-
-    Args:
-        model: the checkpoint.
-        phrases: N names, such as "cup".
-
-    Returns:
-        (N, D), on the device and in the dtype of the text encoder.
-
-    Source: the released code of SMCD: the state after the final norm, without a projection.
-    """
-    states = encode_text(model, phrases)  # (N, 77, D)
-    ids = model.tokenizer(phrases, truncation=True, max_length=states.shape[1]).input_ids
-    return torch.stack([state[len(tokens) - 1] for state, tokens in zip(states, ids, strict=True)])
+        return model.text_encoder(ids.to(model.text_encoder.device))[0], ids
 
 
 def unreadable_words(prompt: str) -> str:

@@ -20,8 +20,8 @@ COLOURS_OF_A_THING = 6
 def bounding_box(mask: np.ndarray) -> Box | None:
     """The box around a mask (H, W) bool, in shares of the picture; None: the mask is empty."""
     height, width = mask.shape
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
+    rows, columns = (np.flatnonzero(mask.any(axis)).tolist() for axis in (1, 0))
+    if not rows:
         return None
     return columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height
 

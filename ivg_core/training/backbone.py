@@ -15,6 +15,7 @@ from torch import Tensor
 from ..checkpoints.lora_files import save_lora
 from ..checkpoints.save import save_folder
 from ..errors import IVGError
+from ..media.tracks import Track
 from ..models.add_gates import with_gates
 from ..models.backbone import Backbone, UNetBackbone
 from ..models.fingerprint import fingerprint
@@ -154,7 +155,9 @@ class TrainableUNet(UNetBackbone):
         if self.takes_photo:
             with torch.no_grad():
                 photo = self.codec.decode(clip.get("photo", clip["latents"][:, :1])[None])[0, 0].cpu()  # (H, W, 3)
-            told = {"image": photo, "mask": clip.get("rom_mask") if self.stage == 2 else None}
+            told = {"image": photo, "mask": clip.get("rom_mask") if self.stage == 2 and self.takes_mask else None}
+        if self.takes_boxes and self.stage == 2 and "boxes" in clip and clip.get("things"):
+            told["boxes"] = Track.of_boxes(clip["boxes"], clip["things"])
         return generate(
             self._current(unet=self.network, rom_unet=self.network),
             action=clip["caption"],

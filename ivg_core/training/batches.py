@@ -34,9 +34,10 @@ class Sample(Always, total=False):
     rom_mask: Tensor  # (H, W) 0..1, pixels: the Region of Motion that stage 2 is conditioned on
     frame_masks: Tensor  # (F, H, W) 0..1, pixels: what moves in each frame
     frames: Tensor  # (F, H, W, 3) uint8, the pixels behind `latents`: for the hand loss
-    # (F, N, 5) float32, where the N things are: x1, y1, x2, y2 in 0..1, and 1; all 0 where one is not there
+    # (F, N, 5) float32, where the N things are: x1, y1, x2, y2 in 0..1 of the picture, and 1; 0 where one is not there
     boxes: Tensor
-    phrases: Tensor  # (N, D) text states of what they are; or (F, N, D)
+    phrases: Tensor  # (N, D) text states of what they are called, 0 for those beyond the last; or (F, N, D)
+    things: list[str]  # what they are called
 
 
 @runtime_checkable

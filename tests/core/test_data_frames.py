@@ -102,7 +102,7 @@ def test_upright_and_wide_clips_go_to_upright_and_wide_buckets():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"frames": 1},
+        {"frames": 0},
         {"width": 100},
         {"bucket_step": 12},
         {"min_motion": -1},

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from ivg_core.checkpoints.tokenizer import load_tokenizer, tokenizer_files
 from ivg_core.errors import IVGError
-from ivg_core.models.text import cut_words, encode_text
+from ivg_core.models.text import cut_words, encode_phrases, encode_text
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,29 @@ def test_states_equal_the_original(golden, tiny_model):
     states = encode_text(tiny_model, [variant["negative"], variant["prompt"]])
     torch.testing.assert_close(states, expected, atol=1e-5, rtol=0)
     assert not states.requires_grad
+
+
+@pytest.mark.parametrize("end", [2, 7, None])
+def test_a_phrase_is_the_state_at_its_end_token(tiny_model, end, monkeypatch):
+    """Whatever the encoder's configuration says: 2 stands in old ones, and was never true."""
+    if end is not None:
+        monkeypatch.setattr(tiny_model.text_encoder.config, "eos_token_id", end)
+        monkeypatch.setattr(
+            getattr(tiny_model.text_encoder, "text_model", tiny_model.text_encoder), "eos_token_id", end
+        )
+    phrases = ["cup", "the red cup", ""]
+    states = encode_text(tiny_model, phrases)
+    vectors = encode_phrases(tiny_model, phrases)
+    lengths = [len(tiny_model.tokenizer(phrase).input_ids) for phrase in phrases]
+    assert vectors.shape == (3, 32) and len(set(lengths)) == 3
+    for row, length in enumerate(lengths):
+        assert torch.equal(vectors[row], states[row, length - 1])
+    assert encode_phrases(tiny_model, []).shape == (0, 32)
+
+
+def test_a_phrase_does_not_depend_on_those_beside_it(tiny_model):
+    alone, beside = encode_phrases(tiny_model, ["cup"]), encode_phrases(tiny_model, ["the red tomato", "cup"])
+    torch.testing.assert_close(alone[0], beside[1])
 
 
 def test_words_that_fall_off_are_named(tiny_model, caplog):

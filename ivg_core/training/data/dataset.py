@@ -16,10 +16,12 @@ from torch import Tensor
 from ...errors import IVGError
 from ...media.cache import Cache
 from ...media.targets import user_path
+from ...media.tracks import MOST_THINGS
 from ...models.codec import ImageCodec
 from ...models.fingerprint import fingerprint
-from ...models.text import encode_text
+from ...models.text import encode_phrases, encode_text
 from ..batches import Sample, bucketed_batches
+from .boxes import track_identity
 from .masks import MaskMaker
 from .prepare import About, Prepared, check_motion, prepare
 from .report import Report
@@ -51,12 +53,12 @@ class CachedClips:
     """A `ClipDataset` of encoded clips.
 
     Args:
-        files: of each clip: its tensors, its text.
+        files: of each clip: its tensors, its text, and where it has boxes, the names of their things.
         abouts: of each clip.
         empty_text: text state of "" (77, D).
     """
 
-    def __init__(self, files: Sequence[tuple[Path, Path]], abouts: Sequence[About], empty_text: Tensor):
+    def __init__(self, files: Sequence[tuple[Path, ...]], abouts: Sequence[About], empty_text: Tensor):
         self.files, self.abouts, self.empty_text = list(files), list(abouts), empty_text
         # Clips of a batch must have the same things.
         self.frame_masks = all(about.frame_masks for about in self.abouts)
@@ -66,12 +68,13 @@ class CachedClips:
 
     def __getitem__(self, index: int) -> Sample:
         about = self.abouts[index]
-        tensors, text = (_kept(path, about.name) for path in self.files[index])
-        sample: Any = {key: tensors[key] for key in ("latents", "mask_latents", "frames") if key in tensors}
+        tensors = {key: kept for path in self.files[index] for key, kept in _kept(path, about.name).items()}
+        plain = ("latents", "mask_latents", "frames", "text", "boxes", "phrases")
+        sample: Any = {key: tensors[key] for key in plain if key in tensors}
         masks = ("rom_mask", "frame_masks") if self.frame_masks else ("rom_mask",)
         sample |= {key: tensors[key].float() / 255 for key in masks}
-        sample |= {"text": text["text"], "empty_text": self.empty_text, "caption": about.caption, "name": about.name}
-        return sample
+        sample |= {"empty_text": self.empty_text, "caption": about.caption, "name": about.name}
+        return sample | ({"things": about.things} if "boxes" in sample else {})
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
         return bucketed_batches([(len(a.indices), *a.size) for a in self.abouts], batch_size, seed, epoch)
@@ -132,8 +135,8 @@ def load_data(
 
 
 def _as_needed(settings: DataSettings, model: IVGModel) -> DataSettings:
-    """A model that takes no photo reads no masks, so none are looked for."""
-    return settings if model.takes_photo else replace(settings, masks="white")
+    """A model that reads no masks needs none, so none are looked for."""
+    return settings if model.takes_mask else replace(settings, masks="white")
 
 
 def _nothing_left(rejected: list[Rejected], source: str) -> str:
@@ -221,10 +224,12 @@ class _Encoder:
         self.text_encoder = fingerprint(model.text_encoder)
         self.texts: dict[str, Path] = {}
 
-    def clip(self, clip: TrainingClip) -> tuple[tuple[Path, Path], About]:
-        """Where the clip's tensors and its text lie, and what is to be said of it."""
+    def clip(self, clip: TrainingClip) -> tuple[tuple[Path, ...], About]:
+        """Where the clip's tensors and its texts lie, and what is to be said of it."""
         try:
             shaped_by = {"clip": clip.media.identity(), "mask": self.make_masks.shaped_by(clip), **self.shaped_by}
+            if self.settings.boxes:
+                shaped_by["boxes"] = track_identity(clip)
             path = self.cache.path("clip", shaped_by)
             known = self.cache.about(path)
             if known is None:
@@ -237,7 +242,10 @@ class _Encoder:
         if known is None:  # outside of the try: a full disk stops the work
             about = prepared.about
             self.cache.write(path, self.encode(prepared), about.to_dict())
-        return (path, self.text_path(clip.caption)), about
+        texts = [self.text_path(clip.caption)]
+        if self.settings.boxes:
+            texts.append(self.phrases_path(about.things))
+        return (path, *texts), about
 
     @torch.no_grad()
     def encode(self, prepared: Prepared) -> dict[str, Tensor]:
@@ -247,6 +255,9 @@ class _Encoder:
             tensors["frame_masks"] = torch.from_numpy(masks.frames)
             if self.stage == 1:
                 tensors["mask_latents"] = self.latents(np.repeat(masks.frames[..., None], 3, axis=-1))
+        if prepared.boxes is not None:
+            missing = MOST_THINGS - prepared.boxes.shape[1]
+            tensors["boxes"] = torch.from_numpy(np.pad(prepared.boxes, ((0, 0), (0, missing), (0, 0))))
         if self.pixels:
             tensors["frames"] = torch.from_numpy(prepared.frames)
         return tensors
@@ -262,6 +273,14 @@ class _Encoder:
                 self.cache.write(path, {"text": encode_text(self.model, [caption])[0].float()}, {})
             self.texts[caption] = path
         return self.texts[caption]
+
+    def phrases_path(self, phrases: list[str]) -> Path:
+        path = self.cache.path("phrases", {"phrases": phrases, "encoder": self.text_encoder})
+        if self.cache.about(path) is None:
+            states = encode_phrases(self.model, phrases).float()  # (N, D)
+            padding = states.new_zeros(MOST_THINGS - len(states), states.shape[1])
+            self.cache.write(path, {"phrases": torch.cat([states, padding])}, {})
+        return path
 
     def text_of(self, caption: str) -> Tensor:
         return _kept(self.text_path(caption), "the empty caption")["text"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import IVGError
 from ...media.clips import Video
+from .boxes import boxes_of
 from .masks import MaskMaker, Masks, View
 from .motion import background_motion, camera_motion, motion_score, stabilise
 from .settings import DataSettings
@@ -36,6 +37,7 @@ class About:
     coverage: float  # share of the picture that moves, 0..1
     frame_masks: bool  # whether there is a mask of each frame
     notes: list[str] = field(default_factory=list)
+    things: list[str] = field(default_factory=list)  # what the boxes are around
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,6 +50,7 @@ class Prepared:
     frames: np.ndarray  # (F, H, W, 3) uint8
     masks: Masks
     about: About
+    boxes: np.ndarray | None = None  # (F, N, 5) float32, see `boxes_of`; None where none were asked for
 
 
 def prepare(
@@ -65,12 +68,13 @@ def prepare(
         IVGError: the clip cannot be trained on; the message says why.
     """
     facts = clip.media.facts()
-    if facts.frames < 2 and isinstance(clip.media, Video):
+    if facts.frames < 2 <= settings.frames and isinstance(clip.media, Video):
         raise IVGError("it has one frame, in which nothing can move: give a video")
     notes = []
     indices = choose_frames(facts.frames, facts.fps, settings)
-    if facts.frames == 1:
-        notes.append("it is one picture: it teaches how things look, and not how they move")
+    if 1 in (facts.frames, len(indices)):
+        what = "it is one picture" if facts.frames == 1 else "one picture of it is taken"
+        notes.append(f"{what}: it teaches how things look, and not how they move")
     elif facts.frames < settings.frames:
         notes.append(f"it has {facts.frames} frames, fewer than {settings.frames}")
     shape = (facts.width, facts.height)
@@ -89,8 +93,8 @@ def prepare(
     check_motion(motion, settings)
 
     masks = make_masks(clip, View(indices, facts.frames, shape, cut, frames, homographies))
-    if masks.note:
-        notes.append(masks.note)
+    notes += filter(None, (masks.note, clip.note))
+    boxes, things = boxes_of(clip, facts, indices, cut, homographies) if settings.boxes else (None, [])
     about = About(
         clip.name,
         clip.caption,
@@ -105,8 +109,9 @@ def prepare(
         float((masks.rom >= 128).mean()),
         masks.frames is not None,
         notes,
+        things,
     )
-    return Prepared(frames, masks, about)
+    return Prepared(frames, masks, about, boxes)
 
 
 def check_motion(motion: int, settings: DataSettings) -> None:

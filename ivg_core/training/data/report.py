@@ -52,6 +52,8 @@ def _lines(about: About, heldout: bool) -> list[str]:
         f"  frames {_ranges(about.indices)} at {about.size[0]} x {about.size[1]}",
         f"  motion {about.motion}{camera}; {about.coverage:.0%} of the picture moves ({masks})",
     ]
+    if about.things:
+        lines.append(f"  boxes of {_count(len(about.things), 'thing')}: {', '.join(about.things)}")
     return lines + [f"  note: {note}" for note in about.notes]
 
 

@@ -10,7 +10,7 @@ from ...media.targets import user_path
 from ...settings import check_ranges
 
 RANGES: dict[str, tuple[float, float]] = {
-    "frames": (2, 4096),
+    "frames": (1, 4096),
     "fps": (1e-3, 1000),
     "width": (0, 16384),
     "height": (0, 16384),
@@ -36,7 +36,8 @@ class DataSettings:
         masks: what moves; models that take no photo need none. "hands" finds hands and draws hulls around them, "arms"
             adds forearms, "stage1" asks the model's stage 1, "white" says everything; or a folder with `<clip>.png`,
             one mask a clip, or `<clip>/*.png`, one a frame.
-        frames: of a training clip; the first is the context. A clip that is shorter gives all it has.
+        frames: of a training clip; the first is the context. A clip that is shorter gives all it has. 1: the one in the
+            middle of the clip, for what is learned on single pictures.
         frame_sampling: "even": over the whole clip, as the paper says; "released": the last ones at `fps`, as the
             released code does.
         fps: for the released sampling.
@@ -49,6 +50,10 @@ class DataSettings:
         camera: what is done about a camera that moves: "keep" nothing, "stabilise" the picture onto its first frame,
             "reject" clips in which it moves by more than `max_camera_motion`.
         max_camera_motion: share of the picture's diagonal, 0..1.
+        boxes: also give boxes and names of things. They are read from a box track beside the clip, which is
+            `cut.track.json` or SMCD's `cut.boxes.txt` (pixels of the clip; its thing has the clip's caption for a
+            name), or within a folder of pictures `track.json` or `bbox.txt`; and from the folders of GOT-10k and of
+            YouTube-VIS. Clips without any are rejected.
         heldout: this many clips are not trained on, but measured with.
         cache: folder for what was encoded; None: beside the training's results.
     """
@@ -70,6 +75,7 @@ class DataSettings:
     max_camera_motion: float = 0.03
     heldout: int = 0
     cache: str | None = None
+    boxes: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES, "data: ")

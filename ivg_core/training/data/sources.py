@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,8 +23,10 @@ from ...media.files import (
 )
 from ...media.targets import user_path
 from ...media.text import plain, read_text
+from ...media.tracks import MOST_THINGS, Track
 from ...settings import read_json
 from .settings import DataSettings
+from .tracked import Tracked, got10k, is_got10k, is_youtube_vis, youtube_vis
 
 #: Values of `masks` that are no folder.
 MADE_MASKS = ("hands", "arms", "stage1", "white")
@@ -39,12 +41,16 @@ class TrainingClip:
         media: its frames.
         caption: what happens in it.
         mask: a file or folder of masks, or a mask (H, W) or (F, H, W), 0..1; None: one is made.
+        track: where its things are, or the file that says so; None: not known.
+        note: what the report says of it.
     """
 
     name: str
     media: Media
     caption: str
     mask: Path | Tensor | None = None
+    track: Path | Track | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,8 @@ class Rejected:
     why: str
 
 
-#: Name, place and caption of a clip.
-Given: TypeAlias = "tuple[str, Path, str | Rejected | None]"
+#: Name and place of a clip, and its caption or all that a data set says of it.
+Given: TypeAlias = "tuple[str, Path, str | Tracked | Rejected | None]"
 
 
 @dataclass
@@ -80,7 +86,9 @@ def find_training_clips(settings: DataSettings) -> Found:
         raise IVGError(
             f"data: there is no folder of masks at {settings.masks}: give one, or one of {', '.join(MADE_MASKS)}."
         )
-    if source.is_dir():
+    if is_youtube_vis(source):
+        given = _of_youtube_vis(source)
+    elif source.is_dir():
         given = _in_folder(source, settings)
     elif source.suffix.lower() == ".json":
         given = _listed(source, settings)
@@ -88,28 +96,47 @@ def find_training_clips(settings: DataSettings) -> Found:
         given = iter([_with_caption(source)])
     found = Found()
     taken: dict[str, Path] = {}
-    for name, path, caption in given:
-        if isinstance(caption, Rejected):
-            found.rejected.append(caption)
+    for name, path, said in given:
+        if isinstance(said, Rejected):
+            found.rejected.append(said)
         elif taken.setdefault(name, path) != path:
             why = f"its name is also that of {taken[name]}, and masks go by name: rename one of them"
             found.rejected.append(Rejected(str(path), why))
         else:
-            _add(found, name, path, caption or settings.caption, settings)
+            _add(found, name, path, said or settings.caption, settings)
     return found
 
 
-def _add(found: Found, name: str, path: Path, caption: str | None, settings: DataSettings) -> None:
+def _add(found: Found, name: str, path: Path, said: str | Tracked | None, settings: DataSettings) -> None:
+    caption, track, note = (
+        (said.caption, said.track, _left_out(said)) if isinstance(said, Tracked) else (said, None, "")
+    )
     try:
         if not caption:
             raise IVGError(f"it has no caption: write one into {name}.txt beside it, or give one for all as caption")
         media, mask = open_media(path), _mask_of(name, settings)
-        said = [clip.caption for clip in found.clips if clip.media == media]  # a list may say several things of a clip
-        if caption in said:
+        # A list may say several things of a clip.
+        captions = [clip.caption for clip in found.clips if clip.media == media]
+        if caption in captions:
             raise IVGError("it is listed twice with the same caption: remove one of the entries")
-        found.clips.append(TrainingClip(f"{name} #{len(said) + 1}" if said else name, media, caption, mask))
+        title = f"{name} #{len(captions) + 1}" if captions else name
+        found.clips.append(TrainingClip(title, media, caption, mask, _track_of(path) or track, note))
     except IVGError as error:
         found.rejected.append(Rejected(path.name, str(error)))
+
+
+def _left_out(tracked: Tracked) -> str:
+    number = tracked.left_out
+    return f"{number} smaller things have no boxes, since there is room for {MOST_THINGS}" if number else ""
+
+
+def _track_of(path: Path) -> Path | None:
+    """The file that holds the box track of a clip."""
+    places = [path.parent / f"{path.stem}.track.json", path.parent / f"{path.stem}.boxes.txt"]
+    found = [place for place in (*places, path / "track.json", path / "bbox.txt") if os.path.isfile(place)]
+    if len(found) > 1:
+        raise IVGError(f"it has two box tracks, {found[0].name} and {found[1].name}: remove one")
+    return found[0] if found else None
 
 
 def _mask_of(name: str, settings: DataSettings) -> Path | None:
@@ -136,10 +163,19 @@ def _in_folder(folder: Path, settings: DataSettings) -> Iterator[Given]:
     for path in sorted([*clips, *pictures]):
         yield from _within(path, settings) if path.is_dir() and not _is_film(path) else [_with_caption(path)]
     stems |= {path.stem for path in pictures}
+    others = {f"{stem}.boxes" for stem in stems} | ({"list"} if any(map(is_got10k, clips)) else set())
     for text in entries:
-        if text.suffix == ".txt" and text.stem not in stems and clips != [folder]:
+        if text.suffix == ".txt" and text.stem not in stems | others and clips != [folder]:
             why = f"this caption has no video: put {text.stem}.mp4 beside it, or remove it"
             yield text.name, text, Rejected(text.name, why)
+
+
+def _of_youtube_vis(folder: Path) -> Iterator[Given]:
+    for said in youtube_vis(folder):
+        if isinstance(said, Tracked):
+            yield said.name, said.path, said
+        else:
+            yield said[0], folder, Rejected(*said)
 
 
 def _within(folder: Path, settings: DataSettings) -> Iterator[Given]:
@@ -177,7 +213,11 @@ def _with_caption(path: Path) -> Given:
         if path.suffix.lower() in UNREADABLE and path.is_file():
             raise IVGError("pictures of its kind cannot be read here: save it as .png or .jpg")
         texts = (" ".join(read_text(text).split()) for text in _texts_of(path))
-        return name, path, next((text for text in texts if text), None)
+        said = next((text for text in texts if text), None)
+        if is_got10k(path):
+            tracked = got10k(path)
+            return name, path, replace(tracked, caption=said or tracked.caption)
+        return name, path, said
     except IVGError as error:
         return name, path, Rejected(path.name, str(error))
 

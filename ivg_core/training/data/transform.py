@@ -36,6 +36,10 @@ class Cut:
         resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return np.ascontiguousarray(resized[self.top : self.top + self.size[1], self.left : self.left + self.size[0]])
 
+    def boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """Where boxes (..., 4) of x1, y1, x2, y2 in shares of the picture lie in shares of the crop; maybe outside."""
+        return (boxes * np.array(self.scaled * 2) - np.array((self.left, self.top) * 2)) / np.array(self.size * 2)
+
     def enlarged(self, times: int) -> Cut:
         """The same part of the picture at a multiple of the resolution."""
         return Cut(
@@ -93,8 +97,10 @@ def choose_frames(count: int, fps: float, settings: DataSettings) -> list[int]:
         settings: see `DataSettings`.
 
     Returns:
-        Their indices in order.
+        Their indices in order. A single one is the middle of the clip: at its ends, less is going on.
     """
+    if settings.frames == 1:
+        return [count // 2]
     if settings.frame_sampling == "released":
         return released_indices(count, fps, settings.fps, settings.frames)
     return even_indices(count, settings.frames)
