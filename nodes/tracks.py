@@ -63,7 +63,7 @@ class IVGBoxTrack(io.ComfyNode):
         from ..ivg_core.media.tracks import Track
         from ..ivg_core.rom.swept import swept
 
-        parts = [part for part in (also, track_of_text(track, "the track that was drawn")) if part is not None]
+        parts = [part for part in (also, drawn_track(track)) if part is not None]
         if not parts:
             raise IVGError(
                 "Nothing is drawn yet: drag on the picture of IVG Box Track to draw a box around the thing that moves."
@@ -71,13 +71,13 @@ class IVGBoxTrack(io.ComfyNode):
         joined = Track.joined(parts)
         width, height = NO_PHOTO
         photo = torch.zeros(height, width, 3) if image is None else photos_of(image)[0]
-        mask = to_comfy(swept(joined, (photo.shape[1], photo.shape[0])))
+        mask = to_comfy(swept(joined, size_of(photo)))
         report = report_of(joined, mask)
         say(report)
-        plain = shown(to_comfy(photo)[None])
-        picture = ui.PreviewImage(draw_track(plain[0], joined)[None], cls=cls)
-        below = ui.PreviewImage(plain, cls=cls).values if image is not None else []
-        return io.NodeOutput(joined, mask[None], report, ui={"images": picture.values, "ivg_photo": below})
+        plain, region = shown(to_comfy(photo)[None]), shown(mask[None])
+        drawn = ui.PreviewImage(draw_track(plain[0], joined, region[0])[None], cls=cls).values
+        below = ui.PreviewImage(plain, cls=cls).values if image is not None else []  # for the editor to draw on
+        return io.NodeOutput(joined, mask[None], report, ui={"images": drawn, "ivg_photo": below})
 
 
 class IVGBoxTrackFrom(io.ComfyNode):
@@ -95,7 +95,7 @@ class IVGBoxTrackFrom(io.ComfyNode):
                     "phrase",
                     default="",
                     placeholder="cup",
-                    tooltip="What moves, in English. Hands have their own names, and so have the things of a JSON text.",
+                    tooltip="What moves, in English. Hands and the things of a JSON text have names of their own.",
                 ),
                 io.String.Input(
                     "text",
@@ -106,7 +106,9 @@ class IVGBoxTrackFrom(io.ComfyNode):
                     tooltip="A bbox.txt, which has a line x1,y1,x2,y2 in pixels for each frame, or a track as JSON.",
                 ),
                 io.Mask.Input(
-                    "masks", optional=True, tooltip="One mask a frame: the box around what is white. Black: it is not there."
+                    "masks",
+                    optional=True,
+                    tooltip="One mask a frame: the box around what is white. Black: it is not there.",
                 ),
                 io.Image.Input(
                     "frames", optional=True, tooltip="The frames of a clip: its hands are found and followed."
@@ -131,19 +133,36 @@ class IVGBoxTrackFrom(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(
-        cls, phrase, text, masks=None, frames=None, boxes=None, image=None, also=None
-    ) -> io.NodeOutput:
+    def execute(cls, phrase, text, masks=None, frames=None, boxes=None, image=None, also=None) -> io.NodeOutput:
         from ..ivg_core.errors import IVGError
+        from ..ivg_core.hands.boxes import track_of_hands
+        from ..ivg_core.media.track_files import parse_track
+        from ..ivg_core.media.track_masks import track_of_masks
         from ..ivg_core.media.tracks import Track
 
         given = {"text": text.strip() or None, "masks": masks, "frames": frames, "boxes": boxes}
         sources = [name for name, value in given.items() if value is not None]
         if len(sources) != 1:
-            said = f"{len(sources)} are connected: {', '.join(sources)}" if sources else "none is"
-            raise IVGError(f"Give one of text, masks, frames and boxes to IVG Convert to Box Track ({said}).")
-        track = Track.joined([] if also is None else [also])
-        return io.NodeOutput(track, report_of(track))
+            raise IVGError(
+                f"IVG Convert to Box Track takes one of {', '.join(given)}, and {len(sources)} are given: leave out "
+                "all but one."
+                if sources
+                else f"IVG Convert to Box Track has nothing to convert: give it one of {', '.join(given)}."
+            )
+        size = None if image is None else size_of(photos_of(image)[0])
+        if masks is not None:
+            found = track_of_masks(masks_of(masks), phrase)
+        elif frames is not None:
+            frames = frames_of(frames)
+            found = track_of_hands(tracker_with().track(frames), size_of(frames[0]))
+        elif boxes is not None:
+            found = track_of_boxes(boxes, phrase, size)
+        else:
+            found = parse_track(text, "The text", phrase, size)
+        track = Track.joined([found] if also is None else [also, found])
+        report = report_of(track)
+        say(report)
+        return io.NodeOutput(track, report)
 
 
 def also_input():
@@ -151,23 +170,59 @@ def also_input():
     return BoxTrack.Input("also", optional=True, tooltip="Another box track, whose things come first.")
 
 
-def track_of_text(text: str, where: str):
-    """The track of a JSON text; None where it holds no thing.
+def drawn_track(text: str):
+    """The track that the editor keeps as text; None where nothing is drawn.
 
     Raises:
         IVGError: it is no track.
     """
     from ..ivg_core.errors import IVGError
-    from ..ivg_core.media.tracks import Track
-    from ..ivg_core.settings import read_json
+    from ..ivg_core.media.track_files import parse_track
 
-    if not text.strip():
+    if "".join(text.split()) in ("", '{"things":[]}'):
         return None
+    if not text.lstrip().startswith("{"):
+        raise IVGError("The drawn box track is no JSON: draw it anew, or bring text by IVG Convert to Box Track.")
+    return parse_track(text, "The drawn box track")
+
+
+def track_of_boxes(boxes: dict | list, phrase: str, size: tuple[int, int] | None):
+    """The track of core's BOUNDING_BOX: of each frame the first box, as far as it lies in the picture.
+
+    Args:
+        boxes: one box, those of one picture, or those of each frame; each {"x", "y", "width", "height"} in pixels.
+        phrase: what they are around.
+        size: (width, height) of the picture that they are meant for.
+
+    Raises:
+        IVGError: there are none, they are something else, or the size is missing.
+    """
+    from ..ivg_core.errors import IVGError
+    from ..ivg_core.media.tracks import Thing, Track
+
+    if size is None:
+        raise IVGError("The boxes count pixels, and of which picture is not known: connect it to image.")
+    boxes = [boxes] if isinstance(boxes, dict) else boxes
+    frames = boxes if all(isinstance(frame, list) for frame in boxes) else [boxes]
     try:
-        values = read_json(text)
-    except ValueError as error:
-        raise IVGError(f"{where} cannot be read as JSON ({error}): draw it anew, or mend it.") from error
-    return None if values == {"things": []} else Track.of_json(values, where)
+        places = [_shares_of(frame[0], size) if frame else None for frame in frames]
+    except (KeyError, TypeError) as error:
+        raise IVGError(f"These are no boxes of x, y, width and height ({type(error).__name__}: {error}).") from error
+    if not any(places):
+        raise IVGError("No box lies in the picture: look at the node that should have found them.")
+    return Track((Thing.of_frames(phrase, places),))
+
+
+def _shares_of(box: dict, size: tuple[int, int]):
+    """x1, y1, x2, y2 as shares of the picture, cut at its edges; None if nothing of it lies in the picture."""
+    corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+    x1, y1, x2, y2 = (min(max(value / side, 0.0), 1.0) for value, side in zip(corners, size * 2, strict=True))
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def size_of(picture: Tensor) -> tuple[int, int]:
+    """(width, height) of (H, W, 3)."""
+    return picture.shape[1], picture.shape[0]
 
 
 def report_of(track, mask: Tensor | None = None) -> str:

@@ -22,7 +22,7 @@ const STYLE = `
 .ivg-boxes-marks button { position: absolute; width: 10px; height: 10px; margin-left: -5px; padding: 0; rotate: 45deg;
   scale: .8; border: 2px solid; background: none; cursor: pointer; }
 .ivg-boxes-now { width: 38px; text-align: right; font-variant-numeric: tabular-nums; }
-.ivg-boxes-things { display: flex; flex-direction: column; gap: 2px; flex: 0 1 auto; min-height: 26px; max-height: 45%; overflow-y: auto; }
+.ivg-boxes-things { display: flex; flex-direction: column; gap: 2px; flex: 0 1 auto; max-height: 45%; overflow-y: auto; }
 .ivg-boxes-things .ivg-boxes-row { padding: 1px 2px; border: 1px solid transparent; border-radius: 4px; }
 .ivg-boxes-things .chosen { border-color: var(--border-color, #888); background: var(--comfy-menu-bg, #353535); }
 .ivg-boxes-colour { flex: none; width: 12px; height: 12px; border-radius: 3px; }

@@ -166,7 +166,7 @@ export class Picture {
   }
 
   drawThing(pen, thing, colour, chosen) {
-    pen.globalAlpha = chosen ? 0.75 : 0.45;
+    pen.globalAlpha = chosen ? 0.9 : 0.6;
     for (const key of thing.keyframes) if (key.box && key.at !== this.state.time) this.outline(pen, key.box, colour, [4, 3], 1);
     this.drawWay(pen, thing, colour);
     pen.globalAlpha = 1;
