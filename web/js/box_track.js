@@ -10,7 +10,7 @@ const LOOK_EVERY = 500; // milliseconds: no interface tells one node that anothe
 const SNAP = 0.015; // of the clip's time, to a keyframe
 const LOWEST = 330;
 const STYLE = `
-.ivg-boxes { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; height: 100%; min-height: 0; padding: 4px;
+.ivg-boxes { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; height: 100%; min-height: ${LOWEST}px; padding: 4px;
   overflow: hidden; font: 12px sans-serif; color: var(--input-text, #ddd); background: var(--comfy-input-bg, #222);
   border-radius: 4px; }
 .ivg-boxes-stage { position: relative; flex: 1 1 0; min-height: 90px; overflow: hidden; }
@@ -21,8 +21,8 @@ const STYLE = `
 .ivg-boxes-marks { position: relative; height: 10px; margin: 0 8px; }
 .ivg-boxes-marks button { position: absolute; width: 10px; height: 10px; margin-left: -5px; padding: 0; rotate: 45deg;
   scale: .8; border: 2px solid; background: none; cursor: pointer; }
-.ivg-boxes-now { width: 38px; text-align: right; font-variant-numeric: tabular-nums; }
-.ivg-boxes-things { display: flex; flex-direction: column; gap: 2px; flex: 0 1 auto; max-height: 45%; overflow-y: auto; }
+.ivg-boxes-now { width: 40px; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.ivg-boxes-things { display: flex; flex-direction: column; gap: 2px; flex: 0 1 auto; min-height: 26px; max-height: 45%; overflow-y: auto; }
 .ivg-boxes-things .ivg-boxes-row { padding: 1px 2px; border: 1px solid transparent; border-radius: 4px; }
 .ivg-boxes-things .chosen { border-color: var(--border-color, #888); background: var(--comfy-menu-bg, #353535); }
 .ivg-boxes-colour { flex: none; width: 12px; height: 12px; border-radius: 3px; }
