@@ -33,6 +33,7 @@ MODULES = {
     "window": ["IVGCropToRoM", "IVGStitchRoM"],
     "text_to_video": ["IVGTextToVideo"],
     "motion": ["IVGMotionClip", "IVGTrainMotion"],
+    "tracks": ["IVGBoxTrack", "IVGBoxTrackFrom"],
 }
 
 #: Nodes that were renamed, as keywords of core's `io.NodeReplace`: workflows that hold the old name open with the new

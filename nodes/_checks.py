@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 #: io type -> the Python type of its values, and what it is called.
-KINDS: dict[str, tuple[type, str]] = {
+KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "INT": (numbers.Integral, "a whole number"),
     "FLOAT": (numbers.Real, "a number"),
     "BOOLEAN": (numbers.Integral, "true or false"),
@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "MASK": (Tensor, "a mask"),
     "LATENT": (dict, "a latent"),
     "POSE_KEYPOINT": (list, "keypoints"),
+    "BOUNDING_BOX": ((dict, list), "boxes"),
 }
 #: What no other socket can bring.
 PLAIN = (str, numbers.Number, dict, list, tuple)

@@ -11,6 +11,8 @@ from rom_graphs import any_video, ltx, wan_22
 from rom_parts import Part
 from training_graphs import train_lora
 
+from ivg_core.media.tracks import Keyframe, Thing, Track
+
 #: A drawn clip that the script puts into ComfyUI's input folder.
 CLIP = "clip.mp4"
 #: A text-to-video model that it puts into models/ivg: tiny, of random weights, and never run.
@@ -248,6 +250,33 @@ def sentence_alone() -> Graph:
     return Graph(boxes, links, picture="save")
 
 
+def box_track() -> Graph:
+    """A drawn photo in the editor, with a thing on its way."""
+    thing = Thing("red bowl", (Keyframe(0, (0.35, 0.3, 0.58, 0.64)), Keyframe(1, (0.68, 0.4, 0.91, 0.74))))
+    boxes = {
+        "scene": Box("IVGExampleScene", (0, 0), (320, 320), {"seed": 13, **FIXED}),
+        "track": Box("IVGBoxTrack", (380, 0), (460, 820), {"track": Track((thing,)).to_json()}),
+    }
+    return Graph(boxes, ["scene.image > track.image"], picture="track")
+
+
+def hands_as_track() -> Graph:
+    """The hands of a drawn clip as a box track, seen in the editor's node."""
+    boxes = {
+        "load": Box("LoadVideo", (0, 0), (300, 100), {"file": CLIP}),
+        "parts": Box("GetVideoComponents", (340, 0), (200, 80)),
+        "convert": Box("IVGBoxTrackFrom", (600, 0), (320, 300)),
+        "seen": Box("IVGBoxTrack", (980, 0), (400, 760)),
+    }
+    links = [
+        "load.VIDEO > parts.video",
+        "parts.images > convert.frames",
+        "parts.images > seen.image",
+        "convert.track > seen.also",
+    ]
+    return Graph(boxes, links, picture="seen")
+
+
 def drawn(graph: Graph) -> Graph:
     """The graph with the drawn scene in place of *Load Image*."""
     scene = Box("IVGExampleScene", graph.boxes["photo"].at, (300, 320), {"seed": 13, **FIXED})
@@ -295,6 +324,8 @@ SCENES = {
         },
     ),
     "inverted": Scene(inverted(), {"IVGInvertVideo": ["invert"]}),
+    "box_track": Scene(box_track(), {"IVGBoxTrack": ["track"]}),
+    "hands_as_track": Scene(hands_as_track(), {"IVGBoxTrackFrom": ["convert", "seen"]}),
     "window": Scene(through_a_window(), {"IVGCropToRoM": ["crop"], "IVGStitchRoM": ["stitch", "report", "result"]}),
     "vace": Scene(vace(), {"IVGApplyRoMVACE": ["apply", "video", "masks"]}),
     "training": Scene(train_lora(), {"TrainIVGLoRA": ["train"]}),
