@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 NoisePriorSocket = io.Custom("IVG_NOISE_PRIOR")
+BoxTrack = io.Custom("IVG_BOX_TRACK")
 
 #: What the list says -> what the library calls it.
 UNITS = {"pixels": "pixels", "1/1000 of the width": "thousandths"}
@@ -62,4 +63,14 @@ def noise_prior_input():
         "noise_prior",
         optional=True,
         tooltip="From IVG Invert Video: a clip whose motion shines through. Mixed into the noise of the seed.",
+    )
+
+
+def boxes_input():
+    """Where things are to be over time."""
+    return BoxTrack.Input(
+        "boxes",
+        optional=True,
+        tooltip="From IVG Box Track: where things go. For models that follow boxes: SMCD, or one with a boxes_model in "
+        "IVG Load Model.",
     )

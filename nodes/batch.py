@@ -16,6 +16,7 @@ from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, to_comfy
+from ._inputs import BoxTrack
 from ._model import IVGModelSocket
 from ._notes import noted, say
 from ._paths import inside, readable, readable_tree
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..ivg_core.batch.journal import Journal
     from ..ivg_core.batch.table import Item
+    from ..ivg_core.media.tracks import Track
     from ._model import ManagedModel
 
 ItemSocket = io.Custom("IVG_BATCH_ITEM")
@@ -56,8 +58,8 @@ class IVGBatchLoader(io.ComfyNode):
                     "table",
                     default=EXAMPLE,
                     tooltip="In ComfyUI's input folder: a folder of photos (carrot.txt holds the prompts of "
-                    "carrot.png), a .csv with the columns image, prompt, seed, mask, lora, lora_strength, a .json, or "
-                    "the released prompt.json. ivg_example draws four scenes to try it with.",
+                    "carrot.png), a .csv with the columns image, prompt, seed, mask, lora, lora_strength, boxes, "
+                    "phrase, a .json, or the released prompt.json. ivg_example draws four scenes to try it with.",
                 ),
                 io.String.Input(
                     "batch",
@@ -100,6 +102,7 @@ class IVGBatchLoader(io.ComfyNode):
                     display_name="model",
                     tooltip="The model with the row's LoRA; where it has none, as it came in.",
                 ),
+                BoxTrack.Output(display_name="boxes", tooltip="The row's box track; nothing where it has none."),
             ],
             is_output_node=True,
         )
@@ -128,10 +131,10 @@ class IVGBatchLoader(io.ComfyNode):
             sweep(folder, items)
             adopt(journal, items)
             left = pending(items, folder)
-            good, photo, mask, worn, bad = next_good(journal, left, model)
+            good, photo, mask, worn, track, bad = next_good(journal, left, model)
         if not left:
             # Without a message it blocks silently: runs that were queued too many do nothing.
-            blocked = [ExecutionBlocker(None)] * 6
+            blocked = [ExecutionBlocker(None)] * 7
             return io.NodeOutput(*blocked, ui=said(f"All {len(items)} are done: {folder / 'index.html'}", 0))
         if good is None:
             raise bad
@@ -143,6 +146,7 @@ class IVGBatchLoader(io.ComfyNode):
             to_comfy(mask)[None],
             BatchItem(good, folder),
             worn or ExecutionBlocker("IVG Load Batch has no model to give: connect one to it."),
+            track,
             ui=said(text, len(left) - left.index(good) - 1),
         )
 
@@ -199,15 +203,15 @@ class IVGBatchSave(io.ComfyNode):
 
 def next_good(
     journal: Journal, left: list[Item], model: ManagedModel | None
-) -> tuple[Item | None, torch.Tensor, torch.Tensor, ManagedModel | None, Exception | None]:
+) -> tuple[Item | None, torch.Tensor, torch.Tensor, ManagedModel | None, Track | None, Exception | None]:
     """The first of these items whose files can be read; those before it are noted as failed, and said.
 
     Returns:
         The item, None if there is none; its photo (H, W, 3); its mask (H', W'), white where it has none; the model with
-        its LoRA; the last error.
+        its LoRA; its box track, if it has one; the last error.
     """
     from ..ivg_core.batch.journal import FAILED, STARTED
-    from ..ivg_core.batch.run import reason_of
+    from ..ivg_core.batch.run import reason_of, track_of
     from ..ivg_core.errors import IVGError
     from ..ivg_core.media.images import load_image, load_mask
 
@@ -219,12 +223,12 @@ def next_good(
                 raise IVGError(item.fault)
             photo = load_image(item.image)
             mask = load_mask(item.mask) if item.mask else torch.ones(photo.shape[:2])
-            return item, photo, mask, model_for(item, model), bad
+            return item, photo, mask, model_for(item, model), track_of(item, photo), bad
         except Exception as error:  # whatever it is: one bad photo must not end the batch
             journal.write(item, FAILED, error=reason_of(error))
             say(f"{item.name} failed: {reason_of(error)}")
             bad = error
-    return None, torch.empty(0), torch.empty(0), None, bad
+    return None, torch.empty(0), torch.empty(0), None, None, bad
 
 
 def model_for(item: Item, model: ManagedModel | None) -> ManagedModel | None:
@@ -278,9 +282,9 @@ def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str)
         find_lora=find_lora,
     )
     for item in items:  # a table may name any path
-        for named in (item.image, item.mask):
+        for named in (item.image, item.mask, item.boxes):
             if named is not None and not item.fault:
-                readable(named, f"A photo or mask of {table.strip()}")
+                readable(named, f"A photo, mask or box track of {table.strip()}")
     return items, pathlib.Path(folder)
 
 

@@ -21,6 +21,7 @@ FOLDER = "ivg"
 TEXT_TO_VIDEO = "text2video"  # where users of other packs keep ModelScope's and zeroscope's files
 EMBEDDED = "embedded (tiny, offline)"
 SAME_MODEL = "same as model"
+NO_BOXES, EMBEDDED_BOXES = "none", "embedded (of the embedded model)"
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -44,12 +45,14 @@ def find_models() -> dict[str, str]:
 
 def _checkpoints_below(root: str) -> Iterator[str]:
     from ..ivg_core.checkpoints.original import part_of
+    from ..ivg_core.checkpoints.smcd import looks_like_smcd
 
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]  # unfinished downloads
         parts = {file: part_of(file) for file in files}
         # An unfinished download counts too: loading it tells what is missing.
-        if folder != root and ("unet" in folders or "model_index.json" in files or "unet" in parts.values()):
+        whole = "unet" in folders or "model_index.json" in files or "unet" in parts.values() or looks_like_smcd(files)
+        if folder != root and whole:
             folders.clear()
             yield folder
         else:
@@ -62,6 +65,24 @@ def find_rom_models() -> list[str]:
     from ..ivg_core.checkpoints.layout import has_stage1
 
     return [name for name, path in find_models().items() if has_stage1(path)]
+
+
+def find_gates() -> dict[str, str]:
+    """Name -> path of every file of gates for boxes below models/ivg."""
+    from ..ivg_core.checkpoints.gates import holds_gates
+
+    return {name: path for name, path in find_models().items() if holds_gates(path)}
+
+
+def gates_of(name: str) -> str | None:
+    """What `load_model` takes for a choice of boxes_model.
+
+    Raises:
+        IVGError: nothing of that name lies there any more.
+    """
+    if name == NO_BOXES:
+        return None
+    return "embedded" if name == EMBEDDED_BOXES else path_of(name)
 
 
 def path_of(name: str) -> str:
@@ -82,8 +103,10 @@ def path_of(name: str) -> str:
 
 
 def places_of_parts() -> list[str]:
-    """Where the text encoder and the autoencoder of a text-to-video model may lie, beside its own folder."""
-    return [place for kind in ("text_encoders", "vae") for place in folder_paths.get_folder_paths(kind)]
+    """Where the text encoder and the autoencoder of a model may lie, beside its own folder: SMCD's are ModelScope's."""
+    own = [place for kind in ("text_encoders", "vae") for place in folder_paths.get_folder_paths(kind)]
+    others = [path for name, path in find_models().items() if name.startswith(f"{TEXT_TO_VIDEO}/")]
+    return own + [path for path in others if os.path.isdir(path)]
 
 
 def state_of(path: str) -> list[tuple[str, int, int]]:
@@ -116,7 +139,7 @@ class LoadIVGModel(io.ComfyNode):
             **found_by("load checkpoint", "animate photo", "image to video", "i2v"),
             description="Loads an IVG model: the tiny one that ships with this pack, or one from models/ivg "
             "(a checkpoint folder with unet/, vae/, text_encoder/ …, or a one-file .safetensors). Also text-to-video "
-            "models of the same kind (ModelScope, zeroscope), from there or from models/text2video.",
+            "models of the same kind (ModelScope, zeroscope) and SMCD's, from there or from models/text2video.",
             inputs=[
                 io.Combo.Input(
                     "model_name",
@@ -140,6 +163,14 @@ class LoadIVGModel(io.ComfyNode):
                     "GPUs, fp32 on a CPU).",
                     **supported(io.Combo.Input, advanced=True),
                 ),
+                io.Combo.Input(
+                    "boxes_model",
+                    options=[NO_BOXES, EMBEDDED_BOXES, *find_gates()],
+                    default=NO_BOXES,
+                    optional=True,
+                    tooltip="Gates with which the model follows a box track. Files of them in models/ivg are listed; "
+                    "models that follow boxes by themselves (SMCD) need none.",
+                ),
             ],
             outputs=[
                 IVGModelSocket.Output(
@@ -154,20 +185,26 @@ class LoadIVGModel(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model_name, rom_model, dtype):
-        names = [name for name in (model_name, rom_model) if name not in (EMBEDDED, SAME_MODEL)]
+    def fingerprint_inputs(cls, model_name, rom_model, dtype, boxes_model=NO_BOXES):
+        inside = (EMBEDDED, SAME_MODEL, NO_BOXES, EMBEDDED_BOXES)
+        names = [name for name in (model_name, rom_model, boxes_model) if name not in inside]
         return [state_of(path_of(name)) for name in names]
 
     @classmethod
     @noted
-    def execute(cls, model_name, rom_model, dtype) -> io.NodeOutput:
+    def execute(cls, model_name, rom_model, dtype, boxes_model=NO_BOXES) -> io.NodeOutput:
         from ..ivg_core.checkpoints.load import load_model
 
         rom = None if rom_model == SAME_MODEL else path_of(rom_model)
         # ComfyUI runs nodes in inference mode; weights made there could never be trained.
         with torch.inference_mode(False):
             model = load_model(
-                path_of(model_name), dtype=choose_dtype(dtype), device="cpu", rom=rom, beside=places_of_parts()
+                path_of(model_name),
+                dtype=choose_dtype(dtype),
+                device="cpu",
+                rom=rom,
+                boxes=gates_of(boxes_model),
+                beside=places_of_parts(),
             )
         return io.NodeOutput(manage(model))
 

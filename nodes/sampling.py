@@ -11,7 +11,7 @@ from torch import Tensor
 from ..ivg_core.sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
 from ._compat import found_by, supported
 from ._edges import Progress, mask_of_each, photos_of, to_comfy
-from ._inputs import denoising_inputs, noise_prior_input
+from ._inputs import boxes_input, denoising_inputs, noise_prior_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
 
@@ -130,6 +130,7 @@ class IVGSampler(io.ComfyNode):
                 ),
                 OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
                 noise_prior_input(),
+                boxes_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -144,7 +145,7 @@ class IVGSampler(io.ComfyNode):
     @noted
     def execute(
         cls, model, image, action, negative, seed, frames, steps, guidance, motion_strength, fps, width, height,
-        keep_first_frame, composite, feather, mask=None, options=None, noise_prior=None,
+        keep_first_frame, composite, feather, mask=None, options=None, noise_prior=None, boxes=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.sampling.generate import generate
 
@@ -168,6 +169,7 @@ class IVGSampler(io.ComfyNode):
                 photo,
                 action,
                 mask=rom_mask,
+                boxes=boxes,
                 negative_prompt=negative,
                 motion_strength=motion_strength,
                 num_frames=frames,
@@ -255,6 +257,26 @@ class IVGSamplerOptions(io.ComfyNode):
                     tooltip="The deep layers are computed at every so many steps only, and reused in between. 1 is "
                     "exact; 2 saves about a third of the time (measured: 44 dB from exact), 3 a little more (40 dB).",
                 ),
+                io.Float.Input(
+                    "boxes_scale",
+                    default=1.0,
+                    min=0.0,
+                    max=20.0,
+                    step=0.1,
+                    optional=True,
+                    tooltip="How strongly the boxes are followed, where there are some. 1 is as the model was trained; "
+                    "another value takes half as much time again.",
+                ),
+                io.Float.Input(
+                    "photo_scale",
+                    default=1.0,
+                    min=0.0,
+                    max=20.0,
+                    step=0.1,
+                    optional=True,
+                    tooltip="How strongly the photo is followed, by a model of SMCD. 1 is as the model was trained; "
+                    "another value takes half as much time again.",
+                ),
             ],
             outputs=[OptionsSocket.Output(display_name="options", tooltip="For IVG Sampler.")],
         )
@@ -263,7 +285,7 @@ class IVGSamplerOptions(io.ComfyNode):
     @noted
     def execute(
         cls, solver, motion_mode, guidance_start, guidance_end, binarize_mask, decode_chunk, region="whole",
-        cache_every=1,
+        cache_every=1, boxes_scale=1.0, photo_scale=1.0,
     ) -> io.NodeOutput:  # fmt: skip
         return io.NodeOutput(
             Sampling(
@@ -274,6 +296,8 @@ class IVGSamplerOptions(io.ComfyNode):
                 decode_chunk=decode_chunk or None,
                 region=region,
                 cache_every=cache_every,
+                boxes_scale=boxes_scale,
+                photo_scale=photo_scale,
             )
         )
 

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..ivg_core.sampling.settings import Sampling
 from ._compat import found_by
 from ._edges import Progress, to_comfy
-from ._inputs import denoising_inputs, noise_prior_input
+from ._inputs import boxes_input, denoising_inputs, noise_prior_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
 from .sampling import OptionsSocket, as_video, settings_used, video_size
@@ -78,6 +78,7 @@ class IVGTextToVideo(io.ComfyNode):
                 ),
                 OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
                 noise_prior_input(),
+                boxes_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The frames."),
@@ -89,8 +90,9 @@ class IVGTextToVideo(io.ComfyNode):
     @classmethod
     @noted
     def execute(
-        cls, model, prompt, negative, seed, frames, steps, guidance, fps, width, height, options=None, noise_prior=None
-    ) -> io.NodeOutput:
+        cls, model, prompt, negative, seed, frames, steps, guidance, fps, width, height, options=None, noise_prior=None,
+        boxes=None,
+    ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.sampling.generate import generate
         from ..ivg_core.sampling.inputs import check_photo
 
@@ -106,6 +108,7 @@ class IVGTextToVideo(io.ComfyNode):
             ready,
             None,
             prompt,
+            boxes=boxes,
             negative_prompt=negative,
             num_frames=frames,
             size=size,

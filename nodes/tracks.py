@@ -9,10 +9,10 @@ from torch import Tensor
 from ._compat import found_by
 from ._draw_track import draw_track
 from ._edges import frames_of, masks_of, photos_of, shown, to_comfy
+from ._inputs import BoxTrack
 from ._notes import noted, say
 from .hands import tracker_with
 
-BoxTrack = io.Custom("IVG_BOX_TRACK")
 NOTHING_DRAWN = '{"things": []}'
 #: Width and height where there is no photo: the shape of the editor's empty grid.
 NO_PHOTO = (768, 512)

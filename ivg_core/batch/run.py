@@ -19,6 +19,7 @@ from ..media.images import load_image, load_mask, save_png
 from ..media.metadata import write_with_workflow
 from ..media.targets import user_path
 from ..media.track_files import read_track
+from ..media.tracks import Track
 from ..media.video import write_video
 from ..sampling.settings import Sampling
 from ..settings import read_json
@@ -116,7 +117,7 @@ def run_batch(
         sweep(folder, mine)
         adopt(journal, mine)
         left = pending(mine, folder)
-        if not settings.fallback and not all(item.mask or item.fault for item in left):
+        if model.takes_mask and not settings.fallback and not all(item.mask or item.fault for item in left):
             model.for_stage(1)  # says now, and not at every item of the night, if it cannot predict masks
         for number, item in enumerate(left, 1):
             if on_item:
@@ -241,7 +242,7 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
         photo,
         item.prompt,
         mask=_mask_for(model, item, photo, settings, on_step),
-        boxes=item.boxes and read_track(item.boxes, item.phrase, (photo.shape[1], photo.shape[0])),
+        boxes=track_of(item, photo),
         negative_prompt=settings.negative_prompt,
         motion_strength=settings.motion_strength,
         num_frames=settings.num_frames,
@@ -256,6 +257,11 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
     if item.boxes:
         about |= {"boxes": item.boxes.name}
     return save_result(folder, item, video.frames, video.mask, fps, settings.format, about)
+
+
+def track_of(item: Item, photo: Tensor) -> Track | None:
+    """The box track of an item with this photo (H, W, 3), if it has one."""
+    return read_track(item.boxes, item.phrase, (photo.shape[1], photo.shape[0])) if item.boxes else None
 
 
 def _mask_for(

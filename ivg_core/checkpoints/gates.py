@@ -45,6 +45,15 @@ def save_gates(unet: IVGUNet, path: str | Path, metadata: Mapping[str, str]) -> 
     return path
 
 
+def holds_gates(path: str | Path) -> bool:
+    """Whether a file holds gates for boxes; False where it cannot be read."""
+    path = Path(path)
+    try:
+        return path.is_file() and is_safetensors(path) and read_metadata(path).get("format") == FORMAT
+    except (IVGError, OSError):
+        return False
+
+
 def read_gates(source: str | Path, unet: IVGUNet) -> IVGUNet:
     """A copy of a network with the gates of a file.
 
@@ -58,7 +67,7 @@ def read_gates(source: str | Path, unet: IVGUNet) -> IVGUNet:
     path = EMBEDDED_GATES if str(source) == "embedded" else user_path(source)
     if not path.is_file():
         raise IVGError(f'There are no gates for boxes at {path}: give a file of them, or "embedded".')
-    if not is_safetensors(path) or read_metadata(path).get("format") != FORMAT:
+    if not holds_gates(path):
         raise IVGError(f"{path} holds no gates for boxes: give a file that the training of such gates wrote.")
     gated = with_gates(unet, GATES)
     tensors = read_tensors(path, "", unet.dtype, unet.device)

@@ -46,6 +46,11 @@ def what_are_these_tensors(path: Path) -> str:
         return f"{path} is only one part of a text-to-video model: give the folder that also holds {PUBLISHED['unet']}."
     if any(mark in keys for mark in PARTS.values()):
         return f"{path} is only one part of SMCD: give the folder that also holds its UNet, pytorch_model.bin."
+    if "position_net.null_position_feature" in keys and "conv_in.weight" not in keys:
+        return (
+            f"{path} holds gates for boxes alone: load the model that they were made for, and give this as boxes_model "
+            "(--boxes-model)."
+        )
     if any("lora" in key for key in keys):
         return f"{path} is a LoRA, not a model: load an IVG checkpoint and give the LoRA beside it."
     if any(key.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")) for key in keys):

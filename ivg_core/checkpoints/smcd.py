@@ -32,6 +32,11 @@ def is_gated(names: Iterable[str]) -> bool:
     return any(GATE in name for name in names)
 
 
+def looks_like_smcd(names: Iterable[str]) -> bool:
+    """Whether a folder of files with these names may be such a checkpoint; they are not opened."""
+    return any((match := FILES.fullmatch(name)) and match[2] for name in names)
+
+
 def find_smcd(folder: Path) -> Path | None:
     """The file of SMCD's UNet in a folder."""
     return next((file for file in _files(folder) if is_gated(list_tensors(file))), None)
