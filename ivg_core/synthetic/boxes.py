@@ -10,8 +10,9 @@ import numpy as np
 from ..media.tracks import Box
 from .props import Prop, draw_prop, outline
 
-#: How far a colour may be from one of the thing's own, and from what lies behind it, to count half; of 255.
-COLOUR_REACH = 26.0
+#: How far a colour may be from one of the thing's own, and from what lies behind it, to count half; of 255. With less,
+#: things are missed in pictures that went through the embedded model's autoencoder, which makes colours paler.
+COLOUR_REACH = 35.0
 #: The thing is there if its colours show on this share of its outline.
 LEAST_SHOWN = 0.3
 COLOURS_OF_A_THING = 6
