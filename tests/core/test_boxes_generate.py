@@ -1,0 +1,166 @@
+"""Box tracks in `generate`: what the network is told, in whole pictures, windows and batches; what is refused."""
+
+import pytest
+import torch
+
+from ivg_core.checkpoints.gates import holds_gates, read_gates, save_gates
+from ivg_core.checkpoints.load import load_model
+from ivg_core.errors import IVGError
+from ivg_core.media.tracks import Keyframe, Thing, Track, seen_in
+from ivg_core.models.add_gates import with_gates
+from ivg_core.models.backbone import UNetBackbone
+from ivg_core.models.text import encode_phrases
+from ivg_core.sampling import generate as module
+from ivg_core.sampling.generate import Sampling, generate
+
+PHOTO = torch.rand(32, 48, 3, generator=torch.Generator().manual_seed(0))
+CUP = Thing("cup", (Keyframe(0, (0.1, 0.2, 0.4, 0.6)), Keyframe(1, (0.6, 0.4, 0.9, 0.8))))
+GONE = Thing("spoon", (Keyframe(0, (0.0, 0.0, 0.2, 0.2)), Keyframe(0.5, None)))
+FEW = {"num_frames": 3, "size": (48, 32), "seed": 1}
+
+
+def opened(unet):
+    """The gates of a network, opened, so that boxes show."""
+    for name, parameter in unet.named_parameters():
+        if name.rpartition(".")[2].startswith("alpha"):
+            torch.nn.init.constant_(parameter, 0.5)
+    return unet
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    from dataclasses import replace
+
+    return replace(tiny_model, unet=opened(with_gates(tiny_model.unet, "boxes")))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the network was told, call by call."""
+    found = []
+
+    class Listening(UNetBackbone):
+        def __call__(self, noisy, level, told, features=None):
+            found.append(told)
+            return super().__call__(noisy, level, told, features)
+
+    monkeypatch.setattr(module, "UNetBackbone", Listening)
+    return found
+
+
+def how(**changed):
+    return Sampling(num_inference_steps=1, **({"guidance_scale": 2.0} | changed))
+
+
+def test_the_network_is_told_boxes_and_phrases_padded_to_eight(model, asked):
+    track = Track((CUP, GONE))
+    generate(model, PHOTO, "push the cup", boxes=track, how=how(), **FEW)
+    (told,) = asked
+    assert told.boxes.shape == (2, 3, 8, 5) and told.phrases.shape[:3] == (2, 1, 8)
+    assert torch.equal(told.boxes[0], told.boxes[1])  # the negative prompt has the same boxes
+    torch.testing.assert_close(told.boxes[0, :, :2], track.boxes(3))
+    assert not told.boxes[:, :, 2:].any() and told.boxes[0, 1:, 1].tolist() == [[0.0] * 5] * 2
+    torch.testing.assert_close(told.phrases[0, 0, :2], encode_phrases(model, ["cup", "spoon"]))
+
+
+def test_boxes_move_the_video_and_none_leave_the_model_as_it_is(model, tiny_model):
+    plain = generate(tiny_model, PHOTO, "push the cup", how=how(), **FEW)
+    assert torch.equal(generate(model, PHOTO, "push the cup", how=how(), **FEW).latents, plain.latents)
+    boxed = generate(model, PHOTO, "push the cup", boxes=Track((CUP,)), how=how(), **FEW)
+    assert not torch.allclose(boxed.latents, plain.latents, atol=1e-4)
+
+
+def test_one_call_of_two_rungs_where_nothing_guides_by_the_boxes_and_three_where_it_does(model, asked):
+    for scale, rows in ((1.0, 2), (3.0, 3)):
+        asked.clear()
+        generate(model, PHOTO, "push", boxes=Track((CUP,)), how=how(boxes_scale=scale), **FEW)
+        assert [len(told.text) for told in asked] == [rows]
+    without, lower, upper = asked[0].boxes
+    assert not without.any() and torch.equal(lower, upper) and lower.any()
+
+
+def test_each_video_of_a_batch_has_its_own_track(model, asked):
+    tracks = [Track((CUP,)), None]
+    both = generate(model, PHOTO, ["push", "push"], boxes=tracks, how=how(guidance_scale=1.0), **FEW)
+    (told,) = asked
+    torch.testing.assert_close(told.boxes[0, :, :1], tracks[0].boxes(3))
+    assert not told.boxes[1].any()
+    alone = generate(model, PHOTO, "push", boxes=tracks[0], how=how(guidance_scale=1.0), **FEW)
+    torch.testing.assert_close(both.latents[0], alone.latents[0], atol=1e-4, rtol=0)
+
+
+def test_a_window_is_told_where_things_are_in_it(model, asked):
+    mask = torch.zeros(64, 96)
+    mask[4:12, 4:12] = 1
+    photo = torch.rand(64, 96, 3)
+    many = {"num_frames": 2, "size": (96, 64), "seed": 1}
+    thing = Thing("cup", (Keyframe(0, (0.1, 0.1, 0.3, 0.3)),))
+    far = Thing("pan", (Keyframe(0, (0.8, 0.8, 0.9, 0.9)),))
+    generate(model, photo, "push", mask=mask, boxes=Track((thing, far)), how=how(region="crop"), **many)
+    told = asked[0]
+    height, width = told.mask.shape[-2:]
+    assert (width, height) < (12, 8)
+    x1, y1, x2, y2, there = told.boxes[0, 0, 0].tolist()
+    assert there == 1
+    cells = [x1 * width, y1 * height, x2 * width, y2 * height]
+    assert cells == pytest.approx([1.2, 0.8, 3.6, 2.4], abs=1e-4)  # as the window begins at the picture's corner
+    assert not told.boxes[0, :, 1].any()  # outside of the window
+
+
+def test_a_part_of_the_picture_shows_what_lies_in_it():
+    boxes = torch.tensor([[0.2, 0.2, 0.6, 0.6, 1.0], [0.0, 0.0, 0.1, 0.1, 1.0], [0.3, 0.3, 0.4, 0.4, 0.0]])
+    shown = seen_in(boxes, (0.4, 0.0, 0.8, 1.0))
+    torch.testing.assert_close(shown[0], torch.tensor([0.0, 0.2, 0.5, 0.6, 1.0]))
+    assert not shown[1:].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"how": how(boxes_scale=2.0)}, "there is no box track"),
+        ({"how": how(photo_scale=2.0)}, "has never been without its photo"),
+        ({"boxes": "bbox.txt"}, "must be box tracks"),
+        ({"boxes": [Track((CUP,))] * 2, "seed": [1, 2, 3]}, "not equally long"),
+    ],
+)
+def test_what_cannot_be(model, options, said):
+    with pytest.raises(IVGError, match=said):
+        generate(model, PHOTO, "push", **({"how": how(), "num_frames": 2, "seed": 1} | options))
+
+
+def test_a_model_without_gates_says_how_to_get_some(tiny_model):
+    with pytest.raises(IVGError, match="follows no boxes: load it with gates for boxes"):
+        generate(tiny_model, PHOTO, "push", boxes=Track((CUP,)), how=how(), **FEW)
+
+
+def test_scales_are_numbers():
+    with pytest.raises(IVGError, match="boxes_scale is nan"):
+        Sampling(boxes_scale=float("nan"))
+
+
+# ---------------------------------------------------------------- gates in a file
+
+
+def test_gates_of_a_file_make_a_model_follow_boxes(model, tiny_model, golden, tmp_path):
+    path = save_gates(model.unet, tmp_path / "gates.safetensors", {"licence": "MIT"})
+    assert holds_gates(path) and path.stat().st_size < 5e6
+    loaded = load_model(golden / "tiny_ckpt", boxes=path)
+    assert loaded.takes_boxes and not tiny_model.takes_boxes
+    track = Track((CUP,))
+    ours = generate(loaded, PHOTO, "push", boxes=track, how=how(), **FEW)
+    theirs = generate(model, PHOTO, "push", boxes=track, how=how(), **FEW)
+    torch.testing.assert_close(ours.latents, theirs.latents, atol=0.02, rtol=0)  # half precision in the file
+
+
+def test_gates_that_do_not_fit_or_are_none(model, golden, tmp_path):
+    path = save_gates(model.unet, tmp_path / "gates.safetensors", {})
+    with pytest.raises(IVGError, match="are for another model"):
+        load_model("embedded", boxes=path)
+    with pytest.raises(IVGError, match="holds gates for boxes alone"):
+        load_model(path)
+    with pytest.raises(IVGError, match="holds no gates"):
+        read_gates(golden / "unet_io.safetensors", model.unet)
+    with pytest.raises(IVGError, match="There are no gates"):
+        read_gates(tmp_path / "none.safetensors", model.unet)
+    (tmp_path / "noise.safetensors").write_bytes(b"none")
+    assert not holds_gates(tmp_path / "noise.safetensors")
