@@ -67,11 +67,12 @@ def find_rom_models() -> list[str]:
     return [name for name, path in find_models().items() if has_stage1(path)]
 
 
-def find_gates() -> dict[str, str]:
-    """Name -> path of every file of gates for boxes below models/ivg."""
-    from ..ivg_core.checkpoints.gates import holds_gates
+def find_gates() -> list[str]:
+    """The names of gates for boxes: the embedded model's, if they are installed, and every file below models/ivg."""
+    from ..ivg_core.checkpoints.gates import EMBEDDED_GATES, holds_gates
 
-    return {name: path for name, path in find_models().items() if holds_gates(path)}
+    own = [EMBEDDED_BOXES] if EMBEDDED_GATES.is_file() else []
+    return own + [name for name, path in find_models().items() if holds_gates(path)]
 
 
 def gates_of(name: str) -> str | None:
@@ -165,7 +166,7 @@ class LoadIVGModel(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "boxes_model",
-                    options=[NO_BOXES, EMBEDDED_BOXES, *find_gates()],
+                    options=[NO_BOXES, *find_gates()],
                     default=NO_BOXES,
                     optional=True,
                     tooltip="Gates with which the model follows a box track. Files of them in models/ivg are listed; "
