@@ -173,6 +173,10 @@ def test_no_more_than_eight_things(browser):
         editor.drag((left, top), (left + 0.2, top + 0.2))
     assert len(editor.track().things) == 8
     assert "Eight things are the most" in editor.page.locator(".ivg-boxes-hint").inner_text()
+    editor.drag((0.1, 0.1), (0.1, 0.1))
+    editor.drag((0.4, 0.7), (0.4, 0.7))  # a click shows the thing in the list
+    row, listed = (editor.page.locator(at).bounding_box() for at in (".ivg-boxes-things .chosen", ".ivg-boxes-things"))
+    assert listed["y"] - 1 <= row["y"] and row["y"] + row["height"] <= listed["y"] + listed["height"] + 1
     editor.shot(f"{browser.look}_eight")
 
 
