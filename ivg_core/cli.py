@@ -22,6 +22,7 @@ SUBJECTS = (
     "window",
     "annotate",
     "hands",
+    "boxes",
     "batch",
     "enrich",
     "init",

@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from ivg_core.cli import build_parser, main
 from ivg_core.errors import IVGError
 from ivg_core.media.images import save_png
+from ivg_core.media.track_files import write_track
+from ivg_core.media.tracks import Keyframe, Thing, Track
 from ivg_core.media.video import read_video, write_video
 
 from . import odd
@@ -42,6 +44,9 @@ GOOD: dict[str, tuple[str, ...]] = {
     "stitch-rom": ("clip.mp4", "--image", "photo.png", "--mask", "mask.png", "--out", "out.mp4"),
     "annotate": ("--video-dir", "clips", "--save-dir", "out"),
     "hand-score": ("clip.mp4",),
+    "track": ("--boxes", "bbox.txt", "--phrase", "cup", "--photo", "photo.png", "--out", "out.json"),
+    "draw-boxes": ("clip.mp4", "--track", "track.json", "--out", "out.mp4"),
+    "score-boxes": ("clip.mp4", "--track", "track.json", "--photo", "photo.png"),
     "batch": ("--table", "table.csv", "--model", str(TINY), "--fallback", "white", *SHORT, "--out", "out"),
     "enrich": ("stir the pan",),
     "init-model": (str(TINY), "--out", "out"),
@@ -56,7 +61,19 @@ GOOD: dict[str, tuple[str, ...]] = {
     "download": (),
 }  # fmt: skip
 #: What writes; anything else that is a path is read.
-WRITTEN = ("out", "sheet", "frames_out", "out_mask", "preview", "save_dir", "models", "sheets", "json")
+WRITTEN = (
+    "out",
+    "sheet",
+    "frames_out",
+    "out_mask",
+    "preview",
+    "save_dir",
+    "models",
+    "sheets",
+    "json",
+    "region",
+    "released",
+)
 OUT_PATHS = (
     "", ".", "noext", "a.xyz", "out.txt", "photo.png/x.mp4", "photo.png/x.png", "clips", "no/such/folder/out.mp4",
     "n" * 300 + ".mp4",
@@ -67,7 +84,7 @@ OUT_PATHS = (
 )  # fmt: skip
 IN_PATHS = (
     "", ".", "no_such_file.png", "photo.png", "mask.png", "clip.mp4", "clips", "table.csv", "lora.safetensors",
-    "train.yaml", "empty.png",
+    "train.yaml", "bbox.txt", "track.json", "empty.png",
     "noise.png", "file.txt", "loop", "/dev/null", "a\0.png", "\ud800.png", "n" * 300 + ".png",
     "~nobody_at_all/x.png", "photo.png/x", str(TINY), "black.png",
     "white.png", "small.png", "1x1.png", "embedded",
@@ -148,6 +165,9 @@ def _kit() -> Path:
     (folder / "clips").mkdir()
     shutil.copy(folder / "clip.mp4", folder / "clips" / "a.mp4")
     (folder / "clips" / "a.txt").write_text("stir the pan")
+    (folder / "bbox.txt").write_text("8,8,24,24\n16,8,32,24\n")
+    track = Track((Thing("cup", (Keyframe(0, (0.1, 0.1, 0.4, 0.4)), Keyframe(1, (0.3, 0.1, 0.6, 0.4)))),))
+    write_track(track, folder / "track.json")
     (folder / "table.csv").write_text("image,prompt\nphoto.png,stir the pan\n")
     few = {"steps": 1, "warmup": 0, "device": "cpu", "data": {"frames": 2, "width": 64, "height": 48, "masks": "white"}}
     (folder / "train.yaml").write_text(json.dumps({**few, "lora": {"spatial": {"rank": 2}}}))
@@ -237,6 +257,13 @@ def _odd_value(rng: random.Random, action: argparse.Action) -> str:
         "videos",
         "data",
         "clip",
+        "clips",
+        "boxes",
+        "track",
+        "found",
+        "also",
+        "truth",
+        "photo",
         "noise_prior",
     ):
         return rng.choice(IN_PATHS)
@@ -330,6 +357,12 @@ def commands_for_batches(rng: random.Random, folder: Path) -> Case:
 def commands_for_hands(rng: random.Random, folder: Path) -> Case:
     """`annotate`, `hand-score`, `evaluate`."""
     return _command(rng, folder, ["annotate", "hand-score", "evaluate"])
+
+
+@kind("commands", 90)
+def commands_for_boxes(rng: random.Random, folder: Path) -> Case:
+    """`track`, `draw-boxes`, `score-boxes`."""
+    return _command(rng, folder, ["track", "draw-boxes", "score-boxes"])
 
 
 @kind("commands", 110)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from ..errors import IVGError
 from ..media.targets import VIDEO_ENDINGS, check_file, check_folder, user_path
+from ..media.text import plain
 
 T = TypeVar("T")
 MOST_SEED = 2**64 - 1
@@ -40,6 +41,12 @@ def a_path(text: str) -> Path:
 def a_model(text: str) -> str:
     """A checkpoint's path, or a name that the library knows."""
     return str(user_path(text))
+
+
+@kind
+def a_text(text: str) -> str:
+    """A sentence or a name that can be written to a file."""
+    return plain(text, "The text")
 
 
 @kind

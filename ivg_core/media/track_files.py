@@ -11,7 +11,7 @@ from ..errors import IVGError
 from ..settings import read_json
 from .files import atomic_write
 from .targets import user_path
-from .text import read_text
+from .text import plain, read_text
 from .tracks import Box, Thing, Track, frame_times
 
 log = logging.getLogger("ivg")
@@ -53,7 +53,10 @@ def parse_track(text: str, where: str, phrase: str | None = None, size: tuple[in
             values = read_json(text)
         except ValueError as error:
             raise IVGError(f"{where} is no JSON ({error}): write it anew, or mend it.") from error
-        return Track.of_json(values, where)
+        track = Track.of_json(values, where)
+        for name in track.phrases:  # JSON can spell half a character, which no file holds
+            plain(name, f"A phrase in {where}")
+        return track
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if not any(line.strip(ABSENT) for line in lines):
         raise IVGError(f"{where} holds no box: write a line x1,y1,x2,y2 for each frame.")

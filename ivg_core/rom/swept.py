@@ -48,8 +48,8 @@ def _sweep(mask: np.ndarray, start: Box, goal: Box) -> None:
         (x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2 in (start, goal)
     )
     # the pixels from the first to the last that are ever touched
-    x = np.arange(int(min(left, left2, width - 1)), min(int(max(right, right2)) + 1, width))
-    y = np.arange(int(min(top, top2, height - 1)), min(int(max(bottom, bottom2)) + 1, height))
+    x = np.arange(int(min(left, left2)), min(int(max(right, right2)) + 1, width))
+    y = np.arange(int(min(top, top2)), min(int(max(bottom, bottom2)) + 1, height))
     x_from, x_until = _when_touched(x, left, left2, right, right2)
     y_from, y_until = _when_touched(y, top, top2, bottom, bottom2)
     # A pixel is touched if there is a moment at which both its column and its row are.

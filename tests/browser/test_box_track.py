@@ -118,6 +118,10 @@ def test_a_thing_is_drawn_named_and_sent_on_its_way(browser):
     assert near(cup.keyframes[0].box, (0.1, 0.2, 0.3, 0.5)) and near(cup.keyframes[1].box, (0.6, 0.5, 0.8, 0.8))
     editor.time(0.5)
     editor.shot(f"{browser.look}_way")
+    browser.evaluate("() => window.app.extensionManager.setting.set('Comfy.ColorPalette', 'light')")
+    editor.page.wait_for_timeout(500)
+    editor.shot(f"{browser.look}_light")
+    browser.evaluate("() => window.app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
     editor.drag((0.45, 0.5), (0.45, 0.3))
     assert [key.at for key in editor.track().things[0].keyframes] == [0, 0.5, 1]
 

@@ -44,12 +44,13 @@ def test_before_and_after_it_is_seen_it_is_not_there_and_between_it_goes_on():
 
 
 def test_a_hand_of_a_moment_is_left_out_and_of_many_those_seen_most_are_kept(caplog):
-    long, short = [[hand(0, 0, number) for number in range(9)]] * 3, [[hand(0, 0, 9)]]
+    left, short = hand(0, 0, 0, right=0.0), [[hand(0, 0, 9)]]
+    long = [[*([left] if frame else []), *(hand(0, 0, number) for number in range(1, 9))] for frame in range(3)]
     with caplog.at_level(logging.WARNING, logger="ivg"):
-        assert len(track_of_hands([*long, *short], SIZE).things) == 8
+        assert track_of_hands([*long, *short], SIZE).phrases == ["right hand"] * 8  # the left one is seen once less
     assert "shows 9 hands: the 8 that are seen most are kept" in caplog.text
     with pytest.raises(IVGError, match="No hand is seen in two frames"):
-        track_of_hands(short * 1 + [[]], SIZE)
+        track_of_hands([*short, []], SIZE)
 
 
 def test_the_hand_of_a_drawn_clip():

@@ -25,9 +25,9 @@ def test_a_diagonal_way(easing):
 
 
 def test_a_box_that_stays_is_itself():
-    mask = torch.zeros(48, 64)
-    mask[10:20, 7:33] = 1
-    assert torch.equal(swept(track_of_masks(mask, "cup"), (64, 48)), mask)
+    mask = torch.zeros(100, 100)
+    mask[57:58, 29:33] = 1  # 29 / 100 * 100 is a little less than 29, as is 57 / 100 * 100 than 57
+    assert torch.equal(swept(track_of_masks(mask, "cup"), (100, 100)), mask)
 
 
 def test_what_a_box_touches_counts_however_little():

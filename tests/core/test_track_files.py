@@ -84,6 +84,7 @@ def test_any_number_of_frames_from_any_number_of_lines():
         ("[" * 100_000, "it is no JSON (it is nested too deeply)"),
         ("[]", "it is not of the form"),
         ('{"things": []}', "holds 0 things"),
+        (r'{"things": [{"phrase": "\ud800", "keyframes": [{"at": 0, "box": null}]}]}', "A phrase in it holds"),
     ],
 )  # fmt: skip
 def test_what_is_no_track_is_said_in_one_sentence(text, says):

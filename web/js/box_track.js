@@ -17,7 +17,7 @@ const STYLE = `
 .ivg-boxes-stage canvas { position: absolute; inset: 0; margin: auto; touch-action: none; outline: none; cursor: crosshair; }
 .ivg-boxes-row { display: flex; align-items: center; gap: 4px; }
 .ivg-boxes-time { flex: 1; min-width: 0; }
-.ivg-boxes-time input { display: block; width: 100%; margin: 0; height: 16px; accent-color: #ff8a2b; }
+.ivg-boxes-time input { display: block; width: 100%; margin: 0; height: 16px; accent-color: #e69f00; }
 .ivg-boxes-marks { position: relative; height: 10px; margin: 0 8px; }
 .ivg-boxes-marks button { position: absolute; width: 10px; height: 10px; margin-left: -5px; padding: 0; rotate: 45deg;
   scale: .8; border: 2px solid; background: none; cursor: pointer; }

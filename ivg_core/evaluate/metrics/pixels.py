@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import IVGError
+from ...media.images import resize_image
+
 WINDOW, SIGMA = 11, 1.5  # of SSIM, as its authors chose them
 C1, C2 = 0.01**2, 0.03**2
 
@@ -47,3 +50,20 @@ def ssim(frames: Tensor, truth: Tensor) -> float:
         likeness = (2 * mean_x * mean_y + C1) * (2 * cov + C2)
         scores.append((likeness / ((mean_x**2 + mean_y**2 + C1) * (var_x + var_y + C2))).mean())
     return float(torch.stack(scores).mean())
+
+
+def first_frame_fidelity(frames: Tensor, photo: Tensor) -> tuple[float, float]:
+    """How true a clip's first frame is to the photo that it was made of: PSNR in decibels, and SSIM.
+
+    Args:
+        frames: (F, H, W, 3) 0..1, H and W at least 11.
+        photo: (H', W', 3) 0..1; it is brought to the clip's size.
+
+    Raises:
+        IVGError: the frames are too small.
+    """
+    height, width = frames.shape[1:3]
+    if min(height, width) < WINDOW:
+        raise IVGError(f"Frames of {width} x {height} pixels are too small to compare: SSIM needs {WINDOW} a side.")
+    true = resize_image(photo, (width, height))[None]
+    return psnr(frames[:1], true), ssim(frames[:1], true)
