@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from ..ivg_core.media.tracks import Box, Thing, Track
 
-#: Those of web/js/box_track_picture.js, in the same order.
-COLOURS = ("#ff8a2b", "#3fa9ff", "#4fd06a", "#ff5fa8", "#b98aff", "#f2d024", "#2bd4c8", "#ff6a5c")
-DARK = (20, 20, 20)
 #: Pixels of the longer side: on a smaller photo the lines would hide it.
 LEAST = 768
 
@@ -32,15 +29,15 @@ def draw_track(photo: Tensor, track: Track, mask: Tensor) -> Tensor:
         (H', W', 3), 0..1, on the CPU.
     """
     from ..ivg_core.media.images import resize_image, to_bytes
+    from ..ivg_core.media.track_picture import COLOURS
     from ..ivg_core.rom.preview import draw_tint
 
     tinted = draw_tint(photo, mask, 0.2).cpu()
     scale = max(1.0, LEAST / max(photo.shape[:2]))
     pixels = to_bytes(resize_image(tinted, (round(scale * photo.shape[1]), round(scale * photo.shape[0]))))
     for thing, colour in zip(track.things, COLOURS, strict=False):
-        rgb = tuple(int(colour[digit : digit + 2], 16) for digit in (1, 3, 5))
         for boxes in _ways(thing):
-            _draw_way(pixels, boxes, rgb)
+            _draw_way(pixels, boxes, colour)
     return torch.from_numpy(pixels).float() / 255
 
 
@@ -53,6 +50,8 @@ def _ways(thing: Thing) -> list[list[Box]]:
 def _draw_way(pixels: np.ndarray, boxes: list[Box], rgb: tuple[int, ...]) -> None:
     import cv2
     import numpy as np
+
+    from ..ivg_core.media.track_picture import DARK
 
     height, width = pixels.shape[:2]
     corners = np.array(boxes) * [width - 1, height - 1, width - 1, height - 1]

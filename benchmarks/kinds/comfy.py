@@ -129,6 +129,8 @@ SMALL = {
     "rank": 2,
     "timeout": 1.0,
 }
+#: A box track, as its editor keeps it.
+TRACK = '{"things": [{"phrase": "cup", "keyframes": [{"at": 0, "box": [0.1, 0.2, 0.3, 0.4]}]}]}'
 #: Inputs of a node that are not those of its schema's defaults.
 ALSO: dict[str, dict[str, Any]] = {
     "LoadIVGModel": {"model_name": "tiny", "rom_model": "tiny"},
@@ -137,7 +139,11 @@ ALSO: dict[str, dict[str, Any]] = {
     "IVGNameThings": {"action": "cut the carrot with a knife"},
     "IVGEnrichAction": {"action": "stir the pan"},
     "IVGLoadLoRA": {"lora_name": "a.safetensors"},
+    "IVGBoxTrack": {"track": TRACK},
+    "IVGBoxTrackFrom": {"text": TRACK},
 }
+#: Nodes to which not every picture and mask that they can take is given: of some they take one only.
+NOT_ALL = ("IVGPickBest", "IVGEvaluate", "IVGBoxTrackFrom")
 
 
 def good_inputs(node: Any, folder: Path) -> dict[str, Any]:
@@ -154,9 +160,7 @@ def good_inputs(node: Any, folder: Path) -> dict[str, Any]:
         if one.id in ALSO.get(node.__name__, {}):
             given[one.id] = ALSO[node.__name__][one.id]
         elif one.io_type in made:
-            if not one.optional or (
-                one.io_type in ("IMAGE", "MASK") and node.__name__ not in ("IVGPickBest", "IVGEvaluate")
-            ):
+            if not one.optional or (one.io_type in ("IMAGE", "MASK") and node.__name__ not in NOT_ALL):
                 given[one.id] = made[one.io_type]()
         else:
             given[one.id] = SMALL.get(one.id, one.options.get("default"))

@@ -118,6 +118,10 @@ def test_a_thing_is_drawn_named_and_sent_on_its_way(browser):
     assert near(cup.keyframes[0].box, (0.1, 0.2, 0.3, 0.5)) and near(cup.keyframes[1].box, (0.6, 0.5, 0.8, 0.8))
     editor.time(0.5)
     editor.shot(f"{browser.look}_way")
+    browser.evaluate("() => window.app.extensionManager.setting.set('Comfy.ColorPalette', 'light')")
+    editor.page.wait_for_timeout(500)
+    editor.shot(f"{browser.look}_light")
+    browser.evaluate("() => window.app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
     editor.drag((0.45, 0.5), (0.45, 0.3))
     assert [key.at for key in editor.track().things[0].keyframes] == [0, 0.5, 1]
 
@@ -173,6 +177,10 @@ def test_no_more_than_eight_things(browser):
         editor.drag((left, top), (left + 0.2, top + 0.2))
     assert len(editor.track().things) == 8
     assert "Eight things are the most" in editor.page.locator(".ivg-boxes-hint").inner_text()
+    editor.drag((0.1, 0.1), (0.1, 0.1))
+    editor.drag((0.4, 0.7), (0.4, 0.7))  # a click shows the thing in the list
+    row, listed = (editor.page.locator(at).bounding_box() for at in (".ivg-boxes-things .chosen", ".ivg-boxes-things"))
+    assert listed["y"] - 1 <= row["y"] and row["y"] + row["height"] <= listed["y"] + listed["height"] + 1
     editor.shot(f"{browser.look}_eight")
 
 

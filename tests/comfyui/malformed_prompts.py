@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.kinds.comfy import SEVERAL
+from benchmarks.kinds.comfy import SEVERAL, TRACK
 from comfy_harness import ComfyClient, ComfyServer, RunResult
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -41,6 +41,7 @@ SOURCES = {
         "mask_folder": ""}),
     "window": ("IVGCropToRoM", {"image": ["image", 0], "mask": ["mask", 0], "region": "zoom", "width": 64,
         "height": 48, "multiple": 8, "context": 0.1}),
+    "track": ("IVGBoxTrack", {"track": TRACK}),
     "latent": ("EmptyLatentImage", {"width": 64, "height": 48, "batch_size": 1}),
     "vae": ("VAELoader", {"vae_name": "pixel_space"}),
     "nan": ("PrimitiveFloat", {"value": NAN}),
@@ -52,13 +53,13 @@ SOCKETS = {
     "IMAGE": ["image", 0], "MASK": ["mask", 0], "IVG_MODEL": ["model", 0], "VIDEO": ["clip", 0],
     "POSE_KEYPOINT": ["keypoints", 0],
     "IVG_SAMPLER_OPTIONS": ["options", 0], "IVG_BATCH_ITEM": ["loader", 4], "IVG_WINDOW": ["window", 2],
-    "LATENT": ["latent", 0],
+    "LATENT": ["latent", 0], "IVG_BOX_TRACK": ["track", 0],
     "VAE": ["vae", 0],
 }  # fmt: skip
 SMALL = {"steps": 1, "frames": 2, "width": 64, "height": 48, "length": 5, "rank": 2, "multiple": 8,
     "model_name": "tiny", "rom_model": "tiny",
          "masks": "everything", "hand_loss": 0.0, "action": "stir the pan", "prompt": "stir the pan", "timeout": 1.0,
-         "guidance": 1.0}  # fmt: skip
+         "guidance": 1.0, "track": TRACK}  # fmt: skip
 #: A real training, a real download, a server to wait for: not by chance.
 KEPT = {
     ("TrainIVGLoRA", "steps"),

@@ -1,11 +1,14 @@
 """The nodes of box tracks: what was drawn, and what is taken from masks, hands, boxes and text."""
 
 import json
+import pathlib
+import re
 
 import pytest
 import torch
 
 from ivg_pack.ivg_core.errors import IVGError
+from ivg_pack.ivg_core.media.track_picture import COLOURS
 from ivg_pack.ivg_core.media.tracks import Keyframe, Thing, Track
 from ivg_pack.ivg_core.rom.swept import swept
 from ivg_pack.ivg_core.synthetic.clips import Scene
@@ -41,9 +44,15 @@ def test_after_a_run_boxes_and_way_are_drawn_and_the_editor_gets_the_plain_photo
     colours = [
         tuple(round(255 * value) for value in drawn[y, x].tolist()) for x, y in ((77, 100), (537, 115), (345, 115))
     ]
-    assert colours == [(255, 138, 43)] * 3  # an edge of each box, and the way between their middles
+    assert colours == [(230, 159, 0)] * 3  # an edge of each box, and the way between their middles
     assert drawn[300, 400].tolist() == pytest.approx([0.5] * 3, abs=0.01)
     assert drawn[100, 300, 0] > drawn[100, 300, 2] + 0.1  # the region in orange
+
+
+def test_editor_and_pictures_have_the_same_colours():
+    script = (pathlib.Path(__file__).resolve().parents[2] / "web" / "js" / "box_track_picture.js").read_text("utf-8")
+    written = re.findall(r'"#(\w{6})"', script.partition("COLOURS = [")[2].partition("]")[0])
+    assert [tuple(bytes.fromhex(colour)) for colour in written] == list(COLOURS)
 
 
 def test_the_things_of_another_track_come_first():

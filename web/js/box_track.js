@@ -17,12 +17,13 @@ const STYLE = `
 .ivg-boxes-stage canvas { position: absolute; inset: 0; margin: auto; touch-action: none; outline: none; cursor: crosshair; }
 .ivg-boxes-row { display: flex; align-items: center; gap: 4px; }
 .ivg-boxes-time { flex: 1; min-width: 0; }
-.ivg-boxes-time input { display: block; width: 100%; margin: 0; height: 16px; accent-color: #ff8a2b; }
+.ivg-boxes-time input { display: block; width: 100%; margin: 0; height: 16px; accent-color: #e69f00; }
 .ivg-boxes-marks { position: relative; height: 10px; margin: 0 8px; }
 .ivg-boxes-marks button { position: absolute; width: 10px; height: 10px; margin-left: -5px; padding: 0; rotate: 45deg;
   scale: .8; border: 2px solid; background: none; cursor: pointer; }
 .ivg-boxes-now { width: 40px; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.ivg-boxes-things { display: flex; flex-direction: column; gap: 2px; flex: 0 1 auto; min-height: 26px; max-height: 45%; overflow-y: auto; }
+.ivg-boxes-things { display: flex; flex-direction: column; gap: 2px; flex: none; position: relative;
+  min-height: 26px; max-height: 28%; overflow-y: auto; }
 .ivg-boxes-things .ivg-boxes-row { padding: 1px 2px; border: 1px solid transparent; border-radius: 4px; }
 .ivg-boxes-things .chosen { border-color: var(--border-color, #888); background: var(--comfy-menu-bg, #353535); }
 .ivg-boxes-colour { flex: none; width: 12px; height: 12px; border-radius: 3px; }
@@ -96,7 +97,7 @@ class Editor {
     this.listThings();
     // The graph would drag the node.
     for (const kind of ["pointerdown", "mousedown"]) this.element.addEventListener(kind, (event) => event.stopPropagation());
-    this.list.addEventListener("keydown", (event) => event.stopPropagation());
+    for (const kind of ["keydown", "wheel"]) this.list.addEventListener(kind, (event) => event.stopPropagation());
   }
 
   // -- the value ----------------------------------------------------------
@@ -125,6 +126,9 @@ class Editor {
   choose(index) {
     this.chosen = index;
     this.refresh();
+    if (index < 0) return;
+    const { offsetTop: top, offsetHeight: height } = this.rows[index].element; // scrollIntoView would move the graph too
+    this.list.scrollTop = Math.max(top + height - this.list.clientHeight, Math.min(this.list.scrollTop, top));
   }
 
   add(box) {
@@ -133,10 +137,12 @@ class Editor {
       return this.picture.draw();
     }
     this.things.push(newThing(this.things, this.time, box));
-    this.chosen = this.things.length - 1;
     this.listThings();
+    this.choose(this.things.length - 1);
     this.keep();
-    this.rows[this.chosen].name.select();
+    const { name } = this.rows[this.chosen];
+    name.focus({ preventScroll: true });
+    name.select();
   }
 
   remove(thing) {

@@ -1,7 +1,8 @@
 // The picture of the box track editor: it draws photo, boxes and their ways on a canvas, and hears the mouse there.
 import { boxAt, boxBetween, moved, resized } from "./box_track_things.js";
 
-export const COLOURS = ["#ff8a2b", "#3fa9ff", "#4fd06a", "#ff5fa8", "#b98aff", "#f2d024", "#2bd4c8", "#ff6a5c"];
+/** Those of ivg_core/media/track_picture.py. */
+export const COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#78a0ff", "#e6e6e6"];
 const MARGIN = 6; // pixels around the photo: handles at its edge stay whole
 const REACH = 7; // pixels from an edge at which it is taken
 const EMPTY_RATIO = 3 / 2;
