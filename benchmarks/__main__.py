@@ -71,6 +71,13 @@ def build_parser() -> argparse.ArgumentParser:
     motion.add_argument("--clips", type=int, default=3, help="drawn clips that it is learned from")
     motion.add_argument("--choose", action="store_true", help="measure on the scenes that settings are chosen on")
 
+    text = "measure whether things of drawn scenes go where their boxes say"
+    boxes = command(commands, "boxes", _bench_boxes, text, model_options(), record_options())
+    boxes.add_argument("--scenes", type=int, default=40, help="how many held-out scenes of each kind")
+    boxes.add_argument("--boxes-scale", type=float, default=1.0, help="how strongly the boxes are followed")
+    boxes.add_argument("--choose", action="store_true", help="measure on the scenes that settings are chosen on")
+    boxes.add_argument("--out", type=Path, help="folder for the clips, with the boxes drawn over them")
+
     text = "measure whether the model tells drawn scenes from other pictures"
     domain = command(commands, "domain", _bench_domain, text, model_options(), record_options())
     domain.add_argument("--pictures", type=Path, required=True, help="folder of real pictures")
@@ -118,6 +125,13 @@ def _bench_motion(options: argparse.Namespace) -> None:
     settings = MotionSettings(options.clips, options.steps)
     figures = bench_motion(load(options), options.work, options.scenes, not options.choose, settings)
     report(options, "motion", figures)
+
+
+def _bench_boxes(options: argparse.Namespace) -> None:
+    from benchmarks.boxes import bench_boxes
+
+    figures = bench_boxes(load(options), options.scenes, options.boxes_scale, options.choose, options.out)
+    report(options, "boxes", figures)
 
 
 def _bench_fast(options: argparse.Namespace) -> None:

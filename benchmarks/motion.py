@@ -32,8 +32,9 @@ from ivg_core.sampling.generate import denoise, generate
 from ivg_core.sampling.guidance import Guided
 from ivg_core.sampling.noise import gaussian_noise
 from ivg_core.sampling.solver import make_solver
-from ivg_core.synthetic.clips import DrawnClip, Scene, Task, _Step, _view
+from ivg_core.synthetic.clips import DrawnClip, Scene, Step, Task
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
+from ivg_core.synthetic.hand import HandView
 from ivg_core.synthetic.skeleton import POSES
 from ivg_core.training.batches import ListDataset, Sample
 from ivg_core.training.config import LoRASettings, TrainConfig, TrainingPath
@@ -48,16 +49,18 @@ TOLD = 100
 class Circling(Scene):
     """A scene whose hand goes once round: it rises to one side, over the counter, and sinks on the other."""
 
-    def _plan(self, task: Task, num_frames: int) -> list[_Step]:
+    def _plan(self, task: Task, num_frames: int) -> list[Step]:
         return [self._at(task, f / max(num_frames - 1, 1)) for f in range(num_frames)]
 
-    def _at(self, task: Task, t: float) -> _Step:
+    def _at(self, task: Task, t: float) -> Step:
         phase, up = 2 * math.pi * t, self.height
         x = 0.35 * self.elbow_x + 0.65 * (self.width / 2 + self.side * 0.22 * self.width)
         y = self.height + (1.5 - self.peek) * self.palm * 0.75
         wrist = (x + WIDE * up * math.sin(phase), y - HIGH * up * (1 - math.cos(phase)) / 2)
-        hand = _view(self, POSES["relaxed"], wrist, self.side * 8.0, self.elbow, self.side < 0, 10)
-        return _Step([hand], self.props[task.target])
+        hand = HandView(
+            POSES["relaxed"], wrist, self.palm, self.side * 8.0, self.elbow, self.side < 0, self.skin, self.sleeve, 10
+        )
+        return Step([hand], {task.target: self.props[task.target]})
 
     def round(self, num_frames: int) -> DrawnClip:
         """The clip, with a sentence that names the scene's first thing."""
