@@ -148,7 +148,7 @@ def generate(
         latents = denoise(
             frugal,
             solver,
-            initial_latents(solver, start.still, start.noise, how.t_last),
+            initial_latents(solver, start.still if backbone.takes_mask else None, start.noise, how.t_last),
             held=(start.still, start.noise[:, :, :1]) if how.keep_first_frame and start.still is not None else None,
             on_step=on_step,
         )

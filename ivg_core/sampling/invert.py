@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from ..models.codec import check_cells, check_size, fit_size, mask_cells
 from ..models.fingerprint import base_fingerprint, fingerprint
 from ..models.text import encode_text
 from ..models.told import Told, latent_motion_score
+from .boxes import told_boxes
 from .frugal import Frugal
 from .generate import OnStep, denoise
 from .guidance import Guided, what_overflowed
@@ -64,7 +65,7 @@ def invert(
         on_step: see `generate`; from clean to noise.
 
     Returns:
-        The noise. With a photo it is what has to be added to that photo's latent, as `generate` begins with the photo.
+        The noise. With an IVG model it is what has to be added to the photo's latent, as `generate` begins with that.
 
     Raises:
         IVGError: no clip, a clip of one frame, a model without a photo input is given a photo or mask, too many steps.
@@ -88,18 +89,20 @@ def invert(
         raise overflow(model.vae, "The autoencoder", model.vae.dtype)
     clean, still = clean.to(device), still.to(device)
     with model.at_work(model.text_encoder):
-        told = Told(encode_text(model, [prompt]))
-    if model.takes_photo:
+        told = Told(encode_text(model, [prompt]), photo=still if model.takes_photo else None)
+        if (nothing := told_boxes(model, [None], clean.shape[2], None)) is not None:
+            told = replace(told, boxes=nothing.boxes, phrases=nothing.phrases)
+    if model.takes_mask:
         white = torch.ones(1, *clip.shape[1:3]) if mask is None else resize_mask(to_mask(mask)[None], shown)
         cells = check_cells(mask_cells(white, *clean.shape[-2:]))
         moves = latent_motion_score(clean) if motion_strength is None else clean.new_tensor([motion_strength])
-        told = Told(told.text, still, cells, moves)
+        told = replace(told, mask=cells, motion=moves)
     ladder = [(1.0, told.to(device, unet.dtype))]
     with model.at_work(unet), Frugal(Guided(backbone, ladder)) as predict:
         latents = denoise(predict, solver, clean, on_step=on_step)
     if not is_finite(latents):
         raise what_overflowed(backbone, ladder)
-    if model.takes_photo:
+    if model.takes_mask:
         latents = noise_around(solver, still, latents)
     return Inverted(latents[0].cpu(), model.name, base_fingerprint(unet), prompt, steps, shown)
 

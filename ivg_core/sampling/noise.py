@@ -139,7 +139,7 @@ def initial_latents(
 
     Args:
         solver: of this run.
-        condition_latent: (B, 4, 1, h, w); None: there is no photo, and the start is the noise.
+        condition_latent: (B, 4, 1, h, w); None: the start is the noise, as without a photo and in SMCD.
         noise: (B, 4, F, h, w), Gaussian.
         t_last: None starts at the noise level of the solver's first timestep. A timestep starts at the product of all
             alphas from there on, which is near the schedule's full noise: the released web app does so, with 0 on its

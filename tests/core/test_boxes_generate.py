@@ -1,5 +1,7 @@
 """Box tracks in `generate`: what the network is told, in whole pictures, windows and batches; what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,8 +12,11 @@ from ivg_core.media.tracks import Keyframe, Thing, Track, seen_in
 from ivg_core.models.add_gates import with_gates
 from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.text import encode_phrases
+from ivg_core.models.unet import IVGUNet
 from ivg_core.sampling import generate as module
+from ivg_core.sampling import invert as invert_module
 from ivg_core.sampling.generate import Sampling, generate
+from ivg_core.sampling.noise import gaussian_noise
 
 PHOTO = torch.rand(32, 48, 3, generator=torch.Generator().manual_seed(0))
 CUP = Thing("cup", (Keyframe(0, (0.1, 0.2, 0.4, 0.6)), Keyframe(1, (0.6, 0.4, 0.9, 0.8))))
@@ -29,19 +34,23 @@ def opened(unet):
 
 @pytest.fixture(scope="module")
 def model(tiny_model):
-    from dataclasses import replace
-
     return replace(tiny_model, unet=opened(with_gates(tiny_model.unet, "boxes")))
 
 
 @pytest.fixture
 def asked(monkeypatch):
     """What the network was told, call by call."""
-    found = []
+
+    class Heard(list):
+        """What was told; beside it, what it was told of."""
+
+    found = Heard()
+    found.noisy = []
 
     class Listening(UNetBackbone):
         def __call__(self, noisy, level, told, features=None):
             found.append(told)
+            found.noisy.append(noisy)
             return super().__call__(noisy, level, told, features)
 
     monkeypatch.setattr(module, "UNetBackbone", Listening)
@@ -112,6 +121,71 @@ def test_a_part_of_the_picture_shows_what_lies_in_it():
     shown = seen_in(boxes, (0.4, 0.0, 0.8, 1.0))
     torch.testing.assert_close(shown[0], torch.tensor([0.0, 0.2, 0.5, 0.6, 1.0]))
     assert not shown[1:].any()
+
+
+# ---------------------------------------------------------------- SMCD
+
+
+@pytest.fixture(scope="module")
+def smcd(tiny_model):
+    """A model that is told the photo as SMCD's is, with random weights."""
+    torch.manual_seed(0)
+    unet = IVGUNet(
+        block_out_channels=(32, 32),
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+        layers_per_block=1,
+        cross_attention_dim=tiny_model.unet.config["cross_attention_dim"],
+        attention_head_dim=8,
+        photo=False,
+    )
+    gated = opened(with_gates(unet.eval(), "boxes_photo", (4, 4, 8, 8)))
+    torch.nn.init.normal_(gated.conv_in.weight, std=0.1)
+    return replace(tiny_model, unet=gated, rom_unet=None)
+
+
+def test_smcd_begins_with_noise_alone_and_hears_of_the_photo_at_every_step(smcd, asked):
+    video = generate(smcd, PHOTO, "push", boxes=Track((CUP,)), how=how(guidance_scale=1.0), **FEW)
+    (told,) = asked
+    assert told.mask is None and told.motion is None and told.photo.shape == (1, 4, 1, 4, 6)
+    assert torch.equal(asked.noisy[0], gaussian_noise([1], (4, 3, 4, 6)))
+    other = generate(smcd, PHOTO.flip(1), "push", boxes=Track((CUP,)), how=how(guidance_scale=1.0), **FEW)
+    assert not torch.allclose(video.latents, other.latents, atol=1e-3)
+
+
+def test_smcd_without_a_track_is_told_that_nothing_is_there(smcd, asked):
+    generate(smcd, PHOTO, "push", how=how(), **FEW)
+    (told,) = asked
+    assert told.boxes.shape == (2, 3, 8, 5) and not told.boxes.any() and len(told.text) == 2
+
+
+def test_photo_scale_adds_the_rung_without_the_photo(smcd, asked):
+    generate(smcd, PHOTO, "push", boxes=Track((CUP,)), how=how(photo_scale=2.0, boxes_scale=3.0), **FEW)
+    (told,) = asked
+    assert len(told.text) == 4
+    assert not told.photo[0].any() and torch.equal(told.photo[1], told.photo[3]) and told.photo[1].any()
+    assert not told.boxes[:2].any() and told.boxes[2:].any()
+
+
+def test_in_parity_the_photo_is_left_out_beside_the_frames_alone(smcd, asked):
+    generate(smcd, PHOTO, "push", boxes=Track((CUP,)), how=how(photo_scale=2.0, parity=True), **FEW)
+    whole, without, rungs = asked
+    assert len(rungs.text) == 2 and whole.seen is None
+    assert not without.photo.any() and torch.equal(without.seen, whole.photo)
+
+
+def test_a_clip_is_inverted_as_smcd_samples(smcd, monkeypatch):
+    found = []
+
+    class Listening(UNetBackbone):
+        def __call__(self, noisy, level, told, features=None):
+            found.append(told)
+            return super().__call__(noisy, level, told, features)
+
+    monkeypatch.setattr(invert_module, "UNetBackbone", Listening)
+    invert_module.invert(smcd, torch.rand(2, 32, 48, 3), steps=1, size=(48, 32))
+    (told,) = found
+    assert told.photo is not None and told.mask is None and not told.boxes.any()
 
 
 @pytest.mark.parametrize(
