@@ -42,8 +42,8 @@ def check_boxes(model: IVGModel, tracks: Sequence[Track | None], how: Sampling) 
     given = [track for track in tracks if track is not None]
     if given and not model.takes_boxes:
         raise IVGError(
-            f'The model "{model.name}" follows no boxes: load it with gates for boxes (boxes_model, --boxes-model), load a '
-            "model of SMCD, or leave the box track out."
+            f'The model "{model.name}" follows no boxes: load it with gates for boxes (boxes_model, --boxes-model), '
+            "load a model of SMCD, or leave the box track out."
         )
     if how.boxes_scale != 1 and not given:
         raise IVGError(f"boxes_scale is {how.boxes_scale:g}, and there is no box track: give one, or leave it at 1.")
