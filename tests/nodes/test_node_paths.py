@@ -59,12 +59,12 @@ def test_batch_table_and_masks(secret, inputs, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("column", ["image", "mask"])
+@pytest.mark.parametrize("column", ["image", "mask", "boxes"])
 def test_a_path_in_a_table(secret, inputs, way, column):
     Image.new("RGB", (64, 48)).save(inputs / "a.png")
     row = {"image": "a.png", "prompt": "stir", column: name_for(way, secret / "photo.png", inputs)}
     (inputs / "t.json").write_text(json.dumps([row]))
-    with pytest.raises(IVGError, match="A photo or mask of t"):
+    with pytest.raises(IVGError, match="A photo, mask or box track of t"):
         IVGBatchLoader.execute("t.json", "b", "", "0", "")
 
 
