@@ -43,12 +43,18 @@ def find_models() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def _walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` without unfinished downloads."""
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield folder, folders, files
+
+
 def _checkpoints_below(root: str) -> Iterator[str]:
     from ..ivg_core.checkpoints.original import part_of
     from ..ivg_core.checkpoints.smcd import looks_like_smcd
 
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]  # unfinished downloads
+    for folder, folders, files in _walk(root):
         parts = {file: part_of(file) for file in files}
         # An unfinished download counts too: loading it tells what is missing.
         whole = "unet" in folders or "model_index.json" in files or "unet" in parts.values() or looks_like_smcd(files)
@@ -105,9 +111,11 @@ def path_of(name: str) -> str:
 
 def places_of_parts() -> list[str]:
     """Where the text encoder and the autoencoder of a model may lie, beside its own folder: SMCD's are ModelScope's."""
+    from ..ivg_core.checkpoints.original import part_of
+
     own = [place for kind in ("text_encoders", "vae") for place in folder_paths.get_folder_paths(kind)]
-    others = [path for name, path in find_models().items() if name.startswith(f"{TEXT_TO_VIDEO}/")]
-    return own + [path for path in others if os.path.isdir(path)]
+    below = (found for root in folder_paths.get_folder_paths(TEXT_TO_VIDEO) for found in _walk(root))
+    return own + [folder for folder, _, files in below if {"vae", "text_encoder"} & {part_of(file) for file in files}]
 
 
 def state_of(path: str) -> list[tuple[str, int, int]]:

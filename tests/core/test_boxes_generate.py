@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from box_gates import opened
 
 from ivg_core.checkpoints.gates import holds_gates, read_gates, save_gates
 from ivg_core.checkpoints.load import load_model
@@ -22,14 +23,6 @@ PHOTO = torch.rand(32, 48, 3, generator=torch.Generator().manual_seed(0))
 CUP = Thing("cup", (Keyframe(0, (0.1, 0.2, 0.4, 0.6)), Keyframe(1, (0.6, 0.4, 0.9, 0.8))))
 GONE = Thing("spoon", (Keyframe(0, (0.0, 0.0, 0.2, 0.2)), Keyframe(0.5, None)))
 FEW = {"num_frames": 3, "size": (48, 32), "seed": 1}
-
-
-def opened(unet):
-    """The gates of a network, opened, so that boxes show."""
-    for name, parameter in unet.named_parameters():
-        if name.rpartition(".")[2].startswith("alpha"):
-            torch.nn.init.constant_(parameter, 0.5)
-    return unet
 
 
 @pytest.fixture(scope="module")

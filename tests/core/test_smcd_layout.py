@@ -3,17 +3,14 @@
 import shutil
 
 import pytest
+import smcd_folder
 import torch
 from checkpoint_edits import assert_same_weights
-from diffusers import AutoencoderKL
-from original_files import ldm_vae, open_clip
 from smcd_folder import calls, released
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from ivg_core.checkpoints.info import inspect_checkpoint
 from ivg_core.checkpoints.init import init_model
 from ivg_core.checkpoints.load import load_model
-from ivg_core.checkpoints.original import PUBLISHED
 from ivg_core.checkpoints.save import save_file, save_folder
 from ivg_core.errors import IVGError
 
@@ -22,20 +19,7 @@ UNET, BOXES, PHOTO = "pytorch_model.bin", "pytorch_model_1.bin", "pytorch_model_
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """ModelScope's autoencoder and text encoder, tiny."""
-    folder = tmp_path_factory.mktemp("modelscope")
-    torch.manual_seed(0)
-    levels = 4
-    blocks = {f"{way.lower()}_block_types": [f"{way}{kind}Block2D"] * levels
-              for way, kind in (("Down", "Encoder"), ("Up", "Decoder"))}  # fmt: skip
-    vae = AutoencoderKL(block_out_channels=[32, 32, 64, 64], layers_per_block=2, latent_channels=4, **blocks)
-    torch.save(ldm_vae(vae.state_dict(), levels), folder / PUBLISHED["vae"])
-    config = CLIPTextConfig(
-        vocab_size=49408, hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=1,
-        hidden_act="gelu", eos_token_id=49407, bos_token_id=49406,
-    )  # fmt: skip
-    torch.save(open_clip(CLIPTextModel(config).state_dict()), folder / PUBLISHED["text_encoder"])
-    return folder
+    return smcd_folder.base(tmp_path_factory.mktemp("modelscope") / "base")
 
 
 @pytest.fixture(scope="module")

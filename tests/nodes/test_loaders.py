@@ -85,6 +85,16 @@ def test_parts_may_lie_where_comfyui_has_text_encoders(models, monkeypatch, tmp_
     assert found["beside"] == places and found["source"].endswith("zs2")
 
 
+def test_parts_may_lie_in_any_folder_below_text2video(models):
+    """SMCD's are ModelScope's, of which a user may have fetched these two files alone."""
+    theirs = models.parent / "text2video"
+    for file in ("smcd/pytorch_model_1.bin", "base/VQGAN_autoencoder.pth", "more/open_clip_pytorch_model.bin"):
+        touch(theirs / file)
+    touch(theirs / ".cache" / "VQGAN_autoencoder.pth")  # half a download
+    assert {*loaders.places_of_parts()} >= {str(theirs / "base"), str(theirs / "more")}
+    assert not {*loaders.places_of_parts()} & {str(theirs / "smcd"), str(theirs / ".cache")}
+
+
 def test_only_what_holds_stage_1_weights_is_offered_for_the_mask(models):
     stage1 = EMPTY_FILE | {"rom_unet.conv_in.weight": torch.zeros(1)}
     models.mkdir(parents=True)
