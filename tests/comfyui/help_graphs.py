@@ -42,7 +42,7 @@ def side_nodes() -> Graph:
         "model": Box("LoadIVGModel", (0, 0), (320, 110)),
         "lora": Box("IVGLoadLoRA", (380, 0), (300, 110), {"strength": 0.8}),
         "options": Box("IVGSamplerOptions", (0, 300), (320, 180)),
-        "download": Box("IVGDownloadModel", (0, 600), (420, 180)),
+        "download": Box("IVGDownloadModel", (0, 700), (420, 180)),
     }
     return Graph(boxes, ["model.model > lora.model"], picture="model")
 
