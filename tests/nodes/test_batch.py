@@ -156,9 +156,9 @@ def test_the_command_line_goes_on_with_it(widgets):
 def test_a_graph_with_the_real_sampler(widgets, model, monkeypatch):
     hidden = types.SimpleNamespace(unique_id="1", prompt={"3": {}}, extra_pnginfo={"workflow": {"nodes": []}})
     monkeypatch.setattr(IVGBatchSave, "hidden", hidden)
-    image, action, seed, mask, item, _ = IVGBatchLoader.execute(**widgets).args
+    image, action, seed, mask, item, _, boxes = IVGBatchLoader.execute(**widgets).args
     frames = IVGSampler.execute(
-        model, image, action, "", seed, 2, 1, 1.0, 5.0, 8.0, 64, 32, True, True, -1.0, mask=mask
+        model, image, action, "", seed, 2, 1, 1.0, 5.0, 8.0, 64, 32, True, True, -1.0, mask=mask, boxes=boxes
     )[0][0]  # fmt: skip
     shown = IVGBatchSave.execute(item, frames, 8.0, "mp4", mask).ui["images"][0]
     video = results(widgets) / shown["filename"]
