@@ -215,9 +215,9 @@ def track_of_boxes(boxes: dict | list, phrase: str, size: tuple[int, int] | None
 
 def _shares_of(box: dict, size: tuple[int, int]):
     """x1, y1, x2, y2 as shares of the picture, cut at its edges; None if nothing of it lies in the picture."""
-    corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
-    x1, y1, x2, y2 = (min(max(value / side, 0.0), 1.0) for value, side in zip(corners, size * 2, strict=True))
-    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+    from ..ivg_core.media.tracks import box_in_picture
+
+    return box_in_picture((box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]), size)
 
 
 def size_of(picture: Tensor) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ..errors import IVGError
-from ..media.tracks import MOST_THINGS, Box, Keyframe, Thing, Track, frame_times
+from ..media.tracks import MOST_THINGS, Box, Keyframe, Thing, Track, box_in_picture, frame_times
 from .hand import Hand
 
 log = logging.getLogger("ivg")
@@ -60,6 +60,4 @@ def _box_around(hand: Hand, size: tuple[int, int]) -> Box | None:
     """The box around a hand, as far as it lies in the picture; None: it lies outside."""
     (x1, y1), (x2, y2) = hand.joints.min(0).values.tolist(), hand.joints.max(0).values.tolist()
     edge = MARGIN * hand.palm
-    left, right = (min(max(x / size[0], 0.0), 1.0) for x in (x1 - edge, x2 + edge))
-    top, bottom = (min(max(y / size[1], 0.0), 1.0) for y in (y1 - edge, y2 + edge))
-    return (left, top, right, bottom) if left < right and top < bottom else None
+    return box_in_picture((x1 - edge, y1 - edge, x2 + edge, y2 + edge), size)

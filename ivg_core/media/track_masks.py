@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from ..errors import IVGError
@@ -26,13 +26,13 @@ def track_of_masks(masks: Tensor, phrase: str) -> Track:
         raise IVGError(
             f'The masks of "{phrase}" are empty in every frame: look at the step that should have made them.'
         )
-    return Track((Thing.of_frames(phrase, [_box_around(frame) for frame in inside]),))
+    return Track((Thing.of_frames(phrase, [bounding_box(frame) for frame in inside.cpu().numpy()]),))
 
 
-def _box_around(inside: Tensor) -> Box | None:
-    """The box around what is True in (H, W)."""
-    if not inside.any():
+def bounding_box(mask: np.ndarray) -> Box | None:
+    """The box around a mask (H, W) bool, in shares of the picture; None: the mask is empty."""
+    height, width = mask.shape
+    rows, columns = (np.flatnonzero(mask.any(axis)).tolist() for axis in (1, 0))
+    if not rows:
         return None
-    height, width = inside.shape
-    rows, columns = (torch.nonzero(inside.any(axis)).flatten().tolist() for axis in (1, 0))
     return columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height

@@ -215,6 +215,17 @@ def seen_in(boxes: Tensor, part: Box) -> Tensor:
     return torch.cat([shown, boxes.new_ones(*boxes.shape[:-1], 1)], dim=-1) * there[..., None]
 
 
+def box_in_picture(corners: Sequence[float], size: tuple[float, float]) -> Box | None:
+    """The part of a box that lies in the picture; None: nothing of it does.
+
+    Args:
+        corners: x1, y1, x2, y2 in pixels.
+        size: (width, height) of the picture.
+    """
+    x1, y1, x2, y2 = (min(max(at / side, 0.0), 1.0) for at, side in zip(corners, size * 2, strict=True))
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
 def check_box(box: Sequence[float], where: str) -> None:
     """Lets pass a box with an area, inside the picture.
 

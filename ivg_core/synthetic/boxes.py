@@ -1,4 +1,4 @@
-"""The box around a drawn thing: exact, from its outline; or found in any picture, by its colours."""
+"""The box around a drawn thing, found in any picture by its colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from ..media.track_masks import bounding_box
 from ..media.tracks import Box
 from .props import Prop, draw_prop, outline
 
@@ -16,15 +17,6 @@ COLOUR_REACH = 35.0
 #: The thing is there if its colours show on this share of its outline.
 LEAST_SHOWN = 0.3
 COLOURS_OF_A_THING = 6
-
-
-def bounding_box(mask: np.ndarray) -> Box | None:
-    """The box around a mask (H, W) bool, in shares of the picture; None: the mask is empty."""
-    height, width = mask.shape
-    rows, columns = (np.flatnonzero(mask.any(axis)).tolist() for axis in (1, 0))
-    if not rows:
-        return None
-    return columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height
 
 
 def box_of_colour(frames: Iterable[np.ndarray], prop: Prop, background: np.ndarray) -> list[Box | None]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..media.track_masks import bounding_box
 from ..media.tracks import Box, Thing, Track, frame_times
-from .boxes import bounding_box
 from .clips import DrawnClip, Scene, Step
 from .hand import silhouette
 from .props import Prop, outline

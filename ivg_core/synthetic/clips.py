@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..media.track_masks import bounding_box
 from ..media.tracks import Box, Thing, Track, frame_times
-from .boxes import bounding_box
 from .hand import SKIN_TONES, HandView, draw_hand, joint_pixels, silhouette
 from .props import KINDS, Prop, counter, draw_prop, draw_tool, outline
 from .reach import ease, reaching

@@ -13,7 +13,7 @@ from PIL import Image
 from ...errors import IVGError
 from ...media.files import named_in, pictures_in
 from ...media.text import plain, read_text
-from ...media.tracks import MOST_THINGS, Box, Thing, Track
+from ...media.tracks import MOST_THINGS, Box, Thing, Track, box_in_picture
 from ...settings import read_json
 
 MOST_BYTES = 1 << 30  # of a list
@@ -154,9 +154,7 @@ def _of_corner(numbers: Sequence[float], size: tuple[float, float]) -> Box | Non
     except (TypeError, ValueError):
         said = str(numbers)[:60]
         raise IVGError(f"one of its boxes is {said}, not four numbers x, y, width, height: download it anew") from None
-    x1, x2 = (min(max(at / size[0], 0.0), 1.0) for at in (x, x + width))
-    y1, y2 = (min(max(at / size[1], 0.0), 1.0) for at in (y, y + height))
-    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+    return box_in_picture((x, y, x + width, y + height), size)
 
 
 def _size(path: Path) -> tuple[int, int]:
