@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from box_gates import opened
+from box_gates import opened, text_to_video_network
 
 from ivg_core.checkpoints.gates import holds_gates, read_gates, save_gates
 from ivg_core.checkpoints.load import load_model
@@ -13,7 +13,6 @@ from ivg_core.media.tracks import Keyframe, Thing, Track, seen_in
 from ivg_core.models.add_gates import with_gates
 from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.text import encode_phrases
-from ivg_core.models.unet import IVGUNet
 from ivg_core.sampling import generate as module
 from ivg_core.sampling import invert as invert_module
 from ivg_core.sampling.generate import Sampling, generate
@@ -122,17 +121,8 @@ def test_a_part_of_the_picture_shows_what_lies_in_it():
 @pytest.fixture(scope="module")
 def smcd(tiny_model):
     """A model that is told the photo as SMCD's is, with random weights."""
-    torch.manual_seed(0)
-    unet = IVGUNet(
-        block_out_channels=(32, 32),
-        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
-        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-        layers_per_block=1,
-        cross_attention_dim=tiny_model.unet.config["cross_attention_dim"],
-        attention_head_dim=8,
-        photo=False,
-    )
-    gated = opened(with_gates(unet.eval(), "boxes_photo", (4, 4, 8, 8)))
+    unet = text_to_video_network(tiny_model.unet.config["cross_attention_dim"])
+    gated = opened(with_gates(unet, "boxes_photo", (4, 4, 8, 8)))
     torch.nn.init.normal_(gated.conv_in.weight, std=0.1)
     return replace(tiny_model, unet=gated, rom_unet=None)
 

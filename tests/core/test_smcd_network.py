@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from box_gates import text_to_video_network
 from diffusers.models.embeddings import get_fourier_embeds_from_boundingbox
 from safetensors.torch import load_file
 from smcd_folder import GOLDEN, calls, released
@@ -178,16 +179,7 @@ def test_scales_of_one_are_plain_guidance_bit_for_bit(backbone, io, told):
 @torch.no_grad()
 @pytest.mark.parametrize("gates", ["boxes", "boxes_photo"])
 def test_new_gates_leave_a_text_to_video_network_as_it_is(io, told, gates):
-    torch.manual_seed(0)
-    plain = IVGUNet(
-        block_out_channels=(32, 32),
-        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
-        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-        layers_per_block=1,
-        cross_attention_dim=16,
-        attention_head_dim=4,
-        photo=False,
-    ).eval()
+    plain = text_to_video_network(16, 4)
     gated = with_gates(plain, gates, (8, 12, 20, 20))
     assert gated.takes_boxes and gated.takes_photo == (gates == "boxes_photo")
     before = plain(io["xt"], io["t"], io["text"])

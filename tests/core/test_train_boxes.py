@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from box_gates import text_to_video_network
 
 from ivg_core.errors import IVGError
 from ivg_core.models.add_gates import with_gates
@@ -21,17 +22,8 @@ WIDTHS = [4, 4, 8, 8]
 @pytest.fixture(scope="module")
 def plain(tiny_model) -> IVGModel:
     """A text-to-video model."""
-    torch.manual_seed(0)
-    unet = IVGUNet(
-        block_out_channels=(32, 32),
-        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
-        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-        layers_per_block=1,
-        cross_attention_dim=tiny_model.unet.config["cross_attention_dim"],
-        attention_head_dim=8,
-        photo=False,
-    )
-    return replace(tiny_model, unet=unet.eval(), rom_unet=None)
+    unet = text_to_video_network(tiny_model.unet.config["cross_attention_dim"])
+    return replace(tiny_model, unet=unet, rom_unet=None)
 
 
 def clips(model: IVGModel, frames: int, count: int = 4, boxes: bool = True) -> ListDataset:
