@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from ..errors import IVGError
-from .grounding import GATES, sees_photo
+from .grounding import GATES, OF_BOXES, sees_photo
 from .unet import IVGUNet
 
 #: Of the released visual encoder.
@@ -37,10 +37,10 @@ def with_gates(unet: IVGUNet, gates: str, visual_widths: Sequence[int] = VISUAL_
         raise IVGError(f"There are no gates {gates!r}: choose {', '.join(GATES)}.")
     if had not in ("", "boxes", gates):
         raise IVGError(f'The network has gates "{had}" and cannot get "{gates}" beside them: choose "{had}".')
-    if gates != "boxes" and unet.config["photo"]:
-        raise IVGError('A network of IVG sees the photo as its first frame: give it gates "boxes".')
+    if gates not in OF_BOXES and unet.config["photo"]:
+        raise IVGError('A network of IVG sees the photo as its first frame: give it gates "boxes" or "carry".')
     config = {**unet.config, "gates": gates}
-    if gates != "boxes" and not sees_photo(unet.config):
+    if gates not in OF_BOXES and not sees_photo(unet.config):
         config |= {"visual_widths": tuple(visual_widths), "in_channels": 8}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -119,6 +119,7 @@ class UNetBackbone:
             motion=told.motion,
             boxes=told.boxes,
             phrases=told.phrases,
+            photo_boxes=told.photo_boxes,
             seen=told.seen,
             features=features,
         )

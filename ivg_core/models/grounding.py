@@ -17,6 +17,7 @@ from diffusers.models.attention import FeedForward, GatedSelfAttentionDense
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import GLIGENTextBoundingboxProjection, get_fourier_embeds_from_boundingbox
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample
 
 #: Convolutions of a level of the photo's encoder, and its levels.
 BLOCKS, LEVELS = 3, 4
@@ -27,7 +28,18 @@ class Tokens:
     """What the gates show to each frame; the rows are clip by clip, frame by frame."""
 
     boxes: Tensor  # (B * F, N, D)
-    photo: Tensor | None = None  # (B * F, V, P)
+    photo: Tensor | None  # (B * F, V, P)
+    places: Tensor  # (B * F, N, 5), where the boxes are, see `PositionNet`
+    first: Tensor  # (B * F, N, 5), and where they are in the photo
+    frames: int  # F
+    latents: tuple[int, int]  # h, w
+
+    def size_of(self, pixels: int) -> tuple[int, int]:
+        """Height and width of the level of a network that has so many pixels; each halves them, rounding up."""
+        height, width = self.latents
+        while height * width > pixels:
+            height, width = -(-height // 2), -(-width // 2)
+        return height, width
 
 
 class PositionNet(GLIGENTextBoundingboxProjection):
@@ -35,7 +47,12 @@ class PositionNet(GLIGENTextBoundingboxProjection):
 
     Args:
         width: D, of the text.
+
+    Attributes:
+        carry: what else a network with gates "carry" is told, see `Carry`.
     """
+
+    carry: nn.Module
 
     def __init__(self, width: int):
         super().__init__(positive_len=width, out_dim=width)
@@ -119,6 +136,99 @@ class BoxGate(GatedSelfAttentionDense):
         return super().forward(x, objs.boxes)
 
 
+class CarryGate(BoxGate):
+    """Carries what the photo shows in a thing's box to where its box is now; then as `BoxGate`. Of Comfy-IVG.
+
+    Attention alone has to learn which pixels are in a box, and a small network knows no more of a pixel's place than
+    its distance to the borders. Here the pixels that a box covers get its token and the photo's features, and those
+    that it covers in the photo are told so. For networks of IVG, whose first frame is the photo.
+    """
+
+    def __init__(self, width: int, tokens: int, photo: int, heads: int, head_width: int):
+        super().__init__(width, tokens, photo, heads, head_width)
+        self.looks_norm, self.looks = nn.LayerNorm(width), _zeroed(nn.Linear(width, width))
+        self.covered, self.left = _zeroed(nn.Linear(tokens, width)), _zeroed(nn.Linear(tokens, width))
+
+    def forward(self, x: Tensor, objs: Tokens) -> Tensor:  # type: ignore[override]
+        size = objs.size_of(x.shape[1])
+        now, first = coverage(objs.places, size).to(x), coverage(objs.first, size).to(x)  # (B * F, h * w, N)
+        photo = self.looks_norm(x.unflatten(0, (-1, objs.frames))[:, 0]).transpose(1, 2).unflatten(2, size)
+        x = x + self.looks(carried(photo, objs)) + now @ self.covered(objs.boxes) + first @ self.left(objs.boxes)
+        return super().forward(x, objs)
+
+
+class Carry(nn.Module):
+    """What the photo shows in a thing's first box, laid into its box in each frame, for a network's first layer.
+
+    Args:
+        width: channels of the layer.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv = _zeroed(nn.Conv2d(6, width, 3, padding=1))
+
+    def forward(self, photo: Tensor, objs: Tokens) -> Tensor:
+        """What is added (B * F, C, h, w), of the photo's latent (B, 4, h, w)."""
+        size = (photo.shape[-2], photo.shape[-1])
+        now, first = (coverage(places, size).amax(-1, keepdim=True).to(photo) for places in (objs.places, objs.first))
+        told = torch.cat([carried(photo, objs), now, first], dim=-1)  # (B * F, h * w, 6)
+        return self.conv(told.transpose(1, 2).unflatten(2, size))
+
+
+def _zeroed(layer: nn.Linear | nn.Conv2d) -> Any:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def coverage(places: Tensor, size: tuple[int, int]) -> Tensor:
+    """How much of each cell the boxes cover.
+
+    Args:
+        places: x1, y1, x2, y2 in 0..1 and 1 where the thing is there, else 0, (..., N, 5).
+        size: h, w, the cells of the picture.
+
+    Returns:
+        (..., h * w, N), 0..1.
+    """
+    shares = []
+    for low, high, cells in ((places[..., 0], places[..., 2], size[1]), (places[..., 1], places[..., 3], size[0])):
+        edge = torch.arange(cells, device=places.device)
+        upper = torch.minimum(high[..., None] * cells, edge + 1)  # (B, N, cells)
+        shares.append((upper - torch.maximum(low[..., None] * cells, edge)).clamp(min=0))
+    across, down = shares
+    return torch.einsum("...n,...nh,...nw->...hwn", places[..., 4], down, across).flatten(-3, -2)
+
+
+def carried(photo: Tensor, objs: Tokens) -> Tensor:
+    """What a photo shows in the things' boxes, laid into their boxes in each frame; what it does not show is left out.
+
+    Args:
+        photo: its features at some level (B, C, h, w).
+        objs: of B * F frames.
+
+    Returns:
+        (B * F, h * w, C); 0 outside the boxes, and the mean where these overlap.
+    """
+    height, width = size = (photo.shape[-2], photo.shape[-1])
+    first, places = objs.first, objs.places
+    points = []
+    for axis, count in ((0, width), (1, height)):
+        cells = (torch.arange(count, device=photo.device) + 0.5) / count
+        low, high = places[..., axis, None], places[..., axis + 2, None]
+        inside = ((cells - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)  # (B * F, N, w or h)
+        points.append(2 * (first[..., axis, None] + inside * (first[..., axis + 2, None] - first[..., axis, None])) - 1)
+    across = points[0][:, :, None].expand(-1, -1, height, -1)
+    down = points[1][..., None].expand(-1, -1, -1, width)
+    rows = torch.stack([across, down], dim=-1).to(photo).reshape(len(photo), -1, width, 2)  # (B, F * N * h, w, 2)
+    found = grid_sample(photo, rows, padding_mode="border", align_corners=False)  # (B, C, F * N * h, w)
+    found = found.flatten(2).transpose(1, 2).reshape(*places.shape[:2], height * width, -1)  # (B * F, N, h * w, C)
+    share = coverage(places, size) * first[:, None, :, 4]  # (B * F, h * w, N)
+    return torch.einsum("bpn,bnpc->bpc", (share / share.sum(-1, keepdim=True).clamp(min=1)).to(photo), found)
+
+
 class BoxPhotoGate(BoxGate):
     """After the boxes the pixels attend to the photo: the released model, "vanilla_cross_vision"."""
 
@@ -183,14 +293,17 @@ class DoubleGate(BoxGate):
         return x + self.beta_g.tanh() * super().forward(x, objs) + self.beta_v.tanh() * photo
 
 
-#: What a config calls them; all but "boxes" see the photo too.
+#: What a config calls them; all but `OF_BOXES` see the photo too.
 GATES: dict[str, type[BoxGate]] = {
     "boxes": BoxGate,
+    "carry": CarryGate,
     "boxes_photo": BoxPhotoGate,
     "parallel": ParallelGate,
     "merged": MergedGate,
     "double": DoubleGate,
 }
+
+OF_BOXES = ("boxes", "carry")
 
 
 def sees_photo(config: Mapping[str, Any]) -> bool:

@@ -27,6 +27,7 @@ class Told:
     motion: Tensor | None = None  # (B,) float32, about 0..20
     boxes: Tensor | None = None  # (B, F, N, 5) float32, x1, y1, x2, y2 in 0..1, and 1 = is there; None: no gates
     phrases: Tensor | None = None  # (B, F or 1, N, D) what is in the boxes
+    photo_boxes: Tensor | None = None  # (B, 1, N, 5) boxes in the photo, where these are not those of the first frame
     seen: Tensor | None = None  # (B, 4, 1, h, w) what the gates see of the photo, where it is not `photo`
 
     def rows(self, rows: slice) -> Told:
@@ -40,7 +41,8 @@ class Told:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Told:
         """Moved and cast; what is turned into waves, motion strength and boxes, stays in float32."""
-        exact = {name: x.to(device) for name in ("motion", "boxes") if (x := getattr(self, name)) is not None}
+        waves = ("motion", "boxes", "photo_boxes")
+        exact = {name: x.to(device) for name in waves if (x := getattr(self, name)) is not None}
         return replace(self._each(lambda x: x.to(device=device, dtype=dtype)), **exact)
 
     @staticmethod

@@ -27,7 +27,7 @@ from torch.nn.functional import conv2d, silu
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
-from .grounding import GATES, LEVELS, PositionNet, Tokens, VisualEncoder, sees_photo
+from .grounding import GATES, LEVELS, OF_BOXES, Carry, PositionNet, Tokens, VisualEncoder, sees_photo
 from .voices import heard_again
 
 CROSS_DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D")
@@ -126,10 +126,11 @@ class IVGUNet(UNet3DConditionModel):
                 f"This UNet config has in_channels {in_channels}; IVG checkpoints have 4 or 5, those of SMCD 8: "
                 "check that unet/config.json belongs to such a checkpoint."
             )
-        if gates not in ("", *GATES) or len(visual_widths) != (LEVELS if gates not in ("", "boxes") else 0):
+        if gates not in ("", *GATES) or len(visual_widths) != (LEVELS if gates not in ("", *OF_BOXES) else 0):
             raise IVGError(
                 f"This UNet config has gates {gates!r} and visual_widths {list(visual_widths)}; gates are one of "
-                f'{", ".join(GATES)}, and visual_widths {LEVELS} numbers, or none for "boxes": download it again.'
+                f"{', '.join(GATES)}, and visual_widths {LEVELS} numbers, or none for {' and '.join(OF_BOXES)}: "
+                "download it again."
             )
         width = block_out_channels[0]
         super().__init__(
@@ -161,6 +162,8 @@ class IVGUNet(UNet3DConditionModel):
 
         if gates:
             self.position_net = PositionNet(cross_attention_dim)
+        if gates == "carry":
+            self.position_net.carry = Carry(width)
         if visual_widths:
             self.visual_encoder = VisualEncoder(tuple(visual_widths))
         seen = visual_widths[-1] if visual_widths else 0
@@ -217,6 +220,7 @@ class IVGUNet(UNet3DConditionModel):
         motion: Tensor | None = None,
         boxes: Tensor | None = None,
         phrases: Tensor | None = None,
+        photo_boxes: Tensor | None = None,
         seen: Tensor | None = None,
         features: KeptFeatures | None = None,
     ) -> Tensor:
@@ -236,6 +240,7 @@ class IVGUNet(UNet3DConditionModel):
             boxes: x1, y1, x2, y2 in 0..1 and 1 where the thing is there, else 0, (B, F, N, 5) float32. None: the gates
                 are passed by, and the network is as without them.
             phrases: text states of what is in the boxes (B, F or 1, N, D).
+            photo_boxes: boxes in the photo (B, 1, N, 5), where these are not those of the first frame.
             seen: what the gates see of the photo (B, 4, 1, H, W), where that is not `condition_latent`.
             features: where what entered the last layer is kept between calls, and taken from; None: all is computed.
 
@@ -248,12 +253,15 @@ class IVGUNet(UNet3DConditionModel):
         x = self._with_photo(sample, condition_latent)
         led = x.shape[2] - sample.shape[2]
         seen = condition_latent if seen is None else seen
-        tokens = self._tokens(boxes, phrases, torch.zeros_like(sample[:, :, :1]) if seen is None else seen, led)
+        seen = torch.zeros_like(sample[:, :, :1]) if seen is None else seen
+        tokens = self._tokens(boxes, phrases, photo_boxes, seen, led)
         batch, frames = x.shape[0], x.shape[2]
         emb = self._time_embedding(timestep, motion, batch, x).repeat_interleave(frames, dim=0)  # (B * F', 4 * C0)
         text = encoder_hidden_states
 
         x = self._input_convolution(x, mask)  # (B * F', C0, H, W)
+        if tokens is not None and condition_latent is not None and self.config["gates"] == "carry":
+            x = x + self.position_net.carry(condition_latent[:, :, 0], tokens)
         if frames > 1:
             x = self._run(self.transformer_in, x, num_frames=frames, return_dict=False)[0]
 
@@ -298,18 +306,23 @@ class IVGUNet(UNet3DConditionModel):
         beside = torch.zeros_like(sample) if photo is None else photo.to(sample).expand_as(sample)
         return torch.cat([sample, beside], dim=1)
 
-    def _tokens(self, boxes: Tensor | None, phrases: Tensor | None, photo: Tensor, led: int) -> Tokens | None:
+    def _tokens(
+        self, boxes: Tensor | None, phrases: Tensor | None, photo_boxes: Tensor | None, photo: Tensor, led: int
+    ) -> Tokens | None:
         if boxes is None or not self.config["gates"]:
             return None
-        if led:  # the photo's frame shows what frame 0 shows
-            boxes = torch.cat([boxes[:, :1], boxes], dim=1)
+        first = boxes[:, :1] if photo_boxes is None else photo_boxes  # (B, 1, N, 5)
+        if led:
+            boxes = torch.cat([first, boxes], dim=1)
             if phrases is not None and phrases.shape[1] > 1:
                 phrases = torch.cat([phrases[:, :1], phrases], dim=1)
-        places = self.position_net(boxes, phrases)
-        if not self.config["visual_widths"]:
-            return Tokens(places)
-        seen = self.visual_encoder(photo[:, :, 0])  # (B, V, P)
-        return Tokens(places, seen.repeat_interleave(boxes.shape[1], 0))
+        seen = None
+        if self.config["visual_widths"]:
+            seen = self.visual_encoder(photo[:, :, 0]).repeat_interleave(boxes.shape[1], 0)  # (B * F, V, P)
+        size, first = (photo.shape[-2], photo.shape[-1]), first.expand_as(boxes)
+        return Tokens(
+            self.position_net(boxes, phrases), seen, boxes.flatten(0, 1), first.flatten(0, 1), boxes.shape[1], size
+        )
 
     def _time_embedding(self, timestep: Tensor | float, motion: Tensor | None, batch: int, x: Tensor) -> Tensor:
         steps = torch.as_tensor(timestep, device=x.device).reshape(-1).expand(batch)

@@ -36,6 +36,7 @@ class Sample(Always, total=False):
     frames: Tensor  # (F, H, W, 3) uint8, the pixels behind `latents`: for the hand loss
     # (F, N, 5) float32, where the N things are: x1, y1, x2, y2 in 0..1 of the picture, and 1; 0 where one is not there
     boxes: Tensor
+    photo_boxes: Tensor  # (1, N, 5), where they are in the photo, where this is not the first of `latents`
     phrases: Tensor  # (N, D) text states of what they are called, 0 for those beyond the last; or (F, N, D)
     things: list[str]  # what they are called
 

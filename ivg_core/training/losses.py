@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, mse_loss
 
 from ..errors import IVGError
+from ..models.grounding import coverage
 from ..models.schedule import over_latents, seen_through
 from ..models.told import latent_motion_score
 from ..settings import check_ranges, from_mapping, nearest
@@ -87,11 +88,13 @@ class Noise:
         weight: of the term.
         inside: how much more a place inside the Region of Motion counts than one outside; 1 = the same.
         hands: how much more a place counts in a frame where the frame's own mask is white; 1 = the same.
+        boxes: how much more a place counts in a frame where a box is, or was in the photo; 1 = the same.
     """
 
     weight: float = 1.0
     inside: float = 1.0
     hands: float = 1.0
+    boxes: float = 1.0
 
     def __call__(self, p: Prediction) -> Tensor:
         weight: Tensor | None = p.level_weight
@@ -101,7 +104,7 @@ class Noise:
         return noise_loss(p.output, p.target, weight)
 
     def _places(self, p: Prediction) -> Tensor | None:
-        if self.inside == 1 and self.hands == 1:
+        if self.inside == self.hands == self.boxes == 1:
             return None
         size, grid = p.x0.shape[-2:], p.grid
         places = p.x0.new_ones(p.x0.shape[0], 1, 1, *size)
@@ -112,6 +115,11 @@ class Noise:
             moving = p.batch.need("frame_masks", "the noise loss's `hands` weighs by")  # (B, F, H, W)
             cells = grid.brightest(interpolate(moving.float(), size, mode="area"))  # (B, T, h, w)
             places = places * (1 + (self.hands - 1) * cells[:, None])
+        if self.boxes != 1:
+            boxes = p.batch.need("boxes", "the noise loss's `boxes` weighs by")  # (B, F, N, 5)
+            both = [coverage(b, (size[0], size[1])) for b in (boxes, p.batch.get("photo_boxes", boxes[:, :1]))]
+            cells = grid.brightest(torch.maximum(*both).amax(-1).unflatten(-1, size))  # (B, T, h, w)
+            places = places * (1 + (self.boxes - 1) * cells[:, None])
         # a mean of 1, so that the weights shift attention without raising the learning rate
         return places / places.mean(dim=(1, 2, 3, 4), keepdim=True)  # (B, 1, 1 or T, h, w)
 
@@ -262,6 +270,7 @@ LOSS_RANGES: dict[str, tuple[float, float]] = {
     "weight": (0, MANY),
     "beta": (0, MANY),
     "inside": (0, MANY),
+    "boxes": (0, MANY),
     "hands": (0, MANY),
     "frames": (0, MANY),
     "min_snr": (0, MANY),

@@ -221,6 +221,8 @@ class Denoising:
         frame = slice(k, k + 1)
         part = Batch(batch)
         part["photo"] = batch.get("photo", batch["latents"][:, :, :1])
+        if "boxes" in batch:
+            part["photo_boxes"] = batch.get("photo_boxes", batch["boxes"][:, :1])
         for name in ("latents", "mask_latents"):
             if name in batch:
                 part[name] = batch[name][:, :, frame]
@@ -236,9 +238,10 @@ class Denoising:
         part["latents"] = encoded.transpose(0, 1)[:, :, None].to(batch["latents"])
         part["frames"] = part["frames"].flip(-2)
         part["photo"] = part["photo"].flip(-1)  # nearly what its mirrored picture is encoded as
-        if "boxes" in part:
-            x1, y1, x2, y2, there = part["boxes"].unbind(-1)
-            part["boxes"] = torch.stack([there - x2, y1, there - x1, y2, there], dim=-1)  # 0 where it is not there
+        for name in ("boxes", "photo_boxes"):
+            if name in part:
+                x1, y1, x2, y2, there = part[name].unbind(-1)
+                part[name] = torch.stack([there - x2, y1, there - x1, y2, there], dim=-1)  # 0 where it is not there
         for name in ("rom_mask", "frame_masks"):
             if name in part:
                 part[name] = part[name].flip(-1)
@@ -300,8 +303,10 @@ class Denoising:
         if "boxes" not in batch:
             return told
         boxes, phrases = batch["boxes"].float(), batch["phrases"].to(told.text)  # (B, F, N, 5), (B, N, D)
-        boxes = boxes * ~draw.drop_boxes.reshape(-1, 1, 1, 1)
-        told = replace(told, boxes=boxes, phrases=phrases if phrases.ndim == 4 else phrases[:, None])
+        kept = ~draw.drop_boxes.reshape(-1, 1, 1, 1)
+        told = replace(told, boxes=boxes * kept, phrases=phrases if phrases.ndim == 4 else phrases[:, None])
+        if "photo_boxes" in batch:
+            told = replace(told, photo_boxes=batch["photo_boxes"].float() * kept)
         if told.photo is None or self.backbone.takes_mask:
             return told
         seen, beside = (told.photo * ~over_latents(drop) for drop in (draw.drop_seen, draw.drop_photo))

@@ -107,6 +107,7 @@ class CarriedClips:
             "latents": latents[:, chosen],
             "photo": latents[:, :1],
             "boxes": self.boxes[index][chosen],
+            "photo_boxes": self.boxes[index][:1],
             "phrases": phrases,
             "rom_mask": torch.ones_like(moving) if rng.random() < 0.6 else moving,
             "caption": said,
