@@ -9,13 +9,14 @@ from ..errors import IVGError
 from ..media.files import atomic_write
 from ..media.targets import user_path
 from ..models.add_gates import with_gates
+from ..models.grounding import OF_BOXES
 from ..models.unet import IVGUNet
 from .weights import is_safetensors, read_metadata, read_tensors
 from .write import save_tensors
 
 #: Those of the embedded model.
 EMBEDDED_GATES = Path(__file__).parents[1] / "assets" / "ivg-tiny-boxes.safetensors"
-FORMAT, GATES = "ivg-gates-1", "boxes"
+FORMAT = "ivg-gates-1"
 
 
 def is_of_gates(name: str) -> bool:
@@ -27,21 +28,22 @@ def save_gates(unet: IVGUNet, path: str | Path, metadata: Mapping[str, str]) -> 
     """Writes the gates of a network, in half precision.
 
     Args:
-        unet: with gates "boxes".
+        unet: with gates of `OF_BOXES`.
         path: ends in .safetensors.
         metadata: further text to carry, such as `licence` and `card`.
 
     Raises:
         IVGError: the network has other gates, which belong to its other weights, or none; the path cannot be written.
     """
-    if unet.config["gates"] != GATES:
+    kind = unet.config["gates"]
+    if kind not in OF_BOXES:
         raise IVGError(
-            f'Gates of their own are "{GATES}", and this network has "{unet.config["gates"]}": save it whole.'
+            f'Gates of their own are "{" or ".join(OF_BOXES)}", and this network has "{kind}": save it whole.'
         )
     kept = {name: t.detach().cpu().half().contiguous() for name, t in unet.state_dict().items() if is_of_gates(name)}
     path = user_path(path)
     with atomic_write(path) as temporary:
-        save_tensors(kept, temporary, {**metadata, "format": FORMAT})
+        save_tensors(kept, temporary, {**metadata, "format": FORMAT, "gates": kind})
     return path
 
 
@@ -69,7 +71,7 @@ def read_gates(source: str | Path, unet: IVGUNet) -> IVGUNet:
         raise IVGError(f'There are no gates for boxes at {path}: give a file of them, or "embedded".')
     if not holds_gates(path):
         raise IVGError(f"{path} holds no gates for boxes: give a file that the training of such gates wrote.")
-    gated = with_gates(unet, GATES)
+    gated = with_gates(unet, read_metadata(path).get("gates", "boxes"))
     tensors = read_tensors(path, "", unet.dtype, unet.device)
     needed = {name: tensor.shape for name, tensor in gated.state_dict().items() if is_of_gates(name)}
     if {name: tensor.shape for name, tensor in tensors.items()} != needed:

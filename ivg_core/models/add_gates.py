@@ -37,6 +37,8 @@ def with_gates(unet: IVGUNet, gates: str, visual_widths: Sequence[int] = VISUAL_
         raise IVGError(f"There are no gates {gates!r}: choose {', '.join(GATES)}.")
     if had not in ("", "boxes", gates):
         raise IVGError(f'The network has gates "{had}" and cannot get "{gates}" beside them: choose "{had}".')
+    if gates == "carry" and not unet.config["photo"]:
+        raise IVGError('Gates "carry" are for a network of IVG, which has the photo as its first frame: take "boxes".')
     if gates not in OF_BOXES and unet.config["photo"]:
         raise IVGError('A network of IVG sees the photo as its first frame: give it gates "boxes" or "carry".')
     config = {**unet.config, "gates": gates}

@@ -17,6 +17,8 @@ from recipes.boxes.clips import SHARD, CarriedClips, draw_shard
 
 #: Frames of a clip that the first part sees at once: enough to learn where, at a quarter of the cost.
 FEW_FRAMES = 2
+#: How much more a place in a box counts: things are small, and most of the loss is of hands that no box tells of.
+BOXES_COUNT = 5.0
 
 
 def main() -> None:
@@ -25,9 +27,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/boxes"), help="folder of scenes and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     parser.add_argument("--scenes", type=int, default=1000, help="scenes to draw")
-    parser.add_argument("--steps", type=int, nargs=2, default=(2500, 600), help="on 2 frames of each clip, on all")
+    parser.add_argument("--steps", type=int, nargs=2, default=(1600, 150), help="on 2 frames of each clip, on all")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -44,9 +46,9 @@ def main() -> None:
     ):
         config = TrainConfig(
             method="full",
-            gates="boxes",
+            gates="carry",
             trainable=["boxes"],
-            losses={"noise": 1.0},
+            losses={"noise": {"weight": 1.0, "boxes": BOXES_COUNT}},
             out=str(args.work / name),
             steps=steps,
             batch_size=batch,
