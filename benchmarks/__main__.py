@@ -77,6 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
     boxes.add_argument("--boxes-scale", type=float, default=1.0, help="how strongly the boxes are followed")
     boxes.add_argument("--choose", action="store_true", help="measure on the scenes that settings are chosen on")
     boxes.add_argument("--out", type=Path, help="folder for the clips, with the boxes drawn over them")
+    boxes.add_argument("--picture", type=Path, help="only write a picture of what each scale does, to this file")
+    boxes.add_argument("--which", type=int, default=0, help="of the held-out scenes, for the picture")
 
     text = "measure whether the model tells drawn scenes from other pictures"
     domain = command(commands, "domain", _bench_domain, text, model_options(), record_options())
@@ -129,7 +131,11 @@ def _bench_motion(options: argparse.Namespace) -> None:
 
 def _bench_boxes(options: argparse.Namespace) -> None:
     from benchmarks.boxes import bench_boxes
+    from benchmarks.boxes_picture import scales_picture
 
+    if options.picture:
+        scales_picture(load(options), options.which).save(options.picture)
+        return
     figures = bench_boxes(load(options), options.scenes, options.boxes_scale, options.choose, options.out)
     report(options, "boxes", figures)
 

@@ -213,20 +213,22 @@ def carried(photo: Tensor, objs: Tokens) -> Tensor:
         (B * F, h * w, C); 0 outside the boxes, and the mean where these overlap.
     """
     height, width = size = (photo.shape[-2], photo.shape[-1])
-    first, places = objs.first, objs.places
-    points = []
-    for axis, count in ((0, width), (1, height)):
-        cells = (torch.arange(count, device=photo.device) + 0.5) / count
-        low, high = places[..., axis, None], places[..., axis + 2, None]
-        inside = ((cells - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)  # (B * F, N, w or h)
-        points.append(2 * (first[..., axis, None] + inside * (first[..., axis + 2, None] - first[..., axis, None])) - 1)
-    across = points[0][:, :, None].expand(-1, -1, height, -1)
-    down = points[1][..., None].expand(-1, -1, -1, width)
-    rows = torch.stack([across, down], dim=-1).to(photo).reshape(len(photo), -1, width, 2)  # (B, F * N * h, w, 2)
-    found = grid_sample(photo, rows, padding_mode="border", align_corners=False)  # (B, C, F * N * h, w)
-    found = found.flatten(2).transpose(1, 2).reshape(*places.shape[:2], height * width, -1)  # (B * F, N, h * w, C)
-    share = coverage(places, size) * first[:, None, :, 4]  # (B * F, h * w, N)
-    return torch.einsum("bpn,bnpc->bpc", (share / share.sum(-1, keepdim=True).clamp(min=1)).to(photo), found)
+    share = coverage(objs.places, size) * objs.first[:, None, :, 4]  # (B * F, h * w, N)
+    share = (share / share.sum(-1, keepdim=True).clamp(min=1)).to(photo)
+    total = photo.new_zeros(len(share), height * width, photo.shape[1])
+    for thing in share.amax((0, 1)).nonzero()[:, 0].tolist():  # one by one: all at once would take so many times more
+        first, now = objs.first[:, thing], objs.places[:, thing]  # (B * F, 5)
+        points = []
+        for axis, count in ((0, width), (1, height)):
+            cells = (torch.arange(count, device=photo.device) + 0.5) / count
+            low, high = now[:, axis, None], now[:, axis + 2, None]
+            inside = ((cells - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)  # (B * F, w or h)
+            points.append(2 * (first[:, axis, None] + inside * (first[:, axis + 2, None] - first[:, axis, None])) - 1)
+        across, down = points[0][:, None].expand(-1, height, -1), points[1][:, :, None].expand(-1, -1, width)
+        rows = torch.stack([across, down], dim=-1).to(photo).reshape(len(photo), -1, width, 2)  # (B, F * h, w, 2)
+        found = grid_sample(photo, rows, padding_mode="border", align_corners=False)  # (B, C, F * h, w)
+        total += share[..., thing, None] * found.flatten(2).transpose(1, 2).reshape(total.shape)
+    return total
 
 
 class BoxPhotoGate(BoxGate):

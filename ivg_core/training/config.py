@@ -142,8 +142,9 @@ class TrainConfig:
         lora: role ("spatial", "temporal", "text", "conv") -> its settings; roles that are not named stay as they are.
         trainable: for method "full": parts of the names of weights, in which * stands for anything, or keys of
             `TRAINABLE`; empty trains everything.
-        gates: for method "full": the network first gets gates for boxes, closed, where it has none: "boxes", or for a
-            text-to-video model "boxes_photo", whose gates also see the photo.
+        gates: for method "full": the network first gets gates for boxes, closed, where it has none: "boxes"; for a
+            text-to-video model "boxes_photo", whose gates also see the photo; for a model of IVG "carry", which a small
+            network learns to follow sooner.
         visual_widths: channels of the four levels of the encoder that shows the photo to new gates.
         losses: name -> weight, or -> a mapping with `weight` and the loss's own options.
         paths: in place of `losses`, for a LoRA whose roles learn in different ways; see `TrainingPath`.

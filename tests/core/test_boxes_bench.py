@@ -1,10 +1,14 @@
 """The box benchmark: it finds what was carried where it was carried, and knows ahead, still and the other way apart."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from benchmarks.boxes import _goes_along, boxes_in, errands
+from benchmarks.boxes_picture import FOOT, ROWS, scales_picture
 from ivg_core.evaluate.metrics.boxes import box_iou
+from ivg_core.models.add_gates import with_gates
 from ivg_core.synthetic.carry import carried_clip
 
 
@@ -25,3 +29,11 @@ def test_going_along_is_ending_nearer_to_the_goal_than_to_the_start_or_the_other
     found = asked.clone()
     found[-1, 0] = torch.zeros(5) if end is None else torch.tensor([end, 0.4, end + 0.1, 0.5, 1.0])
     assert _goes_along(asked, found) == along
+
+
+def test_the_picture_of_the_scales_has_a_row_for_each(tiny_model):
+    model = replace(tiny_model, unet=with_gates(tiny_model.unet, "carry"))
+    model = replace(model, defaults=replace(model.defaults, width=64, height=64, num_frames=2, num_inference_steps=1))
+    picture = scales_picture(model, columns=2)
+    assert picture.size == (2 * 64, len(ROWS) * (64 + FOOT))
+    assert all(picture.crop((0, y, 128, y + 64)).getcolors(2) is None for y in range(0, picture.height, 64 + FOOT))
