@@ -1,7 +1,8 @@
 """Whether things go where their boxes say, in drawn scenes that were never trained on.
 
 What is carried is found in the frames by its colours, at its known size and shape, where the picture differs from the
-scene without it. All frames but the first count, which is the photo itself.
+scene without it. All frames but the first count, which is the photo itself; "moved" are those in which the thing should
+have left its place: in the others a thing that never moves scores too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ivg_core.synthetic.dataset import HELD_OUT_SEED
 
 #: Scenes for choosing begin at the first held-out seed; those that are told begin here.
 TOLD = 3000
+MOVED = 0.25  # overlap with its first box below which a thing has left its place
 SHORTEST = 0.15  # of the picture's width: a way that can be told from none
 
 
@@ -76,7 +78,10 @@ def bench_boxes(
 
     def keep(name: str, asked: Tensor, found: Tensor) -> None:
         there = asked[1:, :, 4] > 0
-        overlaps.setdefault(name, []).append(box_iou(asked[1:], found[1:])[there])
+        overlap = box_iou(asked[1:], found[1:])
+        overlaps.setdefault(name, []).append(overlap[there])
+        moved = there & (box_iou(asked[1:], asked[:1].expand_as(asked[1:])) < MOVED)
+        overlaps.setdefault(f"{name}_moved", []).append(overlap[moved])
 
     for scene, what in errands("one", first, scenes, made_for.width, made_for.height):
         track = at_work.track(scene, what)
