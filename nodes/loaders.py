@@ -177,8 +177,9 @@ class LoadIVGModel(io.ComfyNode):
                     options=[NO_BOXES, *find_gates()],
                     default=NO_BOXES,
                     optional=True,
-                    tooltip="Gates with which the model follows a box track. Files of them in models/ivg are listed; "
-                    "models that follow boxes by themselves (SMCD) need none.",
+                    tooltip="Gates with which the model follows a box track, whose first box lies around the thing as "
+                    "the photo shows it. Files of them in models/ivg are listed; models that follow boxes by "
+                    "themselves (SMCD) need none.",
                 ),
             ],
             outputs=[
