@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ivg_core.evaluate.metrics.boxes import box_iou
 from ivg_core.media.track_picture import draw_boxes
-from ivg_core.media.tracks import Track
+from ivg_core.media.tracks import Thing, Track
 from ivg_core.media.video import write_video
 from ivg_core.models.bundle import IVGModel
 from ivg_core.sampling.generate import Sampling, generate
@@ -126,12 +126,11 @@ def _is(kind: str, scene: Scene, what: Errand) -> bool:
 
 def boxes_in(scene: Scene, what: Errand, frames: np.ndarray) -> Tensor:
     """Where the errand's things are in frames (F, H, W, 3) uint8, by their colours: (F, N, 5)."""
-    found = []
+    things = []
     for carry in what.carries:
         behind = (scene.without([carry.target]) * 255).astype(np.uint8)
-        boxes = box_of_colour(frames, scene.props[carry.target], behind)
-        found.append([(*box, 1.0) if box else (0.0,) * 5 for box in boxes])
-    return torch.tensor(found).transpose(0, 1)
+        things.append(Thing.of_frames(carry.noun, box_of_colour(frames, scene.props[carry.target], behind)))
+    return Track(tuple(things)).boxes(len(frames))
 
 
 def _goes_along(asked: Tensor, found: Tensor) -> bool:

@@ -66,11 +66,10 @@ def noise_prior_input():
     )
 
 
-def boxes_input():
-    """Where things are to be over time."""
-    return BoxTrack.Input(
-        "boxes",
-        optional=True,
-        tooltip="From IVG Box Track: where things go. For models that follow boxes: SMCD, or one with a boxes_model in "
-        "IVG Load Model.",
-    )
+def boxes_input(to_know: str):
+    """Where things are to be over time.
+
+    Args:
+        to_know: which models take it, and what else the tooltip says.
+    """
+    return BoxTrack.Input("boxes", optional=True, tooltip=f"From IVG Box Track: where things go. {to_know}")

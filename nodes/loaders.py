@@ -22,6 +22,8 @@ TEXT_TO_VIDEO = "text2video"  # where users of other packs keep ModelScope's and
 EMBEDDED = "embedded (tiny, offline)"
 SAME_MODEL = "same as model"
 NO_BOXES, EMBEDDED_BOXES = "none", "embedded (of the embedded model)"
+#: Bytes. A larger file is a whole model: it need not be opened to list it.
+LARGEST_GATES = 10**9
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -34,7 +36,7 @@ def register_folder() -> None:
 
 
 def find_models() -> dict[str, str]:
-    """Name -> path of every checkpoint below models/ivg and, as text2video/…, below models/text2video."""
+    """Name -> path of every checkpoint and all gates below models/ivg and, as text2video/…, below models/text2video."""
     found: dict[str, str] = {}
     for kind, prefix in ((FOLDER, ""), (TEXT_TO_VIDEO, f"{TEXT_TO_VIDEO}/")):
         for root in folder_paths.get_folder_paths(kind):
@@ -75,10 +77,16 @@ def find_rom_models() -> list[str]:
 
 def find_gates() -> list[str]:
     """The names of gates for boxes: the embedded model's, if they are installed, and every file below models/ivg."""
-    from ..ivg_core.checkpoints.gates import EMBEDDED_GATES, holds_gates
+    from ..ivg_core.checkpoints.gates import EMBEDDED_GATES
 
     own = [EMBEDDED_BOXES] if EMBEDDED_GATES.is_file() else []
-    return own + [name for name, path in find_models().items() if holds_gates(path)]
+    return own + [name for name, path in find_models().items() if _is_of_gates(path)]
+
+
+def _is_of_gates(path: str) -> bool:
+    from ..ivg_core.checkpoints.gates import holds_gates
+
+    return os.path.isfile(path) and os.path.getsize(path) < LARGEST_GATES and holds_gates(path)
 
 
 def gates_of(name: str) -> str | None:
@@ -140,7 +148,7 @@ def choose_dtype(name: str) -> torch.dtype:
 class LoadIVGModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        names = list(find_models())
+        names = [name for name, path in find_models().items() if not _is_of_gates(path)]
         return io.Schema(
             node_id="LoadIVGModel",
             display_name="IVG Load Model",
@@ -177,8 +185,9 @@ class LoadIVGModel(io.ComfyNode):
                     options=[NO_BOXES, *find_gates()],
                     default=NO_BOXES,
                     optional=True,
-                    tooltip="Gates with which the model follows a box track. Files of them in models/ivg are listed; "
-                    "models that follow boxes by themselves (SMCD) need none.",
+                    tooltip="Gates with which the model follows a box track, whose first box lies around the thing as "
+                    "the photo shows it. Files of them in models/ivg are listed; models that follow boxes by "
+                    "themselves (SMCD) need none.",
                 ),
             ],
             outputs=[

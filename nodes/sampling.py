@@ -130,7 +130,10 @@ class IVGSampler(io.ComfyNode):
                 ),
                 OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
                 noise_prior_input(),
-                boxes_input(),
+                boxes_input(
+                    "The first box of a thing lies around it as the photo shows it. For models that follow boxes: "
+                    "SMCD, or one with a boxes_model in IVG Load Model."
+                ),
             ],
             outputs=[
                 io.Image.Output(

@@ -78,7 +78,10 @@ class IVGTextToVideo(io.ComfyNode):
                 ),
                 OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
                 noise_prior_input(),
-                boxes_input(),
+                boxes_input(
+                    "For a text-to-video model with gates for boxes: one that you trained, or one with a boxes_model "
+                    "in IVG Load Model."
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The frames."),

@@ -197,6 +197,18 @@ def frame_times(num_frames: int) -> list[float]:
     return [index / max(num_frames - 1, 1) for index in range(num_frames)]
 
 
+def filled_up(things: Tensor) -> Tensor:
+    """Boxes or phrases of a track with those of the things that are missing to `MOST_THINGS`, which are all 0.
+
+    Args:
+        things: (..., N, D).
+
+    Returns:
+        (..., 8, D).
+    """
+    return torch.nn.functional.pad(things, (0, 0, 0, MOST_THINGS - things.shape[-2]))
+
+
 def seen_in(boxes: Tensor, part: Box) -> Tensor:
     """Boxes as a part of the picture shows them; a thing of which it shows nothing is not there.
 

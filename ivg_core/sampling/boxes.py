@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.tracks import MOST_THINGS, Track, seen_in
+from ..media.tracks import MOST_THINGS, Track, filled_up, seen_in
 from ..models.grounding import sees_photo
 from ..models.text import encode_phrases
 from .crop import Windows
@@ -76,9 +76,8 @@ def told_boxes(
     phrases = torch.zeros(len(tracks), 1, MOST_THINGS, unet.config["cross_attention_dim"])
     for row, track in enumerate(tracks):
         if track is not None:
-            count = len(track.things)
-            boxes[row, :, :count] = track.boxes(num_frames)
-            phrases[row, 0, :count] = encode_phrases(model, track.phrases).to(phrases)
+            boxes[row] = filled_up(track.boxes(num_frames))
+            phrases[row, 0] = filled_up(encode_phrases(model, track.phrases))
     if windows is not None:
         boxes = torch.stack([seen_in(b, w.part) for b, w in zip(boxes, windows.each, strict=True)])
     return ToldBoxes(boxes, phrases)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ivg_core.checkpoints.load import load_model
-from ivg_core.media.tracks import MOST_THINGS
+from ivg_core.media.tracks import filled_up
 from ivg_core.models.codec import ImageCodec
 from ivg_core.models.text import encode_phrases, encode_text
 from ivg_core.synthetic.carry import carried_clip, errand
@@ -55,9 +55,7 @@ def draw_shard(job: tuple[Path, int]) -> None:
         clip = drawn(seed, model)
         with torch.no_grad():
             latents.append(codec.encode(torch.from_numpy(clip.frames).float() / 255).half())  # (4, F, h, w)
-        places = torch.zeros(len(clip.frames), MOST_THINGS, 5)
-        places[:, : len(clip.track.things)] = clip.track.boxes(len(clip.frames))
-        boxes.append(places)
+        boxes.append(filled_up(clip.track.boxes(len(clip.frames))))
         moving.append(torch.from_numpy(np.packbits(clip.rom_mask, axis=-1)))
         texts.append([clip.text, *clip.track.phrases])
     tensors = {"latents": torch.stack(latents), "boxes": torch.stack(boxes), "moving": torch.stack(moving)}
@@ -101,14 +99,12 @@ class CarriedClips:
         latents, every = self.latents[index].float(), range(1, self.latents.shape[2])
         chosen = sorted(rng.sample(every, self.frames)) if self.frames else [0, *every]
         moving = torch.from_numpy(np.unpackbits(self.moving[index].numpy(), axis=-1)).float()  # (H, W)
-        phrases = torch.zeros(MOST_THINGS, self._encode("").shape[-1])
-        phrases[: len(things)] = torch.stack([self._name(thing) for thing in things])
         return {
             "latents": latents[:, chosen],
             "photo": latents[:, :1],
             "boxes": self.boxes[index][chosen],
             "photo_boxes": self.boxes[index][:1],
-            "phrases": phrases,
+            "phrases": filled_up(torch.stack([self._name(thing) for thing in things])),
             "rom_mask": torch.ones_like(moving) if rng.random() < 0.6 else moving,
             "caption": said,
             "text": self._encode(said),

@@ -44,11 +44,12 @@ class Graph:
 ONE_PHOTO, MODEL, REGION, DRAFT, VIDEO = "Photo", "Model and sentence", "Region of motion", "Draft", "Video"
 BATCH, WORDS, THINGS, CLIP, TRAINING = "Photos", "Sentence", "Hands and things", "Clip to learn from", "Training"
 LEARNED, OVER_PHOTO, LORA, STAND_IN = "What it learned", "Over the photo", "The motion", "Stand-in for your motion"
+BOXES = "Where it goes"
 BLUE, GREY, ORANGE, YELLOW, GREEN, CYAN = "#3f789e", "#88A", "#b06634", "#b58b2a", "#8A8", "#8AA"  # the interface's own
 COLOURS = {
     ONE_PHOTO: BLUE, BATCH: BLUE, MODEL: GREY, WORDS: GREY, THINGS: YELLOW, REGION: ORANGE, DRAFT: YELLOW, CLIP: YELLOW,
     TRAINING: ORANGE, VIDEO: GREEN, LEARNED: GREEN, OVER_PHOTO: CYAN, LORA: CYAN,
-    STAND_IN: GREY,
+    STAND_IN: GREY, BOXES: ORANGE,
 }  # fmt: skip
 
 
@@ -249,7 +250,7 @@ BUILD = """async ([boxes, links, groups]) => {
     nodes[name].setSize([Math.max(box.size[0], least[0]), Math.max(box.size[1], least[1])]);
   }
   const edge = 10, title = 30;  // of a node; that of a group is as high
-  const notes = 40;  // a node that has run can be higher
+  const notes = 80;  // a node that has run can be higher
   for (const group of groups) {
     const framed = group.boxes.map((name) => nodes[name]);
     const [left, top] = [0, 1].map((axis) => Math.min(...framed.map((node) => node.pos[axis])) - edge);

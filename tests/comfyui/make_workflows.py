@@ -14,7 +14,9 @@ import io
 import json
 import pathlib
 
-from graphs import BLUE, BUILD, GRAPHS, GREEN, ORANGE, YELLOW, Graph
+import boxes_graphs
+import graphs
+from graphs import BLUE, BUILD, GREEN, ORANGE, YELLOW, Graph
 from PIL import Image, ImageDraw, ImageFont
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
@@ -23,6 +25,7 @@ from ivg_core.media.images import to_pil
 from ivg_core.media.video import read_video
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+GRAPHS = {**graphs.GRAPHS, **boxes_graphs.GRAPHS}
 THUMBNAIL = 384  # pixels, square
 #: Workflow -> what its thumbnail says, and the colour of its kind.
 LABELS = {
@@ -46,6 +49,7 @@ LABELS = {
     "ivg_25_train_lora": ("train a LoRA", BLUE),
     "ivg_26_motion_from_clips": ("motion from clips", BLUE),
     "ivg_27_motion_in_my_photo": ("motion in my photo", BLUE),
+    "ivg_28_box_track": ("box track", BLUE),
 }
 
 

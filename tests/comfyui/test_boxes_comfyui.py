@@ -98,7 +98,7 @@ def choices(client, name: str) -> list[str]:
 
 def test_a_drawn_track_changes_the_video_of_a_model_with_gates(client, run):
     assert GATES in choices(client, "boxes_model") and choices(client, "boxes_model")[0] == "none"
-    assert SMCD in choices(client, "model_name")
+    assert SMCD in choices(client, "model_name") and GATES not in choices(client, "model_name")
     options = {
         "solver": "dpm++2m", "motion_mode": "raw", "guidance_start": 0.0, "guidance_end": 1.0, "binarize_mask": False,
         "decode_chunk": 0, "boxes_scale": 20.0,

@@ -9,6 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ivg_core.media.track_masks import bounding_box
+from ivg_core.media.tracks import Track
+from ivg_core.synthetic.clips import Scene
+from ivg_core.synthetic.dataset import HELD_OUT_SEED
+from ivg_core.synthetic.props import outline
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "workflows").glob("*.json"))
 FOR_PHOTOS = [path for path in FILES if int(path.stem.split("_")[1]) < 20]
@@ -91,3 +97,13 @@ def test_a_note_says_what_its_models_take(path):
 def test_a_workflow_with_the_embedded_model_says_what_that_knows(name):
     note = note_of(ROOT / "workflows" / f"{name}.json")
     assert "drawn scenes only" in note and "ivg_01_real_photo" in note
+
+
+def test_the_box_track_begins_around_its_thing_in_the_photo_and_ends_well_inside():
+    widgets = {node["type"]: node["widgets_values"] for node in nodes_of(ROOT / "workflows" / "ivg_28_box_track.json")}
+    scene = Scene(HELD_OUT_SEED + widgets["IVGExampleScene"][0])
+    (thing,) = Track.of_json(json.loads(widgets["IVGBoxTrack"][0])).things
+    (prop,) = [prop for prop in scene.props if f"{prop.colour} {prop.kind}" == thing.phrase]
+    assert thing.at(0) == pytest.approx(bounding_box(outline(prop, (scene.height, scene.width)) > 0.5), abs=0.01)
+    x1, y1, x2, y2 = thing.at(1)
+    assert min(x1, y1) > 0.1 and max(x2, y2) < 0.9 and x1 - thing.at(0)[0] > 0.3

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ivg_pack.ivg_core.checkpoints import load
+from ivg_pack.ivg_core.checkpoints import gates, load
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.nodes import loaders
 
@@ -108,6 +108,27 @@ def test_only_what_holds_stage_1_weights_is_offered_for_the_mask(models):
     options = {item.id: item.options["options"] for item in loaders.LoadIVGModel.GET_SCHEMA().inputs}
     assert options["rom_model"] == [loaders.SAME_MODEL, "mine", "trained.safetensors"]
     assert loaders.LoadIVGModel.validate_inputs("video.safetensors") is True  # a saved workflow may name it
+
+
+def test_gates_for_boxes_are_offered_as_such_and_not_as_a_model(models, monkeypatch, tmp_path):
+    monkeypatch.setattr(gates, "EMBEDDED_GATES", tmp_path / "gates.safetensors")
+    models.mkdir(parents=True)
+    save_file(EMPTY_FILE, models / "mine.safetensors")
+    save_file(EMPTY_FILE, models / "gates.safetensors", {"format": gates.FORMAT})
+    (models / "gone.safetensors").symlink_to(models / "nowhere")
+
+    def offered() -> dict[str, list[str]]:
+        options = {item.id: item.options["options"] for item in loaders.LoadIVGModel.GET_SCHEMA().inputs}
+        return {name: options[name][1:] for name in ("model_name", "boxes_model")}
+
+    both = ["gone.safetensors", "mine.safetensors"]
+    assert offered() == {"model_name": both, "boxes_model": ["gates.safetensors"]}
+    assert loaders.gates_of("gates.safetensors") == str(models / "gates.safetensors")
+    save_file(EMPTY_FILE, gates.EMBEDDED_GATES, {"format": gates.FORMAT})
+    assert offered() == {"model_name": both, "boxes_model": [loaders.EMBEDDED_BOXES, "gates.safetensors"]}
+    monkeypatch.setattr(loaders, "LARGEST_GATES", 10)  # a large file is not even opened
+    monkeypatch.setattr(gates, "read_metadata", None)
+    assert offered()["boxes_model"] == [loaders.EMBEDDED_BOXES]
 
 
 def test_a_changed_file_is_loaded_anew(models):

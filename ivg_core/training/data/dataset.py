@@ -16,7 +16,7 @@ from torch import Tensor
 from ...errors import IVGError
 from ...media.cache import Cache
 from ...media.targets import user_path
-from ...media.tracks import MOST_THINGS
+from ...media.tracks import filled_up
 from ...models.codec import ImageCodec
 from ...models.fingerprint import fingerprint
 from ...models.text import encode_phrases, encode_text
@@ -256,8 +256,7 @@ class _Encoder:
             if self.stage == 1:
                 tensors["mask_latents"] = self.latents(np.repeat(masks.frames[..., None], 3, axis=-1))
         if prepared.boxes is not None:
-            missing = MOST_THINGS - prepared.boxes.shape[1]
-            tensors["boxes"] = torch.from_numpy(np.pad(prepared.boxes, ((0, 0), (0, missing), (0, 0))))
+            tensors["boxes"] = filled_up(torch.from_numpy(prepared.boxes))
         if self.pixels:
             tensors["frames"] = torch.from_numpy(prepared.frames)
         return tensors
@@ -277,9 +276,7 @@ class _Encoder:
     def phrases_path(self, phrases: list[str]) -> Path:
         path = self.cache.path("phrases", {"phrases": phrases, "encoder": self.text_encoder})
         if self.cache.about(path) is None:
-            states = encode_phrases(self.model, phrases).float()  # (N, D)
-            padding = states.new_zeros(MOST_THINGS - len(states), states.shape[1])
-            self.cache.write(path, {"phrases": torch.cat([states, padding])}, {})
+            self.cache.write(path, {"phrases": filled_up(encode_phrases(self.model, phrases).float())}, {})
         return path
 
     def text_of(self, caption: str) -> Tensor:
