@@ -160,14 +160,15 @@ class Stacked:
 
     def __call__(self, stacked: Tensor, step: int) -> Tensor:
         """What stands between two steps: windows agree on the frames that they share."""
-        video = self.join(stacked)
-        return self.cut(smoothed(video, step) if self.smooth else video)
+        if self.smooth:
+            stacked = smoothed(stacked, step)
+        return self.cut(self.join(stacked))
 
 
 def smoothed(video: Tensor, step: int) -> Tensor:
     """Latents (B, C, T, h, w) after a step, in the first ones with each frame drawn to the one before it.
 
-    Source: `use_l2` of Gen-L-Video's released code.
+    Source: `use_l2` of Gen-L-Video's released code, which draws within each window; see `Stacked`.
     """
     if step < SMOOTHED_STEPS:
         for _ in range(SMOOTHINGS):
