@@ -1,9 +1,8 @@
-"""A long video as a chain: each stretch begins with the last frame of the one before, with its own sentence and mask."""
+"""A long video as a chain: each stretch begins with the last frame of the one before; its sentence is its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,8 +38,8 @@ def predict_regions(model: IVGModel, image: ImageLike, schedule: PromptSchedule,
             mask = predict_rom(model, image, stretch.sentence, **options).mask
             if not mask.any():
                 raise IVGError(
-                    f'The mask that is predicted for "{stretch.sentence}" is empty: lower the threshold, try another seed '
-                    "or sentence, or give a mask."
+                    f'The mask that is predicted for "{stretch.sentence}" is empty: lower the threshold, try another '
+                    "seed or sentence, or give a mask."
                 )
         masks.append(mask)
     return schedule.with_masks(masks)
@@ -94,12 +93,13 @@ def generate_chain(
     return torch.cat(frames)
 
 
-def _links(schedule: PromptSchedule, frames: int, own: int) -> list[tuple[Stretch, int]]:
-    """The stretches of the chain with their number of frames, none longer than `own`."""
+def _links(schedule: PromptSchedule, frames: int, own: int) -> Iterator[tuple[Stretch, int]]:
+    """The stretches with how many frames are new in each clip of them; no clip has more than `own` frames."""
     schedule.at(frames)
     ends = [*(stretch.frame for stretch in schedule.stretches[1:]), frames]
-    return [
-        (replace(stretch, frame=begin), min(own, end - begin))
-        for stretch, end in zip(schedule.stretches, ends, strict=True)
-        for begin in range(stretch.frame, end, own)
-    ]
+    for stretch, end in zip(schedule.stretches, ends, strict=True):
+        begin = stretch.frame
+        while begin < end:
+            length = min(end - begin, own if begin == 0 else max(1, own - 1))
+            yield stretch, length
+            begin += length

@@ -102,9 +102,9 @@ def invert(
         moves = latent_motion_score(clean) if motion_strength is None else clean.new_tensor([motion_strength])
         told = replace(told, mask=cells, motion=moves)
     ladder = [(1.0, told.to(device, unet.dtype))]
-    how, own = Sampling(context=context), model.defaults.num_frames
+    how, made_for = Sampling(context=context), model.defaults.num_frames
     with model.at_work(unet):
-        latents = sample_latents(backbone, ladder, how, solver, own, clean, on_step=on_step)
+        latents = sample_latents(backbone, ladder, how, solver, made_for, clean, on_step=on_step)
     if not is_finite(latents):
         raise what_overflowed(backbone, ladder)
     if model.takes_mask:
