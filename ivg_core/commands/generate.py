@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ..media.tracks import Track
     from ..models.bundle import IVGModel
+    from ..sampling.prompts import PromptSchedule
 
 
 def add(commands) -> None:
@@ -80,6 +81,7 @@ def _generate(options: argparse.Namespace) -> None:
     from ..media.images import load_image, save_png
     from ..sampling.generate import generate
     from ..sampling.inputs import check_photo
+    from ..sampling.prompts import as_schedule
 
     photo = load_image(options.image) if options.image else None
     how = sampling_of(options, photo is not None)
@@ -90,11 +92,18 @@ def _generate(options: argparse.Namespace) -> None:
     boxes = _boxes_of(options, photo)
     prior = prior_of(options, model)
     needs_mask = model.takes_mask or options.mask or options.fallback
-    mask = _mask_for(options, model, photo) if photo is not None and needs_mask else None
+    action = _action_of(options)
+    schedule = as_schedule(action)
+    mask = None
+    if photo is not None and needs_mask:
+        given_one = options.mask or options.fallback or len(schedule.stretches) == 1
+        asked = schedule.sentences[:1] if given_one else schedule.sentences
+        masks = [_mask_for(options, model, photo, sentence) for sentence in asked]
+        mask, action = (masks[0], action) if given_one else (None, schedule.with_masks(masks))
     video = generate(
         model,
         options.image if options.parity else photo,
-        options.prompt,
+        action,
         mask=mask,
         boxes=boxes,
         negative_prompt=options.negative,
@@ -106,11 +115,23 @@ def _generate(options: argparse.Namespace) -> None:
         how=how,
         on_step=progress("video"),
     )
-    notes = {"prompt": options.prompt, "seed": video.seed}
+    said = options.prompt or " | ".join(f"{part.frame}: {part.sentence}" for part in schedule.stretches)
+    notes = {"prompt": said, "seed": video.seed}
     _keep(video.frames, options.out, given(options.fps, model.defaults.fps), notes)
     if options.sheet:
-        save_png(contact_sheet(video.frames, video.mask, photo, options.prompt), options.sheet)
+        save_png(contact_sheet(video.frames, video.mask, photo, said), options.sheet)
         say(options.sheet)
+
+
+def _action_of(options: argparse.Namespace) -> str | PromptSchedule:
+    from ..media.text import read_text
+    from ..sampling.prompts import LINE, read_schedule
+
+    if options.prompts is None:
+        return options.prompt
+    if LINE.match(options.prompts):
+        return read_schedule(options.prompts.replace("|", "\n"))
+    return read_schedule(read_text(options.prompts))
 
 
 def _boxes_of(options: argparse.Namespace, photo: Tensor | None) -> Track | None:
@@ -134,7 +155,7 @@ def _keep(frames: Tensor, out: Path, fps: float, notes: dict[str, Any]) -> None:
         raise IVGError(f"{error} The video was kept: {kept}") from error
 
 
-def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Tensor:
+def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str) -> Tensor:
     from ..media.images import load_mask
     from ..rom.fallback import hand_hull_mask, prior_mask, white_mask
     from ..rom.find import find_rom, hands_in
@@ -158,7 +179,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
             raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")
         pictures = [str(path) for path in entries_in(options.prior_masks) if path.suffix.lower() in PICTURES]
         return refine_mask(prior_mask(pictures, size), threshold=options.threshold)
-    mask = _predict(options, model, photo).mask
+    mask = _predict(options, model, photo, sentence).mask
     if not mask.any():
         raise IVGError(
             "The predicted mask is empty: lower --threshold, try another --seed or --prompt, give a --mask, "
@@ -170,7 +191,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor) -> Te
 def _predict_mask(options: argparse.Namespace) -> None:
     from ..media.images import load_image, save_png
 
-    rom = _predict(options, load(options), load_image(options.image))
+    rom = _predict(options, load(options), load_image(options.image), options.prompt)
     save_png(rom.mask, options.out)
     say(options.out)
     print(f"{rom.coverage:.0%} of the photo will move")
@@ -180,15 +201,15 @@ def _predict_mask(options: argparse.Namespace) -> None:
         say(options.frames_out)
 
 
-def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor):
+def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str):
     from ..sampling.predict import predict_rom
 
     return predict_rom(
         model,
         photo,
-        options.prompt,
+        sentence,
         seed=options.seed,
-        num_frames=options.frames,
+        num_frames=options.frames if vars(options).get("prompts") is None else None,
         size=options.size,
         how=Sampling(num_inference_steps=options.steps, guidance_scale=options.guidance),
         threshold=options.threshold,

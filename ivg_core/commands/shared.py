@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import IVGError
+from ..sampling.context import WEIGHTS, WINDOW_NOISES, WINDOW_SCHEDULES, ContextWindows
 from ..sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
 from .kinds import a_device, a_model, a_path, a_seed, a_share, count, not_negative, number, size
 
@@ -73,7 +74,17 @@ def scene_options(photo_needed: bool = True) -> argparse.ArgumentParser:
     group = options.add_argument_group("scene")
     said = "the photo" if photo_needed else "the photo; not given for a text-to-video model"
     group.add_argument("--image", type=a_path, required=photo_needed, help=said)
-    group.add_argument("--prompt", required=True, help='what is done, e.g. "julienne the carrot"')
+    said = 'what is done, e.g. "julienne the carrot"'
+    if photo_needed:
+        group.add_argument("--prompt", required=True, help=said)
+    else:
+        either = group.add_mutually_exclusive_group(required=True)
+        either.add_argument("--prompt", help=said)
+        either.add_argument(
+            "--prompts",
+            help='several sentences: a text file with a line such as "40: stir" for each, where 40 is the frame from '
+            'which on it is done; or these lines, separated by "|"',
+        )
     group.add_argument("--size", type=size, metavar="WxH", help="of the video, multiples of 8 (default: the photo's)")
     group.add_argument("--frames", type=count(), help="(default: the model's)")
     group.add_argument(
@@ -134,6 +145,16 @@ def sampling_options() -> argparse.ArgumentParser:
     )
     group.add_argument("--parity", action="store_true", help="follow the released code to the letter")
     group.add_argument("--t-last", type=count(0), help="start noise of the released web app, 0 at its first run")
+    group = options.add_argument_group("windows of time, for long videos; any of these options turns them on")
+    group.add_argument("--window", type=count(), help="frames of a window (default: what the model was made for)")
+    group.add_argument("--stride", type=count(), help="frames from a window to the next (default: half a window)")
+    group.add_argument("--window-schedule", choices=WINDOW_SCHEDULES, help="uniform windows shift from step to step")
+    group.add_argument("--window-weights", choices=WEIGHTS, help="of a window's frames, where windows overlap")
+    group.add_argument("--window-noise", choices=WINDOW_NOISES, help="freenoise: all windows begin alike")
+    group.add_argument("--window-batch", type=count(), help="windows computed at once; more take more memory")
+    group.add_argument(
+        "--window-device", type=a_device, action="append", help="one more device, for its share of the windows"
+    )
     return options
 
 
@@ -157,7 +178,22 @@ def sampling_of(options: argparse.Namespace, photo: bool = True) -> Sampling:
         t_last=options.t_last,
         photo_scale=options.photo_scale,
         boxes_scale=options.boxes_scale,
+        context=_context_of(options),
     )
+
+
+def _context_of(options: argparse.Namespace) -> ContextWindows | None:
+    asked = {
+        "length": options.window,
+        "stride": options.stride,
+        "schedule": options.window_schedule,
+        "weights": options.window_weights,
+        "noise": options.window_noise,
+        "batch": options.window_batch,
+        "devices": options.window_device and tuple(options.window_device),
+    }
+    known = {name: value for name, value in asked.items() if value is not None}
+    return ContextWindows(**known) if known else None
 
 
 def hand_options() -> argparse.ArgumentParser:

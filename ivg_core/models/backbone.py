@@ -18,7 +18,30 @@ if TYPE_CHECKING:
     from .unet import IVGUNet
 
 
-class Backbone(Protocol):
+class Predictor(Protocol):
+    """What the denoising loop asks of a network."""
+
+    @property
+    def network(self) -> Any:
+        """The `nn.Module` that predicts, is trained, or gets hooks."""
+        ...
+
+    def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
+        """What the network gives for noisy latents.
+
+        Args:
+            noisy: (B, C, T, h, w).
+            level: (B,) or one for all, as `schedule` counts.
+            told: in the latents' dtype.
+            features: what a run keeps of earlier calls, if its sampler reuses deep layers.
+
+        Returns:
+            (B, C, T, h, w).
+        """
+        ...
+
+
+class Backbone(Predictor, Protocol):
     """A network with all that goes with it."""
 
     @property
@@ -42,11 +65,6 @@ class Backbone(Protocol):
         ...
 
     @property
-    def network(self) -> Any:
-        """The `nn.Module` that predicts, is trained, or gets hooks."""
-        ...
-
-    @property
     def schedule(self) -> Schedule:
         """What its timesteps mean."""
         ...
@@ -54,20 +72,6 @@ class Backbone(Protocol):
     @property
     def codec(self) -> Codec:
         """Between pixels and its latents."""
-        ...
-
-    def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
-        """What the network gives for noisy latents.
-
-        Args:
-            noisy: (B, C, T, h, w).
-            level: (B,) or one for all, as `schedule` counts.
-            told: in the latents' dtype.
-            features: what a run keeps of earlier calls, if its sampler reuses deep layers.
-
-        Returns:
-            (B, C, T, h, w).
-        """
         ...
 
     def encode_text(self, sentence: str) -> Tensor:

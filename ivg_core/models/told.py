@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 #: The axis that is time, of those fields that have one.
-TIME = {"photo": 2, "mask": 2, "boxes": 1, "phrases": 1}
+TIME = {"photo": 2, "mask": 2, "boxes": 1, "phrases": 1, "said": 1}
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,15 @@ class Told:
     all clips. Of a field with a time axis (see `TIME`), a length of 1 holds for all frames.
     """
 
-    text: Tensor  # (B, 77, D) the action, or the negative prompt
+    text: Tensor  # (B, 77, D) the action, or the negative prompt; (B, S, 77, D) several, see `said`
     photo: Tensor | None = None  # (B, 4, 1, h, w) clean latent of the photo
-    mask: Tensor | None = None  # (B, 1, 1, h, w) 0..1, 1 = may move
+    mask: Tensor | None = None  # (B, 1, 1 or T, h, w) 0..1, 1 = may move; a network takes one a clip
     motion: Tensor | None = None  # (B,) float32, about 0..20
     boxes: Tensor | None = None  # (B, F, N, 5) float32, x1, y1, x2, y2 in 0..1, and 1 = is there; None: no gates
     phrases: Tensor | None = None  # (B, F or 1, N, D) what is in the boxes
     photo_boxes: Tensor | None = None  # (B, 1, N, 5) boxes in the photo, where these are not those of the first frame
     seen: Tensor | None = None  # (B, 4, 1, h, w) what the gates see of the photo, where it is not `photo`
+    said: Tensor | None = None  # (B, T, S) float32, share of each of several sentences in each frame; for windows
 
     def rows(self, rows: slice) -> Told:
         """What some of the clips are told."""
@@ -40,8 +41,8 @@ class Told:
         return replace(self, **cut)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Told:
-        """Moved and cast; what is turned into waves, motion strength and boxes, stays in float32."""
-        waves = ("motion", "boxes", "photo_boxes")
+        """Moved and cast; what is turned into waves, and shares, stay in float32."""
+        waves = ("motion", "boxes", "photo_boxes", "said")
         exact = {name: x.to(device) for name in waves if (x := getattr(self, name)) is not None}
         return replace(self._each(lambda x: x.to(device=device, dtype=dtype)), **exact)
 

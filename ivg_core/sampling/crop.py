@@ -14,7 +14,7 @@ from torch import Tensor
 from ..media.images import resize_image, resize_mask
 from ..models.codec import Codec, check_cells, fit_size, mask_cells
 from ..rom.window import Window, windows_around
-from .inputs import Pictures
+from .inputs import Pictures, over_time
 from .settings import Region
 
 log = logging.getLogger("ivg")
@@ -46,12 +46,14 @@ class Windows:
             IVGError: nothing of a mask is left at that size.
         """
         sampled = self.each[0].sampled
-        masks = resize_mask(self.cut(pictures.masks), sampled)
+        pairs = zip(self.each, pictures.each, strict=True)
+        several = [resize_mask(window.cut(masks), sampled) for window, masks in pairs]  # (S, h, w) each
         grid = codec.grid(1, sampled)
-        cells = check_cells(mask_cells(masks, grid.height, grid.width, binarize))
+        cells = [check_cells(mask_cells(masks, grid.height, grid.width, binarize)) for masks in several]
         parts = [window.cut_photo(photo) for window, photo in zip(self.each, pictures.photos, strict=True)]
         photos = torch.stack([resize_image(part, sampled) for part in parts])  # (B, h, w, 3)
-        return Pictures(photos, masks, cells, sampled)
+        united = torch.stack([masks.amax(0) for masks in several])
+        return Pictures(photos, united, over_time(cells, pictures.at), sampled, several, pictures.at)
 
     def stitch(self, frames: Tensor, photos: Tensor) -> Tensor:
         """Lay sampled windows over the still photos; their edges fade, except along the picture's border.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from .windowed import Windowed
 
 if TYPE_CHECKING:
-    from ..models.backbone import Backbone
+    from ..models.backbone import Predictor
     from ..models.told import Told
     from ..models.unet import IVGUNet
     from .guidance import Guided
@@ -65,8 +66,9 @@ class Frugal:
         log.warning("Out of memory while denoising: going on in smaller pieces, which takes longer.")
         self.small = True
         self.predict.features = None
-        chunk_feed_forward(self.backbone.network, 1)
-        self.predict.backbone = OneByOne(self.backbone)  # type: ignore[assignment]
+        self._chunk(1)
+        whole = self.backbone
+        self.predict.backbone = whole.through(OneByOne) if isinstance(whole, Windowed) else OneByOne(whole)
         release()
         return self(latents, timestep, progress)
 
@@ -76,14 +78,24 @@ class Frugal:
     def __exit__(self, *_: object) -> None:
         self.predict.backbone = self.backbone
         if self.small:
-            chunk_feed_forward(self.backbone.network, None)
+            self._chunk(None)
+
+    def _chunk(self, size: int | None) -> None:
+        several = self.backbone.backbones if isinstance(self.backbone, Windowed) else [self.backbone]
+        for backbone in several:
+            chunk_feed_forward(backbone.network, size)
 
 
 class OneByOne:
     """A backbone that takes the clips of a batch one after the other."""
 
-    def __init__(self, backbone: Backbone):
+    def __init__(self, backbone: Predictor):
         self.backbone = backbone
+
+    @property
+    def network(self) -> Any:
+        """See `Backbone`."""
+        return self.backbone.network
 
     def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: None = None) -> Tensor:
         clips = [slice(i, i + 1) for i in range(len(noisy))]

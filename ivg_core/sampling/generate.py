@@ -6,8 +6,8 @@ So is a video of a sentence alone, by a model that takes no photo.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,18 +20,18 @@ from ..media.tracks import Track
 from ..models.backbone import UNetBackbone
 from ..models.codec import ImageCodec
 from ..models.domain import UNFAMILIAR, unfamiliar
-from ..models.text import encode_text
-from ..models.told import Told
 from ..rom.composite import composite_over, keep_first
-from .boxes import ToldBoxes, check_boxes, told_boxes
+from .boxes import check_boxes, told_boxes
 from .crop import OnStep, Windows, motion_windows
 from .decode import decode_frames, preview_rgb
-from .frugal import Frugal
-from .guidance import AsCoded, Guided, what_overflowed
+from .guidance import what_overflowed
 from .inputs import Items, Pictures, check_photo, collect, prepare_pictures, warn_of_actions
-from .noise import NoisePrior, fit_noise, gaussian_noise, initial_latents, mix_noise
+from .ladder import ladder_of
+from .loop import denoise, sample_latents
+from .noise import NoisePrior, fit_noise, free_noise, gaussian_noise, initial_latents, mix_noise
+from .prompts import PromptSchedule, windows_for
 from .settings import Sampling, check_count
-from .solver import Solver, make_solver
+from .solver import make_solver
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
@@ -58,7 +58,7 @@ class Generated:
 def generate(
     model: IVGModel,
     image: ImageLike | Sequence[ImageLike] | None,
-    action: str | Sequence[str],
+    action: str | PromptSchedule | Sequence[str | PromptSchedule],
     *,
     mask: ImageLike | Sequence[ImageLike | None] | None = None,
     boxes: Track | Sequence[Track | None] | None = None,
@@ -81,7 +81,8 @@ def generate(
     Args:
         model: networks are used as they are, so put one that is being trained into `eval()` first.
         image: the photo: a path, a PIL image or a tensor (H, W, 3) 0..1; None for a text-to-video model.
-        action: what is done; 77 tokens are read, and words beyond them are named in a warning.
+        action: what is done; 77 tokens are read, and words beyond them are named in a warning. A schedule of several
+            sentences is sampled in windows of time: those of `how`, or such as the model was made for.
         mask: where things may move (white): a path, a PIL image or a tensor (H, W) 0..1; None lets everything move. One
             of another size than the photo is stretched to it, with a warning.
         boxes: where things are to be over time, for a model with gates for boxes.
@@ -109,11 +110,11 @@ def generate(
         "scaled_by_area"). Boxes: SMCD (arXiv 2403.10179).
     """
     check_count("num_frames", num_frames)
-    check_photo(model, image, mask, how)
     defaults, scale = model.defaults, REFERENCE_SCALE if how.parity else None
+    own = defaults.num_frames
     backbone = UNetBackbone(model, stage, codec=ImageCodec(model.vae, scale))
     unet, codec, base = backbone.network, backbone.codec, (defaults.width, defaults.height)
-    num_frames = num_frames or defaults.num_frames
+    num_frames = num_frames or own
     guidance_scale = defaults.guidance_scale if how.guidance_scale is None else how.guidance_scale
     if how.region == "zoom" and noise is not None:
         raise IVGError('Noise cannot be given with region "zoom", which samples at a size of its own: give a seed.')
@@ -125,11 +126,13 @@ def generate(
         log.warning("With one frame and keep_first_frame the video is the photo itself: ask for more frames.")
 
     items = collect(image, action, negative_prompt, mask, motion_strength, seed, boxes)
+    check_photo(model, image, items.masked or None, how)
     check_boxes(model, items.tracks, how)
-    warn_of_actions(items.actions)
+    warn_of_actions(items.sentences)
+    how, spans = windows_for(items.schedules, how, num_frames, own)
     pictures = prepare_pictures(items, size, base, codec, how, num_frames)
     windows = motion_windows(pictures, codec.cell, how.region, base)
-    if any(source is not None for source in items.masks) and not unet.config["motion_mask"]:
+    if items.masked and not unet.config["motion_mask"]:
         log.warning("The model %s reads no mask: the whole picture may move.", model.name)
     steps = how.num_inference_steps or defaults.num_inference_steps
     solver = make_solver(model.scheduler_config, steps, how.solver, False if how.parity else None, items.seeds)
@@ -137,21 +140,18 @@ def generate(
     seeds = items.seeds if noise is None else None
     with model.at_work(model.vae):
         _warn_of_unfamiliar(model, items.images)
-        start = _start(items, pictures, windows, codec, how, num_frames, noise, prior, device)
+        start = _start(items, pictures, windows, codec, how, num_frames, own, noise, prior, device)
         if windows and on_step:
             on_step = windows.seen_whole(on_step, _still(codec, pictures.photos).to(device), codec.cell)
     with model.at_work(model.text_encoder):
         at_boxes = told_boxes(model, items.tracks, num_frames, windows) if stage == 2 else None
-        ladder = _ladder(backbone, items, pictures, start, at_boxes, how, guidance_scale)
-    predict = _predictor(backbone, ladder, how)
-    with model.at_work(unet), Frugal(predict) as frugal:
-        latents = denoise(
-            frugal,
-            solver,
-            initial_latents(solver, start.still if backbone.takes_mask else None, start.noise, how.t_last),
-            held=(start.still, start.noise[:, :, :1]) if how.keep_first_frame and start.still is not None else None,
-            on_step=on_step,
+        ladder = ladder_of(
+            backbone, items, pictures.cells, start.still, start.cells, at_boxes, how, guidance_scale, spans, device
         )
+    begin = initial_latents(solver, start.still if backbone.takes_mask else None, start.noise, how.t_last)
+    held = (start.still, start.noise[:, :, :1]) if how.keep_first_frame and start.still is not None else None
+    with model.at_work(unet):
+        latents = sample_latents(backbone, ladder, how, solver, own, begin, held, on_step)
     if not is_finite(latents):
         raise what_overflowed(backbone, ladder)
 
@@ -171,42 +171,11 @@ def generate(
     return Generated(frames[0], latents.cpu(), pictures.masks[0], seeds and seeds[0])
 
 
-def denoise(
-    predict: Callable[[Tensor, Tensor, float], Tensor],
-    solver: Solver,
-    latents: Tensor,
-    held: tuple[Tensor, Tensor] | None = None,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """The denoising loop.
-
-    Args:
-        predict: the network and what it is told: (latents, timestep, progress) -> noise, see `Guided`.
-        solver: a fresh one.
-        latents: (B, 4, F, h, w) float32 at the noise level of the solver's first step.
-        held: clean latent and noise, (B, 4, 1, h, w) each, that frame 0 is held to at every step.
-        on_step: see `generate`.
-
-    Returns:
-        (B, 4, F, h, w) float32.
-    """
-    total = len(solver)
-    for step in range(total):
-        noise_pred = predict(latents, solver.timesteps[step], step / total)
-        x0 = solver.predict_x0(noise_pred, latents, step) if on_step else None
-        latents = solver.step(noise_pred, latents, step)
-        if held:
-            latents = torch.cat([solver.add_noise(*held, step + 1), latents[:, :, 1:]], dim=2)
-        if on_step and x0 is not None:
-            on_step(step + 1, total, x0)
-    return latents
-
-
 @dataclass(frozen=True)
 class _Start:
     """What is sampled: the whole pictures or windows of them."""
 
-    cells: Tensor  # (B, 1, 1, h, w), the mask
+    cells: Tensor  # (B, 1, 1 or F, h, w), the mask
     still: Tensor | None  # (B, 4, 1, h, w) float32, the photo's latent
     noise: Tensor  # (B, 4, F, h, w) float32
 
@@ -228,6 +197,7 @@ def _start(
     codec: ImageCodec,
     how: Sampling,
     num_frames: int,
+    own: int,
     noise: Tensor | None,
     prior: NoisePrior | None,
     device: torch.device,
@@ -237,7 +207,12 @@ def _start(
     # picture's too.
     drawn = sampled if how.region == "zoom" else pictures
     shape = (4, num_frames, *drawn.cells.shape[-2:])
-    noise = gaussian_noise(items.seeds, shape) if noise is None else _check_noise(noise, (len(items.actions), *shape))
+    if noise is not None:
+        noise = _check_noise(noise, (len(items.schedules), *shape))
+    elif how.context is not None and how.context.noise == "freenoise":
+        noise = free_noise(items.seeds, shape, *how.context.lengths(own))
+    else:
+        noise = gaussian_noise(items.seeds, shape)
     if windows and drawn is pictures:
         noise = windows.cut(noise, codec.cell)
     if prior is not None:
@@ -260,50 +235,6 @@ def _prior_of(
 def _still(codec: ImageCodec, photos: Tensor) -> Tensor:
     """The latents (B, 4, 1, h, w) of photos (B, H, W, 3)."""
     return codec.encode(photos).transpose(0, 1)[:, :, None]
-
-
-def _ladder(
-    backbone: UNetBackbone,
-    items: Items,
-    pictures: Pictures,
-    start: _Start,
-    at_boxes: ToldBoxes | None,
-    how: Sampling,
-    guidance_scale: float,
-) -> list[tuple[float, Told]]:
-    """What the network is told: nothing, then the photo, then the boxes, then the action in place of the negative."""
-    network, device = backbone.network, start.noise.device
-    area = pictures.cells.mean(dim=(1, 2, 3, 4)) if how.motion_mode == "scaled_by_area" else 1
-    motion = None if items.strengths is None else torch.tensor(items.strengths) * area
-    guided = guidance_scale > 1
-    known = list(dict.fromkeys([*items.actions, *(items.negatives if guided else ())]))
-    states = dict(zip(known, encode_text(backbone.model, known), strict=True))
-    told = Told(torch.stack([states[sentence] for sentence in items.actions]))  # (B, 77, D)
-    if start.still is not None:
-        told = replace(told, photo=start.still)
-    if start.still is not None and backbone.takes_mask:
-        told = replace(told, mask=start.cells, motion=motion)
-    if at_boxes is not None:
-        told = replace(told, boxes=at_boxes.boxes, phrases=at_boxes.phrases)
-    ladder = [(guidance_scale if guided else 1.0, told)]
-    if guided:
-        told = replace(told, text=torch.stack([states[sentence] for sentence in items.negatives]))
-    if any(items.tracks) and at_boxes is not None:
-        ladder.insert(0, (how.boxes_scale, told))
-        told = replace(told, boxes=at_boxes.absent)
-    if how.photo_scale != 1 and not how.parity and start.still is not None:
-        ladder.insert(0, (how.photo_scale, told))
-        told = replace(told, photo=torch.zeros_like(start.still))
-    ladder.insert(0, (1.0, told))
-    return [(scale, told.to(device, network.dtype)) for scale, told in ladder]
-
-
-def _predictor(backbone: UNetBackbone, ladder: list[tuple[float, Told]], how: Sampling) -> Guided:
-    whole = ladder[-1][1]
-    if not how.parity or how.photo_scale == 1 or whole.photo is None:
-        return Guided(backbone, ladder, how.guidance_interval, how.cache_every)
-    without = replace(whole, photo=torch.zeros_like(whole.photo), seen=whole.photo)
-    return AsCoded(backbone, ladder, without, how.photo_scale)
 
 
 def _check_noise(noise: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -14,7 +14,7 @@ from ..models.told import Told
 from .deep_features import DeepFeatures
 
 if TYPE_CHECKING:
-    from ..models.backbone import Backbone, UNetBackbone
+    from ..models.backbone import Predictor, UNetBackbone
 
 
 class Guided:
@@ -35,7 +35,7 @@ class Guided:
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: Predictor,
         ladder: Sequence[tuple[float, Told]],
         interval: tuple[float, float] = (0.0, 1.0),
         cache_every: int = 1,
@@ -81,7 +81,7 @@ class AsCoded(Guided):
         photo_scale: of what the photo adds to that.
     """
 
-    def __init__(self, backbone: Backbone, ladder: Sequence[tuple[float, Told]], without: Told, photo_scale: float):
+    def __init__(self, backbone: Predictor, ladder: Sequence[tuple[float, Told]], without: Told, photo_scale: float):
         super().__init__(backbone, ladder)
         self.without, self.photo_scale = without, photo_scale
 

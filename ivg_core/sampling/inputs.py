@@ -24,6 +24,7 @@ from ..media.tracks import Track
 from ..models.codec import Codec, check_cells, check_size, fit_size, mask_cells
 from ..models.text import unreadable_words
 from .noise import MAX_SEED
+from .prompts import PromptSchedule, as_schedule
 from .settings import Sampling
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Items:
     """The arguments that may differ from item to item, B entries each."""
 
     images: list[ImageLike]  # empty: there are no photos
-    actions: list[str]
+    schedules: list[PromptSchedule]  # a sentence by itself is a schedule of one
     negatives: list[str]
     masks: list[ImageLike | None]
     strengths: list[float] | None  # None: the network is told no motion strength
@@ -47,10 +48,21 @@ class Items:
     seeds: list[int]
     batched: bool  # whether the caller gave a batch, even one of a single item
 
+    @property
+    def sentences(self) -> list[str]:
+        """All of them, each once."""
+        return list(dict.fromkeys(sentence for schedule in self.schedules for sentence in schedule.sentences))
+
+    @property
+    def masked(self) -> bool:
+        """Whether a mask was given for any of them."""
+        given = [*self.masks, *(mask for schedule in self.schedules for mask in schedule.masks)]
+        return any(mask is not None for mask in given)
+
 
 def collect(
     image: ImageLike | Sequence[ImageLike] | None,
-    action: str | Sequence[str],
+    action: str | PromptSchedule | Sequence[str | PromptSchedule],
     negative: str | Sequence[str],
     mask: ImageLike | Sequence[ImageLike | None] | None,
     strength: float | Sequence[float] | None,
@@ -93,15 +105,17 @@ def collect(
     strengths = None if strength is None else [_strength(value) for value in every("motion_strength", strength)]
     masks = _mask_stack(mask, batch) or every("mask", mask)
     actions, negatives = every("action", action), every("negative_prompt", negative)
-    if not all(isinstance(text, str) for text in actions + negatives):
+    schedules = [as_schedule(text) for text in actions]
+    texts = [*(sentence for schedule in schedules for sentence in schedule.sentences), *negatives]
+    if not all(isinstance(text, str) for text in texts):
         raise IVGError("The action and the negative prompt must be text.")
-    if any(HALF.search(text) for text in actions + negatives):
+    if any(HALF.search(text) for text in texts):
         raise IVGError("The action or the negative prompt holds half a character: type it anew.")
     images = [] if image is None else every("image", image)
     tracks = every("boxes", boxes)
     if not all(track is None or isinstance(track, Track) for track in tracks):
         raise IVGError("The boxes must be box tracks: read one with ivg_core.media.track_files.read_track.")
-    return Items(images, actions, negatives, masks, strengths, tracks, seeds, bool(lengths))
+    return Items(images, schedules, negatives, masks, strengths, tracks, seeds, bool(lengths))
 
 
 def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling) -> None:
@@ -135,7 +149,7 @@ def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling) -> None:
 
 def warn_of_actions(actions: Sequence[str]) -> None:
     """Log what is wrong with sentences that a model would take without a word."""
-    for action in dict.fromkeys(actions):
+    for action in actions:
         if not action.strip():
             log.warning("The action is empty, so nothing says what is done: write it in a sentence.")
         elif words := unreadable_words(action):
@@ -147,9 +161,11 @@ class Pictures:
     """Photos and masks at the size of the video."""
 
     photos: Tensor  # (B, H, W, 3) 0..1; (0, H, W, 3) without photos
-    masks: Tensor  # (B, H, W) 0..1
-    cells: Tensor  # (B, 1, 1, h, w) 0..1, the masks as the network reads them
+    masks: Tensor  # (B, H, W) 0..1, what may move in any frame
+    cells: Tensor  # (B, 1, 1 or F, h, w) 0..1, the masks as the network reads them
     size: tuple[int, int]  # (W, H)
+    each: list[Tensor]  # B of (S, H, W): one mask, or one for each stretch of the schedule
+    at: list[list[int]]  # B, which of them holds in each frame; [0] where one holds for all
 
 
 def prepare_pictures(
@@ -171,7 +187,7 @@ def prepare_pictures(
     """
     parity, cell = how.parity, codec.cell
     if not items.images:
-        return _blank(len(items.actions), check_size(size or base, cell), codec, num_frames)
+        return _blank(len(items.schedules), check_size(size or base, cell), codec, num_frames)
     originals = [to_image(image, exif=not parity) for image in items.images]
     for photo in originals:
         if min(photo.shape[:2]) < cell:
@@ -181,24 +197,36 @@ def prepare_pictures(
         size = fit_size(width, height, *(size or base), cell)
     size = check_size(size, cell)
     check_memory(num_frames * len(originals), size)
-    masks, cells, grid = [], [], codec.grid(1, size)
-    for source, photo in zip(items.masks, originals, strict=True):
+    masks, cells, at, grid = [], [], [], codec.grid(1, size)
+    for source, schedule, photo in zip(items.masks, items.schedules, originals, strict=True):
         stretch = photo.shape[1] / photo.shape[0] / (size[0] / size[1])
         if abs(math.log(stretch)) > STRETCH:
             log.warning("The photo is %s and the video %d x %d: the photo is stretched.", _pixels(photo), *size)
-        mask = _mask_for(source, photo, size, parity)
-        masks.append(resize_mask(mask, size))
-        cells.append(check_cells(mask_cells(mask[None], grid.height, grid.width, how.binarize_mask)))
+        changes = any(mask is not None for mask in schedule.masks)
+        own = [source if mask is None else mask for mask in schedule.masks] if changes else [source]
+        several = [_mask_for(one, photo, size, parity) for one in own]
+        masks.append(torch.stack([resize_mask(mask, size) for mask in several]))
+        read = [mask_cells(mask[None], grid.height, grid.width, how.binarize_mask) for mask in several]
+        cells.append(check_cells(torch.cat(read)))
+        at.append(schedule.at(num_frames) if changes else [0])
     photos = torch.stack([resize_image(photo, size) for photo in originals])
-    return Pictures(photos, torch.stack(masks), torch.cat(cells), size)
+    united = torch.stack([mask.amax(0) for mask in masks])
+    return Pictures(photos, united, over_time(cells, at), size, masks, at)
+
+
+def over_time(cells: list[Tensor], at: list[list[int]]) -> Tensor:
+    """Masks of stretches (S, 1, 1, h, w) each, as a network's over frames (B, 1, 1 or F, h, w); `at` of `Pictures`."""
+    timed = [several[chosen, 0, 0][None, None] for several, chosen in zip(cells, at, strict=True)]
+    frames = max(x.shape[2] for x in timed)
+    return torch.cat([x.expand(-1, -1, frames, -1, -1) for x in timed])
 
 
 def _blank(count: int, size: tuple[int, int], codec: Codec, num_frames: int) -> Pictures:
     """No photos, and everything may move."""
     check_memory(num_frames * count, size)
     grid, (width, height) = codec.grid(1, size), size
-    cells = torch.ones(count, 1, 1, grid.height, grid.width)
-    return Pictures(torch.empty(0, height, width, 3), torch.ones(count, height, width), cells, size)
+    cells, masks = torch.ones(count, 1, 1, grid.height, grid.width), torch.ones(count, height, width)
+    return Pictures(torch.empty(0, height, width, 3), masks, cells, size, [mask[None] for mask in masks], [[0]] * count)
 
 
 def _mask_for(source: ImageLike | None, photo: Tensor, size: tuple[int, int], parity: bool) -> Tensor:

@@ -23,11 +23,12 @@ from ..models.fingerprint import base_fingerprint, fingerprint
 from ..models.text import encode_text
 from ..models.told import Told, latent_motion_score
 from .boxes import told_boxes
-from .frugal import Frugal
-from .generate import OnStep, denoise
-from .guidance import Guided, what_overflowed
+from .context import ContextWindows
+from .crop import OnStep
+from .guidance import what_overflowed
+from .loop import sample_latents
 from .noise import Inverted, noise_around
-from .settings import check_count
+from .settings import Sampling, check_count
 from .solver import make_inverse
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def invert(
     size: tuple[int, int] | None = None,
     stage: int = 2,
     on_step: OnStep | None = None,
+    context: ContextWindows | None = None,
 ) -> Inverted:
     """The noise from which the model, with the solver "ddim" and without guidance, makes about this clip again.
 
@@ -63,6 +65,8 @@ def invert(
         size: (width, height) in which the clip is inverted; None: the area the model is made for, the clip's shape.
         stage: whose network, see `generate`.
         on_step: see `generate`; from clean to noise.
+        context: windows of time for a clip that is longer than what the model was made for; their `noise` does not
+            matter.
 
     Returns:
         The noise. With an IVG model it is what has to be added to the photo's latent, as `generate` begins with that.
@@ -98,8 +102,9 @@ def invert(
         moves = latent_motion_score(clean) if motion_strength is None else clean.new_tensor([motion_strength])
         told = replace(told, mask=cells, motion=moves)
     ladder = [(1.0, told.to(device, unet.dtype))]
-    with model.at_work(unet), Frugal(Guided(backbone, ladder)) as predict:
-        latents = denoise(predict, solver, clean, on_step=on_step)
+    how, made_for = Sampling(context=context), model.defaults.num_frames
+    with model.at_work(unet):
+        latents = sample_latents(backbone, ladder, how, solver, made_for, clean, on_step=on_step)
     if not is_finite(latents):
         raise what_overflowed(backbone, ladder)
     if model.takes_mask:

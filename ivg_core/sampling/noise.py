@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from ..errors import IVGError
 from ..media.clips import even_indices
 from ..models.fingerprint import base_fingerprint
-from .solver import Solver
+from .solver import Solver, derived_seed
 
 if TYPE_CHECKING:
     from ..models.unet import IVGUNet
@@ -91,6 +91,35 @@ def gaussian_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
         (B, 4, F, h, w) float32 on the CPU.
     """
     return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def free_noise(seeds: Sequence[int], shape: tuple[int, ...], length: int, stride: int) -> Tensor:
+    """Noise of a long video that repeats its first window's, shuffled, so that all windows begin alike.
+
+    Args:
+        seeds: one for each item, as `gaussian_noise`; the first window's noise is that of a video of one window.
+        shape: of one item, (4, F, h, w).
+        length: frames of a window.
+        stride: the frames of so many at a time are shuffled, 1..length.
+
+    Returns:
+        (B, 4, F, h, w) float32 on the CPU.
+
+    Source: FreeNoise (arXiv 2310.15169).
+    """
+    channels, frames, height, width = shape
+    window = gaussian_noise(seeds, (channels, min(length, frames), height, width))
+    return torch.stack([x[:, _repeated(seed, frames, length, stride)] for seed, x in zip(seeds, window, strict=True)])
+
+
+def _repeated(seed: int, frames: int, length: int, stride: int) -> list[int]:
+    """Which frame of the first window's noise each frame has."""
+    chance = torch.Generator().manual_seed(derived_seed(seed))
+    order = list(range(min(length, frames)))
+    while len(order) < frames:
+        chunk = order[len(order) - length :][:stride]
+        order += [chunk[i] for i in torch.randperm(len(chunk), generator=chance).tolist()]
+    return order[:frames]
 
 
 def mix_noise(inverted: Tensor, noise: Tensor, strength: float) -> Tensor:

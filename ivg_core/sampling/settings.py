@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import IVGError
+
+if TYPE_CHECKING:
+    from .context import ContextWindows
 
 SolverName = Literal["dpm++2m", "ddim", "lcm"]
 Region = Literal["whole", "crop", "zoom"]
@@ -42,6 +45,8 @@ class Sampling:
         parity: do as the released code does, to the letter: `size` is the base of its area rule, the mask's soft edge
             turns white, EXIF rotation is ignored, frames are truncated to 8 bits.
         t_last: start noise of the released web app, see `initial_latents`.
+        context: windows of time in which a long video is sampled; None: all frames at once. With `parity` each window
+            makes its own step, as in Gen-L-Video's released code.
 
     Raises:
         IVGError: a value that cannot work, or options that exclude each other.
@@ -63,6 +68,7 @@ class Sampling:
     t_last: int | None = None
     photo_scale: float = 1.0
     boxes_scale: float = 1.0
+    context: ContextWindows | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_inference_steps", "cache_every", "decode_chunk"):
@@ -89,6 +95,22 @@ class Sampling:
             raise IVGError(
                 "Parity mode follows the released code, which knows no keep_first_frame, composite, binarize_mask, "
                 "scaled motion, region or cache_every: leave these off, or turn parity off."
+            )
+
+        if self.context is not None:
+            self._check_context(self.context)
+
+    def _check_context(self, context: ContextWindows) -> None:
+        if self.cache_every > 1 and context.schedule == "uniform":
+            raise IVGError(
+                "cache_every keeps what a window's deep layers gave, and uniform windows shift at every step: choose "
+                "static windows, or leave cache_every at 1."
+            )
+        form = (context.weights, context.schedule, context.noise)
+        if self.parity and (form != ("flat", "static", "independent") or context.devices or self.solver == "lcm"):
+            raise IVGError(
+                "Parity mode follows the released code of Gen-L-Video, whose windows are flat and static, with "
+                "independent noise, on one device and without lcm: choose these, or turn parity off."
             )
 
     def for_mask(self) -> Sampling:

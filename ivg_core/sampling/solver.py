@@ -43,7 +43,7 @@ class Solver:
         self.scheduler = scheduler
         self.added: dict[str, Any] = {}
         if isinstance(scheduler, LCMScheduler):  # it adds fresh noise between steps; a seed's own was the start
-            self.added = {"generator": [torch.Generator().manual_seed(_derived(seed)) for seed in seeds]}
+            self.added = {"generator": [torch.Generator().manual_seed(derived_seed(seed)) for seed in seeds]}
         self.timesteps = cast(Tensor, scheduler.timesteps)  # (N,) in the order of the steps, on the CPU
         self.alphas = cast(Tensor, scheduler.alphas)  # (T,)
         self.alphas_cumprod = cast(Tensor, scheduler.alphas_cumprod)  # (T,)
@@ -70,8 +70,11 @@ class Solver:
         )[0]
 
 
-def _derived(seed: int) -> int:
-    """Another seed that follows from one; torch's generator on the CPU heeds the lower 32 bits alone."""
+def derived_seed(seed: int) -> int:
+    """Another seed that follows from one, for what is not its noise.
+
+    torch's generator on the CPU heeds the lower 32 bits alone.
+    """
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 

@@ -16,7 +16,9 @@ def told(batch=2, frames=1) -> Told:
         torch.rand(batch),
         torch.rand(batch, frames, 8, 5),
         torch.rand(batch, frames, 8, 8),
+        torch.rand(batch, 1, 8, 5),
         torch.rand(batch, 4, 1, 2, 3),
+        torch.rand(batch, frames, 2),
     )
 
 
@@ -41,6 +43,7 @@ def test_a_window_of_frames_takes_its_part_of_what_changes_in_time():
     whole = told(2, frames=6)
     part = whole.frames(slice(2, 5))
     assert torch.equal(part.mask, whole.mask[:, :, 2:5])
+    assert torch.equal(part.said, whole.said[:, 2:5])
     assert torch.equal(part.boxes, whole.boxes[:, 2:5]) and torch.equal(part.phrases, whole.phrases[:, 2:5])
     assert part.photo.shape == whole.photo.shape and torch.equal(part.text, whole.text)
 
@@ -48,7 +51,7 @@ def test_a_window_of_frames_takes_its_part_of_what_changes_in_time():
 def test_motion_strength_and_boxes_stay_in_single_precision():
     half = told().to(dtype=torch.bfloat16)
     assert {x.dtype for x in (half.text, half.photo, half.mask, half.phrases, half.seen)} == {torch.bfloat16}
-    assert half.motion.dtype == half.boxes.dtype == torch.float32
+    assert half.motion.dtype == half.boxes.dtype == half.said.dtype == torch.float32
 
 
 def test_what_is_not_told_stays_untold():
