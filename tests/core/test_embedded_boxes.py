@@ -23,7 +23,9 @@ def model():
 
 def test_they_are_small_and_say_what_they_are():
     metadata = read_metadata(EMBEDDED_GATES)
-    assert EMBEDDED_GATES.stat().st_size < 4e6 and metadata["licence"] == "MIT" and metadata["gates"] == "carry"
+    assert (
+        EMBEDDED_GATES.stat().st_size < 4e6 and metadata["licence"].startswith("MIT") and metadata["gates"] == "carry"
+    )
 
 
 def test_a_thing_goes_with_its_box_against_the_sentence_and_stays_without(model):
