@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/boxes"), help="folder of scenes and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     parser.add_argument("--scenes", type=int, default=1000, help="scenes to draw")
-    parser.add_argument("--steps", type=int, nargs=2, default=(1600, 150), help="on 2 frames of each clip, on all")
+    parser.add_argument("--steps", type=int, nargs=2, default=(1300, 120), help="on 2 frames of each clip, on all")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
