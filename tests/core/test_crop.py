@@ -26,7 +26,9 @@ def mask_at(top, bottom, left, right, size=(96, 64)):
 
 def pictures(*masks):
     height, width = masks[0].shape
-    return Pictures(torch.rand(len(masks), height, width, 3), torch.stack(masks), torch.ones(1), (width, height))
+    each, at = [mask[None] for mask in masks], [[0]] * len(masks)
+    photos = torch.rand(len(masks), height, width, 3)
+    return Pictures(photos, torch.stack(masks), torch.ones(1), (width, height), each, at)
 
 
 def run(model, **options):
