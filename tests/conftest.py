@@ -7,6 +7,8 @@ import importlib.util
 import pathlib
 import sys
 
+from hypothesis import HealthCheck, settings
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 sys.path.insert(0, str(pathlib.Path(__file__).with_name("stubs")))
@@ -15,3 +17,7 @@ spec = importlib.util.spec_from_file_location("ivg_pack", ROOT / "__init__.py", 
 module = importlib.util.module_from_spec(spec)
 sys.modules["ivg_pack"] = module
 spec.loader.exec_module(module)
+
+# That a machine is busy says nothing of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
