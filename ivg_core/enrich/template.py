@@ -123,7 +123,7 @@ def with_article(thing: str) -> str:
 def the(thing: str) -> str:
     """The thing as it is spoken of again: the carrot."""
     first, _, rest = thing.partition(" ")
-    if first.lower() in ("a", "an", "some"):
+    if rest and first.lower() in ("a", "an", "some"):
         return f"the {rest}"
     return thing if thing.lower().startswith(ARTICLES) else f"the {thing}"
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_vlm import make_vlm
@@ -71,6 +71,7 @@ def test_other_languages_stay_and_it_is_said(caplog):
 
 
 @given(st.sampled_from(sorted(VERBS)), st.text("abc dels", min_size=1).filter(str.strip))
+@example("wipe", "a")  # an article alone
 def test_every_verb_makes_a_sentence_that_keeps_the_thing(verb, thing):
     sentence = fill_template(f"{verb} {thing}")
     assert sentence.startswith("The person ") and verb.split()[0] in sentence and sentence.count("  ") == 0
