@@ -88,8 +88,8 @@ def bench_boxes(
         asked = track.boxes(made_for.num_frames)
         keep("boxes", asked, at_work.found(scene, what, _neutral(what), track))
         keep("no_boxes", asked, at_work.found(scene, what, _neutral(what), None))
-        keep("text_only", asked, at_work.found(scene, what, _to(what, 1), None))
-        follows.append(_goes_along(asked, at_work.found(scene, what, _to(what, -1), track)))
+        keep("text_only", asked, at_work.found(scene, what, said_to(what, 1), None))
+        follows.append(_goes_along(asked, at_work.found(scene, what, said_to(what, -1), track)))
     for scene, what in errands("two", first, scenes, made_for.width, made_for.height):
         track = at_work.track(scene, what)
         keep("two", track.boxes(made_for.num_frames), at_work.found(scene, what, _neutral(what), track))
@@ -145,7 +145,7 @@ def _neutral(what: Errand) -> str:
     return " and ".join(f"move the {carry.noun}" for carry in what.carries)
 
 
-def _to(what: Errand, sign: int) -> str:
+def said_to(what: Errand, sign: int) -> str:
     """The sentence with the way's own direction (1), or the other one (-1)."""
     (carry,) = what.carries
     return f"push the {carry.noun} to the {'right' if sign * carry.to[0] > 0 else 'left'}"

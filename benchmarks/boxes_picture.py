@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.boxes import TOLD, errands
+from benchmarks.boxes import TOLD, errands, said_to
 from ivg_core.media.images import to_pil
 from ivg_core.media.track_picture import draw_boxes
 from ivg_core.models.bundle import IVGModel
@@ -34,8 +34,7 @@ def scales_picture(model: IVGModel, which: int = 0, columns: int = 4) -> Image.I
     made_for = model.defaults
     width, height, frames = made_for.width, made_for.height, made_for.num_frames
     *_, (scene, what) = errands("one", HELD_OUT_SEED + TOLD, which + 1, width, height)
-    (carry,) = what.carries
-    said = f"push the {carry.noun} to the {'left' if carry.to[0] > 0 else 'right'}"
+    said = said_to(what, -1)
     track, photo = carried_clip(scene, what, frames).track, torch.from_numpy(scene.photo()).float() / 255
     picture = Image.new("RGB", (width * columns, (height + FOOT) * len(ROWS)), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.boxes import MOVED, TOLD, boxes_in, errands
+from benchmarks.boxes import MOVED, TOLD, boxes_in, errands, said_to
 from ivg_core.checkpoints.gates import EMBEDDED_GATES
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.weights import read_metadata
@@ -31,11 +31,10 @@ def test_they_are_small_and_say_what_they_are():
 def test_a_thing_goes_with_its_box_against_the_sentence_and_stays_without(model):
     made_for = model.defaults
     ((scene, what),) = errands("one", HELD_OUT_SEED + TOLD, 1, made_for.width, made_for.height)
-    (carry,) = what.carries
     track = carried_clip(scene, what, made_for.num_frames).track
     asked = track.boxes(made_for.num_frames)
     moved = box_iou(asked, asked[:1].expand_as(asked)) < MOVED
-    said = f"push the {carry.noun} to the {'left' if carry.to[0] > 0 else 'right'}"
+    said = said_to(what, -1)
     photo = torch.from_numpy(scene.photo()).float() / 255
 
     def overlap(boxes: Track | None) -> float:
