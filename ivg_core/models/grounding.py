@@ -151,14 +151,15 @@ class CarryGate(BoxGate):
 
     def forward(self, x: Tensor, objs: Tokens) -> Tensor:  # type: ignore[override]
         size = objs.size_of(x.shape[1])
-        now, first = coverage(objs.places, size).to(x), coverage(objs.first, size).to(x)  # (B * F, h * w, N)
+        now, first = coverage(objs.places, size), coverage(objs.first, size).to(x)  # (B * F, h * w, N)
         photo = self.looks_norm(x.unflatten(0, (-1, objs.frames))[:, 0]).transpose(1, 2).unflatten(2, size)
-        x = x + self.looks(carried(photo, objs)) + now @ self.covered(objs.boxes) + first @ self.left(objs.boxes)
+        looks = self.looks(carried(photo, objs, now))
+        x = x + looks + now.to(x) @ self.covered(objs.boxes) + first @ self.left(objs.boxes)
         return super().forward(x, objs)
 
 
 class Carry(nn.Module):
-    """What the photo shows in a thing's first box, laid into its box in each frame, for a network's first layer.
+    """What the photo shows in a thing's box, laid into its box in each frame, for a network's first layer.
 
     Args:
         width: channels of the layer.
@@ -171,8 +172,9 @@ class Carry(nn.Module):
     def forward(self, photo: Tensor, objs: Tokens) -> Tensor:
         """What is added (B * F, C, h, w), of the photo's latent (B, 4, h, w)."""
         size = (photo.shape[-2], photo.shape[-1])
-        now, first = (coverage(places, size).amax(-1, keepdim=True).to(photo) for places in (objs.places, objs.first))
-        told = torch.cat([carried(photo, objs), now, first], dim=-1)  # (B * F, h * w, 6)
+        now, first = coverage(objs.places, size), coverage(objs.first, size)
+        anywhere = [covered.amax(-1, keepdim=True).to(photo) for covered in (now, first)]
+        told = torch.cat([carried(photo, objs, now), *anywhere], dim=-1)  # (B * F, h * w, 6)
         return self.conv(told.transpose(1, 2).unflatten(2, size))
 
 
@@ -202,18 +204,19 @@ def coverage(places: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.einsum("...n,...nh,...nw->...hwn", places[..., 4], down, across).flatten(-3, -2)
 
 
-def carried(photo: Tensor, objs: Tokens) -> Tensor:
+def carried(photo: Tensor, objs: Tokens, covered: Tensor) -> Tensor:
     """What a photo shows in the things' boxes, laid into their boxes in each frame; what it does not show is left out.
 
     Args:
         photo: its features at some level (B, C, h, w).
         objs: of B * F frames.
+        covered: `coverage` of their boxes at that level, in float32.
 
     Returns:
         (B * F, h * w, C); 0 outside the boxes, and the mean where these overlap.
     """
-    height, width = size = (photo.shape[-2], photo.shape[-1])
-    share = coverage(objs.places, size) * objs.first[:, None, :, 4]  # (B * F, h * w, N)
+    height, width = photo.shape[-2:]
+    share = covered * objs.first[:, None, :, 4]  # (B * F, h * w, N)
     share = (share / share.sum(-1, keepdim=True).clamp(min=1)).to(photo)
     total = photo.new_zeros(len(share), height * width, photo.shape[1])
     for thing in share.amax((0, 1)).nonzero()[:, 0].tolist():  # one by one: all at once would take so many times more

@@ -19,6 +19,11 @@ def tokens(first, places, frames=1):
     return Tokens(torch.zeros(*places.shape[:2], 4), None, places, first.expand_as(places), frames, (4, 8))
 
 
+def laid(photo, objs):
+    """What is carried at the level of the photo."""
+    return carried(photo, objs, coverage(objs.places, tuple(photo.shape[-2:])))
+
+
 @given(st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4), st.integers(1, 9), st.integers(1, 9))
 def test_the_cells_of_a_box_hold_its_area(corners, height, width):
     (x1, x2), (y1, y2) = sorted(corners[:2]), sorted(corners[2:])
@@ -34,7 +39,7 @@ def test_a_thing_that_is_not_there_covers_nothing():
 def test_a_box_that_moves_by_whole_cells_carries_its_cells():
     photo = torch.arange(2 * 4 * 8.0).reshape(1, 2, 4, 8)
     objs = tokens([[[0.0, 0.0, 0.25, 0.5, 1.0]]], [[[0.5, 0.5, 0.75, 1.0, 1.0]], [[0.0, 0.0, 0.25, 0.5, 1.0]]], 2)
-    moved, still = carried(photo, objs).transpose(1, 2).unflatten(2, (4, 8))
+    moved, still = laid(photo, objs).transpose(1, 2).unflatten(2, (4, 8))
     expected = torch.zeros(2, 4, 8)
     expected[:, 2:, 4:6] = photo[0, :, :2, :2]
     torch.testing.assert_close(moved, expected)
@@ -45,8 +50,8 @@ def test_a_box_that_moves_by_whole_cells_carries_its_cells():
 def test_what_the_photo_does_not_show_is_not_carried_and_overlaps_share():
     photo = torch.ones(1, 1, 4, 8)
     absent, there = [0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.5, 1.0, 1.0]
-    assert not carried(photo, tokens([[absent]], [[there]])).any()
-    twice = carried(photo, tokens([[there, there]], [[there, there]]))
+    assert not laid(photo, tokens([[absent]], [[there]])).any()
+    twice = laid(photo, tokens([[there, there]], [[there, there]]))
     assert twice.max() == 1
 
 
