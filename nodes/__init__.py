@@ -34,6 +34,7 @@ MODULES = {
     "text_to_video": ["IVGTextToVideo"],
     "motion": ["IVGMotionClip", "IVGTrainMotion"],
     "tracks": ["IVGBoxTrack", "IVGBoxTrackFrom"],
+    "long_video": ["IVGWindows", "IVGPromptSchedule"],
 }
 
 #: Nodes that were renamed, as keywords of core's `io.NodeReplace`: workflows that hold the old name open with the new

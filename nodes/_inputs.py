@@ -3,6 +3,8 @@
 from comfy_api.latest import io
 
 NoisePriorSocket = io.Custom("IVG_NOISE_PRIOR")
+OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
+PromptScheduleSocket = io.Custom("IVG_PROMPT_SCHEDULE")
 BoxTrack = io.Custom("IVG_BOX_TRACK")
 
 #: What the list says -> what the library calls it.
@@ -73,3 +75,17 @@ def boxes_input(to_know: str):
         to_know: which models take it, and what else the tooltip says.
     """
     return BoxTrack.Input("boxes", optional=True, tooltip=f"From IVG Box Track: where things go. {to_know}")
+
+
+def options_input():
+    """How a video is sampled."""
+    return OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options, or IVG Windows.")
+
+
+def schedule_input(does: str):
+    """Several sentences over time.
+
+    Args:
+        does: what the node does with them.
+    """
+    return PromptScheduleSocket.Input("schedule", optional=True, tooltip=f"From IVG Prompt Schedule: {does}")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from comfy_api.latest import io, ui
+from torch import Tensor
 
 from ._compat import found_by, supported
 from ._edges import Progress, batch_of, hands_of, masks_of, photos_of, shown, to_comfy
-from ._inputs import UNITS, denoising_inputs, unit_input
+from ._inputs import UNITS, denoising_inputs, schedule_input, unit_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
+from ._schedule import told
+
+if TYPE_CHECKING:
+    from ..ivg_core.sampling.prompts import PromptSchedule
 
 FALLBACKS = ["white", "prior", "hands"]
 
@@ -81,14 +88,18 @@ class PredictRoMMask(io.ComfyNode):
                     tooltip="Frames of the mask video. 0 takes what the model was made for.",
                     **advanced,
                 ),
+                schedule_input("a region for each of its sentences, in place of action. Takes one photo."),
             ],
             outputs=[
                 io.Mask.Output(
-                    display_name="mask", tooltip="The region of motion, in the photo's size: the union over all frames."
+                    display_name="mask",
+                    tooltip="The region of motion, in the photo's size: the union over all frames. With a schedule, "
+                    "one for each sentence.",
                 ),
                 io.Mask.Output(
                     display_name="frame_masks",
-                    tooltip="One mask a frame, in time. With several photos those of the first come first.",
+                    tooltip="One mask a frame, in time. With several photos or sentences those of the first come "
+                    "first.",
                 ),
                 io.Image.Output(display_name="preview", tooltip="The photo with the region of motion in orange."),
             ],
@@ -98,7 +109,9 @@ class PredictRoMMask(io.ComfyNode):
 
     @classmethod
     @noted
-    def execute(cls, model, image, action, seed, steps, guidance, threshold, min_area, close, frames) -> io.NodeOutput:
+    def execute(
+        cls, model, image, action, seed, steps, guidance, threshold, min_area, close, frames, schedule=None
+    ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.errors import IVGError
         from ..ivg_core.rom.preview import draw_tint
         from ..ivg_core.sampling.predict import Sampling, predict_rom
@@ -109,7 +122,9 @@ class PredictRoMMask(io.ComfyNode):
                 "choose some as rom_model in IVG Load Model, or put IVG RoM from Things or IVG Fallback RoM (white, "
                 "prior, hands) in place of this node."
             )
-        photos = photos_of(image)
+        action, _ = told(action, schedule)
+        asked = asked_for(photos_of(image), action, seed)
+        photos = [photo for photo, _, _ in asked]
         ready = on_device(model, 1, photos[0], frames or model.model.defaults.num_frames)
         # A node that sends live previews cannot show the picture it returns.
         progress = Progress(cls.hidden.unique_id, photos, previews=False)
@@ -117,8 +132,8 @@ class PredictRoMMask(io.ComfyNode):
             predict_rom(
                 ready,
                 photo,
-                action,
-                seed=seed + index,
+                sentence,
+                seed=own_seed,
                 num_frames=frames or None,
                 how=Sampling(num_inference_steps=steps or None, guidance_scale=guidance or None),
                 threshold=threshold,
@@ -126,7 +141,7 @@ class PredictRoMMask(io.ComfyNode):
                 close=close,
                 on_step=progress,
             )
-            for index, photo in enumerate(photos)
+            for photo, sentence, own_seed in asked
         ]
         covered = ", ".join(f"{rom.coverage:.0%}" for rom in roms)
         say(f"The region covers {covered} of the photo, from a mask video of {len(roms[0].frame_masks)} frames.")
@@ -134,6 +149,24 @@ class PredictRoMMask(io.ComfyNode):
         frame_masks = to_comfy(torch.cat([rom.frame_masks for rom in roms]))
         preview = batch_of([draw_tint(to_comfy(photo), mask) for photo, mask in zip(photos, masks, strict=True)])
         return io.NodeOutput(masks, frame_masks, preview, ui=ui.PreviewImage(shown(preview), cls=cls))
+
+
+def asked_for(photos: list[Tensor], action: str | PromptSchedule, seed: int) -> list[tuple[Tensor, str, int]]:
+    """Of which photo, with which sentence and seed regions are predicted: one a photo, or one a sentence.
+
+    Raises:
+        IVGError: there are several photos and several sentences.
+    """
+    from ..ivg_core.errors import IVGError
+
+    if isinstance(action, str):
+        return [(photo, action, seed + index) for index, photo in enumerate(photos)]
+    if len(photos) > 1:
+        raise IVGError(
+            f"There are {len(photos)} photos and a prompt schedule, which takes one: connect one photo, or leave the "
+            "schedule out."
+        )
+    return [(photos[0], sentence, seed) for sentence in action.sentences]
 
 
 class IVGFallbackRoM(io.ComfyNode):

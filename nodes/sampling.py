@@ -11,11 +11,10 @@ from torch import Tensor
 from ..ivg_core.sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
 from ._compat import found_by, supported
 from ._edges import Progress, mask_of_each, photos_of, to_comfy
-from ._inputs import boxes_input, denoising_inputs, noise_prior_input
+from ._inputs import OptionsSocket, boxes_input, denoising_inputs, noise_prior_input, options_input, schedule_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
-
-OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
+from ._schedule import at_once, told
 
 
 class IVGSampler(io.ComfyNode):
@@ -128,11 +127,15 @@ class IVGSampler(io.ComfyNode):
                     tooltip="The region of motion; white moves. Without it everything may move. With several photos a "
                     "batch of as many masks is taken one each; any other batch is united into one mask.",
                 ),
-                OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
+                options_input(),
                 noise_prior_input(),
                 boxes_input(
                     "The first box of a thing lies around it as the photo shows it. For models that follow boxes: "
                     "SMCD, or one with a boxes_model in IVG Load Model."
+                ),
+                schedule_input(
+                    "several sentences over time, which take the place of action. A batch of as many masks as "
+                    "sentences is then one for each."
                 ),
             ],
             outputs=[
@@ -148,14 +151,14 @@ class IVGSampler(io.ComfyNode):
     @noted
     def execute(
         cls, model, image, action, negative, seed, frames, steps, guidance, motion_strength, fps, width, height,
-        keep_first_frame, composite, feather, mask=None, options=None, noise_prior=None, boxes=None,
+        keep_first_frame, composite, feather, mask=None, options=None, noise_prior=None, boxes=None, schedule=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.sampling.generate import generate
 
         photos, defaults = photos_of(image), model.model.defaults
+        action, mask = told(action, schedule, mask)
         frames, fps = frames or defaults.num_frames, fps or defaults.fps
         size = video_size(width, height, photos[0])
-        ready = on_device(model, 2, photos[0], frames, size)
         progress = Progress(cls.hidden.unique_id, photos)
         how = replace(
             options or Sampling(),
@@ -165,6 +168,7 @@ class IVGSampler(io.ComfyNode):
             composite=composite,
             feather=feather if feather >= 0 else None,
         )
+        ready = on_device(model, 2, photos[0], at_once(action, how, frames, defaults.num_frames), size)
         batches = []
         for index, (photo, rom_mask) in enumerate(zip(photos, mask_of_each(mask, len(photos)), strict=True)):
             generated = generate(

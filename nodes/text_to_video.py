@@ -10,10 +10,11 @@ from comfy_api.latest import io
 from ..ivg_core.sampling.settings import Sampling
 from ._compat import found_by
 from ._edges import Progress, to_comfy
-from ._inputs import boxes_input, denoising_inputs, noise_prior_input
+from ._inputs import boxes_input, denoising_inputs, noise_prior_input, options_input, schedule_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
-from .sampling import OptionsSocket, as_video, settings_used, video_size
+from ._schedule import at_once, told
+from .sampling import as_video, settings_used, video_size
 
 
 class IVGTextToVideo(io.ComfyNode):
@@ -76,12 +77,13 @@ class IVGTextToVideo(io.ComfyNode):
                     step=8,
                     tooltip="Height of the video, a multiple of 8. 0 takes the size that the model was made for.",
                 ),
-                OptionsSocket.Input("options", optional=True, tooltip="From IVG Sampler Options."),
+                options_input(),
                 noise_prior_input(),
                 boxes_input(
                     "For a text-to-video model with gates for boxes: one that you trained, or one with a boxes_model "
                     "in IVG Load Model."
                 ),
+                schedule_input("several sentences over time, which take the place of prompt."),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The frames."),
@@ -94,7 +96,7 @@ class IVGTextToVideo(io.ComfyNode):
     @noted
     def execute(
         cls, model, prompt, negative, seed, frames, steps, guidance, fps, width, height, options=None, noise_prior=None,
-        boxes=None,
+        boxes=None, schedule=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.sampling.generate import generate
         from ..ivg_core.sampling.inputs import check_photo
@@ -103,14 +105,15 @@ class IVGTextToVideo(io.ComfyNode):
         how = replace(how, num_inference_steps=steps or None, guidance_scale=guidance or None)
         check_photo(model.model, None, None, how)
         frames, fps = frames or defaults.num_frames, fps or defaults.fps
+        action, _ = told(prompt, schedule)
         usual = torch.empty(defaults.height, defaults.width, 3)
         size = video_size(width, height, usual) or (defaults.width, defaults.height)
-        ready = on_device(model, 2, usual, frames, size)
+        ready = on_device(model, 2, usual, at_once(action, how, frames, defaults.num_frames), size)
         progress = Progress(cls.hidden.unique_id, [None])
         generated = generate(
             ready,
             None,
-            prompt,
+            action,
             boxes=boxes,
             negative_prompt=negative,
             num_frames=frames,

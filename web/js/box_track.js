@@ -3,6 +3,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { COLOURS, Picture } from "./box_track_picture.js";
 import { MOST_THINGS, boxAt, keyAt, lastBox, newThing, readThings, removeKey, setKey, writeThings } from "./box_track_things.js";
+import { keepStep, make, replaceWidget } from "./elements.js";
 import { onResult } from "./text_box.js";
 import { say } from "./words.js";
 
@@ -32,13 +33,6 @@ const STYLE = `
 .ivg-boxes-row input:not([type]) { flex: 1; min-width: 40px; }
 .ivg-boxes-row .ivg-boxes-button { flex: none; cursor: pointer; white-space: nowrap; }
 .ivg-boxes-hint { padding: 2px; opacity: .75; }`;
-
-/** An element with its properties and children. */
-function make(tag, properties, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
 
 /** The address of a file that the server lends out. */
 const viewed = ({ filename, subfolder = "", type = "input" }) =>
@@ -116,9 +110,7 @@ class Editor {
     this.text = writeThings(this.things);
     this.unreadable = false;
     this.refresh();
-    this.node.graph?.setDirtyCanvas(true, true);
-    const tracker = app.extensionManager.workflow?.activeWorkflow?.changeTracker;
-    (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
+    keepStep(this.node);
   }
 
   // -- what the user does -------------------------------------------------
@@ -261,19 +253,8 @@ app.registerExtension({
   },
   nodeCreated(node) {
     if (node.comfyClass !== "IVGBoxTrack") return;
-    const plain = node.widgets.find((widget) => widget.name === "track");
     const editor = new Editor(node);
-    editor.value = plain.value;
-    const widget = node.addDOMWidget("track", "ivg-box-track", editor.element, {
-      getValue: () => editor.text,
-      setValue: (text) => {
-        editor.value = text;
-      },
-      getMinHeight: () => LOWEST,
-      hideOnZoom: false,
-    });
-    node.widgets.splice(node.widgets.indexOf(widget), 1); // it takes the place of the text
-    node.widgets[node.widgets.indexOf(plain)] = widget;
+    replaceWidget(node, "track", "ivg-box-track", editor, LOWEST);
     node.setSize([Math.max(node.size[0], 380), node.computeSize()[1]]);
     onResult(node, (output) => {
       editor.ownPhoto = output?.ivg_photo?.[0] ? viewed(output.ivg_photo[0]) : "";
