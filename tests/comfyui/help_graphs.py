@@ -6,6 +6,7 @@ import dataclasses
 
 from batch_graphs import batch_two_stage, enriched_action
 from graphs import FIXED, Box, Graph, mask_by_hand, two_stage
+from long_graphs import CUP_THEN_CARROT
 from motion_graphs import motion_from_clips
 from rom_graphs import any_video, ltx, wan_22
 from rom_parts import Part
@@ -45,6 +46,18 @@ def side_nodes() -> Graph:
         "download": Box("IVGDownloadModel", (0, 700), (420, 180)),
     }
     return Graph(boxes, ["model.model > lora.model"], picture="model")
+
+
+def over_time() -> Graph:
+    """A long video: its windows, and the sentences one after the other."""
+    boxes = {
+        "options": Box("IVGSamplerOptions", (0, 0), (320, 300)),
+        "windows": Box("IVGWindows", (380, 0), (320, 260)),
+        "sample": Box("IVGSampler", (760, 0), (340, 560), {**FIXED, "frames": 40}),
+        "schedule": Box("IVGPromptSchedule", (0, 800), (480, 220), {"sentences": CUP_THEN_CARROT}),
+    }
+    links = ["options.options > windows.options", "windows.options > sample.options"]
+    return Graph(boxes, links, picture="windows")
 
 
 def found() -> Graph:
@@ -338,6 +351,11 @@ SCENES = {
     "side": Scene(
         side_nodes(),
         {"IVGLoadLoRA": ["model", "lora"], "IVGSamplerOptions": ["options"], "IVGDownloadModel": ["download"]},
+        runs=False,
+    ),
+    "over_time": Scene(
+        over_time(),
+        {"IVGWindows": ["options", "windows", "sample"], "IVGPromptSchedule": ["schedule"]},
         runs=False,
     ),
     "ltx": Scene(ltx(), {"IVGApplyRoM": ["to_video", "apply"]}, runs=False),
