@@ -115,7 +115,7 @@ def _generate(options: argparse.Namespace) -> None:
         how=how,
         on_step=progress("video"),
     )
-    said = options.prompt or " | ".join(f"{part.frame}: {part.sentence}" for part in schedule.stretches)
+    said = options.prompt or str(schedule)
     notes = {"prompt": said, "seed": video.seed}
     _keep(video.frames, options.out, given(options.fps, model.defaults.fps), notes)
     if options.sheet:
@@ -130,7 +130,7 @@ def _action_of(options: argparse.Namespace) -> str | PromptSchedule:
     if options.prompts is None:
         return options.prompt
     if LINE.match(options.prompts):
-        return read_schedule(options.prompts.replace("|", "\n"))
+        return read_schedule(options.prompts)
     return read_schedule(read_text(options.prompts))
 
 

@@ -53,6 +53,10 @@ class PromptSchedule:
             raise IVGError(f"There is no mode {self.mode!r} of a prompt schedule: choose {', '.join(PROMPT_MODES)}.")
         check_stretches([(f"Sentence {i}", stretch) for i, stretch in enumerate(self.stretches, 1)])
 
+    def __str__(self) -> str:
+        """As `read_schedule` reads it, in one line."""
+        return " | ".join(f"{stretch.frame}: {stretch.sentence}" for stretch in self.stretches)
+
     @property
     def sentences(self) -> list[str]:
         return [stretch.sentence for stretch in self.stretches]
@@ -155,17 +159,17 @@ def as_schedule(action: str | PromptSchedule) -> PromptSchedule:
 
 
 def read_schedule(text: str, mode: PromptMode = "centre") -> PromptSchedule:
-    """A schedule from lines such as `0: chop the carrot`; empty lines are left aside.
+    """A schedule from lines such as `0: chop the carrot`; empty ones are left aside.
 
     Args:
-        text: a line for each sentence, the first of frame 0.
+        text: a line for each sentence, the first of frame 0. "|" ends a line too: `0: chop the carrot | 40: stir`.
         mode: see `PromptSchedule`.
 
     Raises:
         IVGError: a line is none, or out of order; the message names it.
     """
     stretches: list[tuple[str, Stretch]] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("|", "\n").splitlines(), 1):
         if not line.strip():
             continue
         found = LINE.fullmatch(line)
