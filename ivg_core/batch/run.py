@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.files import atomic_write
-from ..media.images import load_image, load_mask, save_png
+from ..media.images import load_image, save_png
 from ..media.metadata import write_with_workflow
 from ..media.targets import user_path
 from ..media.track_files import read_track
@@ -26,6 +26,7 @@ from ..settings import read_json
 from .item_lora import ItemLoRA
 from .journal import DONE, FAILED, FORMATS, STARTED, Journal, adopt, pending
 from .page import save_thumbnail, write_page
+from .region import region_of
 from .table import Item
 
 if TYPE_CHECKING:
@@ -237,11 +238,12 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
     from ..sampling.generate import generate
 
     photo, fps = load_image(item.image), settings.fps or model.defaults.fps
+    action, mask = region_of(model, item, photo, settings, on_step)
     video = generate(
         model,
         photo,
-        item.prompt,
-        mask=_mask_for(model, item, photo, settings, on_step),
+        action,
+        mask=mask,
         boxes=track_of(item, photo),
         negative_prompt=settings.negative_prompt,
         motion_strength=settings.motion_strength,
@@ -262,35 +264,6 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
 def track_of(item: Item, photo: Tensor) -> Track | None:
     """The box track of an item with this photo (H, W, 3), if it has one."""
     return read_track(item.boxes, item.phrase, (photo.shape[1], photo.shape[0])) if item.boxes else None
-
-
-def _mask_for(
-    model: IVGModel, item: Item, photo: Tensor, settings: BatchSettings, on_step: OnStep | None
-) -> Tensor | None:
-    from ..rom.find import find_rom, hands_in
-    from ..rom.refine import refine_mask
-    from ..sampling.predict import predict_rom
-
-    if item.mask:
-        return load_mask(item.mask)
-    if settings.fallback == "white" or not model.takes_mask:
-        return None
-    if settings.fallback == "find":
-        return find_rom(photo, hands_in(photo, device=model.work_device or model.vae.device)).mask
-    rom = predict_rom(
-        model,
-        photo,
-        item.prompt,
-        seed=item.seed,
-        num_frames=settings.num_frames,
-        how=settings.how.for_mask(),
-        size=settings.size,
-        threshold=settings.threshold,
-        on_step=on_step,
-    )
-    if not rom.mask.any():
-        raise IVGError("The predicted mask is empty: try another seed or prompt, a lower threshold, or give a mask.")
-    return refine_mask(rom.mask, grow=settings.grow) if settings.grow else rom.mask
 
 
 def sweep(folder: Path, items: Sequence[Item]) -> None:

@@ -81,6 +81,7 @@ def _generate(options: argparse.Namespace) -> None:
     from ..media.images import load_image, save_png
     from ..sampling.generate import generate
     from ..sampling.inputs import check_photo
+    from ..sampling.predict import mask_frames
     from ..sampling.prompts import as_schedule
 
     photo = load_image(options.image) if options.image else None
@@ -98,7 +99,9 @@ def _generate(options: argparse.Namespace) -> None:
     if photo is not None and needs_mask:
         given_one = options.mask or options.fallback or len(schedule.stretches) == 1
         asked = schedule.sentences[:1] if given_one else schedule.sentences
-        masks = [_mask_for(options, model, photo, sentence) for sentence in asked]
+        masks = [
+            _mask_for(options, model, photo, sentence, mask_frames(options.frames, schedule, how)) for sentence in asked
+        ]
         mask, action = (masks[0], action) if given_one else (None, schedule.with_masks(masks))
     video = generate(
         model,
@@ -155,7 +158,7 @@ def _keep(frames: Tensor, out: Path, fps: float, notes: dict[str, Any]) -> None:
         raise IVGError(f"{error} The video was kept: {kept}") from error
 
 
-def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str) -> Tensor:
+def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str, frames: int | None) -> Tensor:
     from ..media.images import load_mask
     from ..rom.fallback import hand_hull_mask, prior_mask, white_mask
     from ..rom.find import find_rom, hands_in
@@ -179,7 +182,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sente
             raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")
         pictures = [str(path) for path in entries_in(options.prior_masks) if path.suffix.lower() in PICTURES]
         return refine_mask(prior_mask(pictures, size), threshold=options.threshold)
-    mask = _predict(options, model, photo, sentence).mask
+    mask = _predict(options, model, photo, sentence, frames).mask
     if not mask.any():
         raise IVGError(
             "The predicted mask is empty: lower --threshold, try another --seed or --prompt, give a --mask, "
@@ -191,7 +194,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sente
 def _predict_mask(options: argparse.Namespace) -> None:
     from ..media.images import load_image, save_png
 
-    rom = _predict(options, load(options), load_image(options.image), options.prompt)
+    rom = _predict(options, load(options), load_image(options.image), options.prompt, options.frames)
     save_png(rom.mask, options.out)
     say(options.out)
     print(f"{rom.coverage:.0%} of the photo will move")
@@ -201,7 +204,7 @@ def _predict_mask(options: argparse.Namespace) -> None:
         say(options.frames_out)
 
 
-def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str):
+def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str, frames: int | None):
     from ..sampling.predict import predict_rom
 
     return predict_rom(
@@ -209,7 +212,7 @@ def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor, senten
         photo,
         sentence,
         seed=options.seed,
-        num_frames=options.frames if vars(options).get("prompts") is None else None,
+        num_frames=frames,
         size=options.size,
         how=Sampling(num_inference_steps=options.steps, guidance_scale=options.guidance),
         threshold=options.threshold,

@@ -50,7 +50,7 @@ def test_a_region_for_each_sentence_that_has_none(tiny_model, monkeypatch):
     masks = predict_regions(tiny_model, PHOTO, SCHEDULE.with_masks([given, None]), seed=1).masks
     assert masks[0] is given and masks[1] is found
     found = torch.zeros(16, 24)
-    with pytest.raises(IVGError, match='predicted for "stir" is empty'):
+    with pytest.raises(IVGError, match='mask is empty for "stir"'):
         predict_regions(tiny_model, PHOTO, SCHEDULE.with_masks([given, None]), seed=1)
 
 
