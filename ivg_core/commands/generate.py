@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from ..media.tracks import Track
     from ..models.bundle import IVGModel
-    from ..sampling.prompts import PromptSchedule
 
 
 def add(commands) -> None:
@@ -82,7 +81,7 @@ def _generate(options: argparse.Namespace) -> None:
     from ..sampling.generate import generate
     from ..sampling.inputs import check_photo
     from ..sampling.predict import mask_frames
-    from ..sampling.prompts import as_schedule
+    from ..sampling.prompts import as_schedule, windows_for
 
     photo = load_image(options.image) if options.image else None
     how = sampling_of(options, photo is not None)
@@ -93,8 +92,9 @@ def _generate(options: argparse.Namespace) -> None:
     boxes = _boxes_of(options, photo)
     prior = prior_of(options, model)
     needs_mask = model.takes_mask or options.mask or options.fallback
-    action = _action_of(options)
-    schedule = as_schedule(action)
+    action = options.prompts or options.prompt
+    schedule, made_for = as_schedule(action), model.defaults.num_frames
+    windows_for([schedule], how, options.frames or made_for, made_for)  # says what does not fit, before any work
     mask = None
     if photo is not None and needs_mask:
         given_one = options.mask or options.fallback or len(schedule.stretches) == 1
@@ -118,23 +118,12 @@ def _generate(options: argparse.Namespace) -> None:
         how=how,
         on_step=progress("video"),
     )
-    said = options.prompt or str(schedule)
+    said = str(action)
     notes = {"prompt": said, "seed": video.seed}
     _keep(video.frames, options.out, given(options.fps, model.defaults.fps), notes)
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, said), options.sheet)
         say(options.sheet)
-
-
-def _action_of(options: argparse.Namespace) -> str | PromptSchedule:
-    from ..media.text import read_text
-    from ..sampling.prompts import LINE, read_schedule
-
-    if options.prompts is None:
-        return options.prompt
-    if LINE.match(options.prompts):
-        return read_schedule(options.prompts)
-    return read_schedule(read_text(options.prompts))
 
 
 def _boxes_of(options: argparse.Namespace, photo: Tensor | None) -> Track | None:

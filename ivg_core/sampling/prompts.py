@@ -19,7 +19,7 @@ from .windowed import middle
 
 PromptMode = Literal["centre", "blend", "reference"]
 PROMPT_MODES = get_args(PromptMode)
-LINE = re.compile(r"\s*(\d+)\s*[:：]\s*(.*?)\s*")
+LINE = re.compile(r"\s*(\d{1,9})\s*[:：]\s*(.*?)\s*")
 
 
 @dataclass(frozen=True, eq=False)

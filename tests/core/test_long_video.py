@@ -239,6 +239,7 @@ def test_each_stretch_may_have_a_mask_of_its_own(tiny_model, asked, region):
         ("0: chop\n4:  ", "Line 2 .* has no sentence"),
         ("chop", "Line 1 .* is 'chop'"),
         ("0: chop\n-4: stir", "Line 2 "),
+        ("0: chop | " + "9" * 5000 + ": stir", "Line 2 "),
         ("0: chop | stir", "Line 2 .* is 'stir'"),
         ("0: chop | | 9: stir | 5: fry", "Line 4 .* begins at frame 5, before"),
     ],
