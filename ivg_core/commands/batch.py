@@ -24,6 +24,9 @@ prompt or prompts (several sentences in one video, such as "0: chop the carrot |
 which on it is done) and, if wanted, seed, mask, lora and lora_strength (a LoRA for this row alone), boxes (a box track)
 and phrase (what is in the boxes of a bbox.txt), a .json list of the same, or the released prompt.json.
 
+Masks that are not given are predicted, for each sentence by itself. Mask videos are as long as the video; where that is
+made in windows of time, they have the model's own length.
+
 Over several processes or machines that share the folder:  accelerate launch -m ivg_core batch ...
 """
 

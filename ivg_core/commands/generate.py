@@ -47,7 +47,12 @@ def add(commands) -> None:
     generate.add_argument(
         "--out", type=new_video, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
     )
-    generate.add_argument("--mask", type=a_path, help="image, white where things may move; not given: it is predicted")
+    generate.add_argument(
+        "--mask",
+        type=a_path,
+        help="image, white where things may move; not given: it is predicted, with --prompts for each sentence. Where "
+        "there are windows of time, mask videos have the model's own length",
+    )
     generate.add_argument(
         "--boxes",
         type=a_path,
