@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,9 @@ def add(commands) -> None:
     generate.add_argument("--motion", type=not_negative, default=5.0, help="motion strength, 1 to 20")
     generate.add_argument("--grow", type=number(), default=4, help="pixels by which a predicted mask is grown")
     generate.add_argument("--fps", type=number(1e-3, 240), help="frames a second (default: the model's)")
-    generate.add_argument("--sheet", type=new_picture, help="also write a contact sheet, a PNG")
+    generate.add_argument(
+        "--sheet", type=new_picture, help="also write a contact sheet, a PNG; all frames are in memory then"
+    )
 
     said = "photo + sentence -> mask of where it will move"
     predict = command(commands, "predict-mask", _predict_mask, said, model, scene, stage1, denoising_options())
@@ -122,10 +125,11 @@ def _generate(options: argparse.Namespace) -> None:
         prior=prior,
         how=how,
         on_step=progress("video"),
+        at_once=options.sheet is not None,
     )
     said = str(action)
     notes = {"prompt": said, "seed": video.seed}
-    _keep(video.frames, options.out, given(options.fps, model.defaults.fps), notes)
+    _keep(video.chunks, options.out, given(options.fps, model.defaults.fps), notes)
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, said), options.sheet)
         say(options.sheet)
@@ -141,7 +145,7 @@ def _boxes_of(options: argparse.Namespace, photo: Tensor | None) -> Track | None
     return read_track(options.boxes, options.phrase, None if photo is None else (photo.shape[1], photo.shape[0]))
 
 
-def _keep(frames: Tensor, out: Path, fps: float, notes: dict[str, Any]) -> None:
+def _keep(frames: Iterable[Tensor], out: Path, fps: float, notes: dict[str, Any]) -> None:
     """Write the video; somewhere else if it cannot be written there any more, for it took its time."""
     from ..media.video import write_video
 
