@@ -25,12 +25,13 @@ from ..sampling.settings import Sampling
 from ..settings import read_json
 from .item_lora import ItemLoRA
 from .journal import DONE, FAILED, FORMATS, STARTED, Journal, adopt, pending
-from .page import save_thumbnail, write_page
+from .page import save_thumbnail, with_thumbnail, write_page
 from .region import region_of
 from .table import Item
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
+    from ..sampling.finish import Frames
     from ..sampling.generate import OnStep
 
 log = logging.getLogger("ivg")
@@ -167,7 +168,7 @@ def reason_of(error: Exception) -> str:
 def save_result(
     folder: Path,
     item: Item,
-    frames: Tensor,
+    frames: Tensor | Frames,
     mask: Tensor,
     fps: float,
     suffix: str,
@@ -179,7 +180,7 @@ def save_result(
     Args:
         folder: of the batch.
         item: that was made.
-        frames: (F, H, W, 3) 0..1.
+        frames: (F, H, W, 3) 0..1, or those of a run, which are written as they are decoded.
         mask: (H', W') 0..1, that the video was made with.
         fps: frames a second.
         suffix: of the video, one of FORMATS.
@@ -198,11 +199,14 @@ def save_result(
         "thumbnail": f"thumbnails/{item.name}.webp",
     }
     save_png(mask, folder / names["mask_file"])
-    save_thumbnail(frames, fps, folder / names["thumbnail"])
     if graph:
-        write_with_workflow(frames, folder / names["file"], fps, {**graph, "ivg": about})
+        whole = frames if isinstance(frames, Tensor) else frames.all()[0]
+        save_thumbnail(whole, fps, folder / names["thumbnail"])
+        write_with_workflow(whole, folder / names["file"], fps, {**graph, "ivg": about})
     else:
-        write_video(frames, folder / names["file"], fps, about)
+        clips = [frames] if isinstance(frames, Tensor) else frames
+        seen = with_thumbnail(clips, len(frames), fps, folder / names["thumbnail"])
+        write_video(seen, folder / names["file"], fps, about)
     return names
 
 
@@ -252,13 +256,14 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
         seed=item.seed,
         how=settings.how,
         on_step=on_step,
+        at_once=False,
     )
     about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
     if item.lora:
         about |= {"lora": item.lora.name, "lora_strength": item.lora_strength}
     if item.boxes:
         about |= {"boxes": item.boxes.name}
-    return save_result(folder, item, video.frames, video.mask, fps, settings.format, about)
+    return save_result(folder, item, video.later or video.frames, video.mask, fps, settings.format, about)
 
 
 def track_of(item: Item, photo: Tensor) -> Track | None:

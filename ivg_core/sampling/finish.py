@@ -40,6 +40,10 @@ class Frames:
     windows: Windows | None
     how: Sampling
 
+    def __len__(self) -> int:
+        """F of each video."""
+        return self.latents.shape[2]
+
     def all(self) -> Tensor:
         """(B, F, H, W, 3) 0..1, on the CPU.
 

@@ -6,6 +6,9 @@ import pytest
 import torch
 from sampled import arguments
 
+from ivg_core.batch import page
+from ivg_core.batch.run import BatchSettings, run_batch
+from ivg_core.batch.table import Item
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
 from ivg_core.media import targets
@@ -14,6 +17,7 @@ from ivg_core.media.video import write_video
 from ivg_core.models.codec import ImageCodec
 from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.generate import generate
+from ivg_core.sampling.settings import Sampling
 
 PHOTO = torch.rand(64, 96, 3, generator=torch.Generator().manual_seed(0))
 FEW = {"num_frames": 7, "num_inference_steps": 1, "guidance_scale": 1.0, "seed": 1, "decode_chunk": 3}
@@ -56,9 +60,9 @@ def alive(shape):
     return sum({x.untyped_storage().data_ptr(): x[..., 0, 0, 0].numel() for x in found}.values())
 
 
-@pytest.mark.parametrize("ending", [".mp4", ".gif", ".png"])
-def test_no_more_frames_are_alive_than_are_decoded_at_once(golden, tmp_path, monkeypatch, ending):
-    """Counted when the next ones are about to be decoded, and when they were."""
+@pytest.fixture
+def counts(monkeypatch):
+    """Frames of 64 x 32 that are alive when the next ones are about to be decoded, and when they were."""
     before, after, decode = [], [], ImageCodec.decode
 
     def counted(self, latents, frames=None):
@@ -68,6 +72,12 @@ def test_no_more_frames_are_alive_than_are_decoded_at_once(golden, tmp_path, mon
         return decoded
 
     monkeypatch.setattr(ImageCodec, "decode", counted)
+    return before, after
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".gif", ".png"])
+def test_no_more_frames_are_alive_than_are_decoded_at_once(golden, tmp_path, counts, ending):
+    before, after = counts
     save_png(PHOTO, tmp_path / "photo.png")
     save_png(region(), tmp_path / "mask.png")
     words = ["generate", "--model", str(golden / "tiny_ckpt"), "--image", str(tmp_path / "photo.png"), "--prompt", "x"]
@@ -83,6 +93,28 @@ def test_no_more_frames_are_alive_than_are_decoded_at_once(golden, tmp_path, mon
     before.clear()
     assert files("kept", "--sheet", str(tmp_path / "sheet.png")) == came and before == [1, 3, 5, 7]
     assert len(came) == (7 if ending == ".png" else 1)
+
+
+def test_a_batch_writes_them_as_they_come(tiny_model, tmp_path, counts, monkeypatch):
+    """Of the thumbnail's 16 frames, copies of their own size are kept."""
+    before, after = counts
+    monkeypatch.setattr(page, "MOST_FRAMES", 2)
+    save_png(PHOTO, tmp_path / "a.png")
+    how = Sampling(num_inference_steps=1, decode_chunk=2)
+    settings = BatchSettings(num_frames=7, how=how, size=(64, 32), fallback="white", fps=5)
+    run_batch(tiny_model, [Item(tmp_path / "a.png", "stir")], tmp_path / "came", settings)
+    assert before == [1] * 4 and after == [3, 3, 3, 2]  # one is the photo
+    monkeypatch.setattr("ivg_core.sampling.generate.generate", lambda *words, at_once, **more: generate(*words, **more))
+    run_batch(tiny_model, [Item(tmp_path / "a.png", "stir")], tmp_path / "kept", settings)
+    came, kept = (
+        {
+            path.name: path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.suffix in (".mp4", ".png", ".webp")
+        }
+        for name in ("came", "kept")
+    )
+    assert came == kept and len(came) == 4  # video, mask, thumbnail, sheet
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".webm", ".gif", ".png"])
