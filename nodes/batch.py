@@ -281,6 +281,11 @@ def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str)
         keep_faulty=True,
         find_lora=find_lora,
     )
+    if scheduled := sum(item.scheduled for item in items):
+        raise IVGError(
+            f"{scheduled} items of {table.strip()} have several sentences (column prompts), which this node cannot "
+            "pass on: give them a prompt each, or make this table with `python -m ivg_core batch`."
+        )
     for item in items:  # a table may name any path
         for named in (item.image, item.mask, item.boxes):
             if named is not None and not item.fault:

@@ -138,6 +138,9 @@ WORDS = {
             "accumulation=100000", "noise_offset=.inf", "min_snr=-5"),
     "seeds": ("0-99999999999", "a", "", "-1", "1.5", "0-2", "18446744073709551616", "3-1"),
     "seed": ("-1", "1e3", "nan", "99999999999999999999999", "18446744073709551615", "18446744073709551616", "0.5"),
+    "prompts": ("0: stir the pan", "0: chop | 1: stir", "0: chop | 5: stir", "0: chop | 1", "3: stir", "0:",
+        "1: a | 0: b", "said.txt", "file.txt", "photo.png", "no_such.txt", "", "|", "0: \0",
+        "9" * 5000 + ": stir", "0: \ud800"),
     "resume": ("auto", "no/such", "out", "photo.png", "\0"),
     "name": ("IVG.1.0 ", "no such model", "../../x", "", "\0"),
     "masks": ("hands", "arms", "stage1", "white", "clips", "no/such", "photo.png", "", "\0"),
@@ -168,6 +171,7 @@ def _kit() -> Path:
     (folder / "bbox.txt").write_text("8,8,24,24\n16,8,32,24\n")
     track = Track((Thing("cup", (Keyframe(0, (0.1, 0.1, 0.4, 0.4)), Keyframe(1, (0.3, 0.1, 0.6, 0.4)))),))
     write_track(track, folder / "track.json")
+    (folder / "said.txt").write_text("0: chop\n1: stir\n")
     (folder / "table.csv").write_text("image,prompt\nphoto.png,stir the pan\n")
     few = {"steps": 1, "warmup": 0, "device": "cpu", "data": {"frames": 2, "width": 64, "height": 48, "masks": "white"}}
     (folder / "train.yaml").write_text(json.dumps({**few, "lora": {"spatial": {"rank": 2}}}))
@@ -274,7 +278,7 @@ def _replaced(words: list[str], action: argparse.Action, new: list[str]) -> list
     """The words with an option's value in the place of a good one."""
     if not action.option_strings:  # the first word
         return [*new, *words[1:]]
-    for flag in action.option_strings:
+    for flag in (*action.option_strings, *(["--prompt"] if action.dest == "prompts" else [])):  # one of the two
         if flag in words:
             at = words.index(flag)
             return [*words[:at], *new, *words[at + 2 :]]

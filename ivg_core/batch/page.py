@@ -6,10 +6,12 @@ import base64
 import html
 import math
 import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import torch
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 from torch import Tensor
 
@@ -65,6 +67,23 @@ def save_thumbnail(frames: Tensor, fps: float, path: str | Path) -> None:
     milliseconds = round(1000 * len(frames) / fps / len(chosen))
     with atomic_write(path) as temporary:
         first.save(temporary, "WEBP", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=75)
+
+
+def with_thumbnail(chunks: Iterable[Tensor], count: int, fps: float, path: str | Path) -> Iterator[Tensor]:
+    """The same frames, which come a few at a time; after the last ones their thumbnail is written.
+
+    Args:
+        chunks: (n, H, W, 3) 0..1 each, `count` frames in all.
+        count: F.
+        fps, path: see `save_thumbnail`.
+    """
+    chosen, kept, done = even_indices(count, MOST_FRAMES), [], 0
+    for chunk in chunks:
+        kept += [chunk[i - done].clone() for i in chosen if done <= i < done + len(chunk)]
+        done += len(chunk)
+        yield chunk
+        del chunk  # before the next is made
+    save_thumbnail(torch.stack(kept), fps * len(kept) / count, path)
 
 
 def write_page(folder: str | Path) -> Path:

@@ -25,6 +25,7 @@ COLUMNS = {
     "source": "image",
     "prompt": "prompt",
     "action": "prompt",
+    "prompts": "prompts",
     "seed": "seed",
     "mask": "mask",
     "lora": "lora",

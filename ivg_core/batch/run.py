@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.files import atomic_write
-from ..media.images import load_image, load_mask, save_png
+from ..media.images import load_image, save_png
 from ..media.metadata import write_with_workflow
 from ..media.targets import user_path
 from ..media.track_files import read_track
@@ -25,11 +25,13 @@ from ..sampling.settings import Sampling
 from ..settings import read_json
 from .item_lora import ItemLoRA
 from .journal import DONE, FAILED, FORMATS, STARTED, Journal, adopt, pending
-from .page import save_thumbnail, write_page
+from .page import save_thumbnail, with_thumbnail, write_page
+from .region import region_of
 from .table import Item
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
+    from ..sampling.finish import Frames
     from ..sampling.generate import OnStep
 
 log = logging.getLogger("ivg")
@@ -166,7 +168,7 @@ def reason_of(error: Exception) -> str:
 def save_result(
     folder: Path,
     item: Item,
-    frames: Tensor,
+    frames: Tensor | Frames,
     mask: Tensor,
     fps: float,
     suffix: str,
@@ -178,7 +180,7 @@ def save_result(
     Args:
         folder: of the batch.
         item: that was made.
-        frames: (F, H, W, 3) 0..1.
+        frames: (F, H, W, 3) 0..1, or those of a run, which are written as they are decoded.
         mask: (H', W') 0..1, that the video was made with.
         fps: frames a second.
         suffix: of the video, one of FORMATS.
@@ -197,11 +199,14 @@ def save_result(
         "thumbnail": f"thumbnails/{item.name}.webp",
     }
     save_png(mask, folder / names["mask_file"])
-    save_thumbnail(frames, fps, folder / names["thumbnail"])
     if graph:
-        write_with_workflow(frames, folder / names["file"], fps, {**graph, "ivg": about})
+        whole = frames if isinstance(frames, Tensor) else frames.all()[0]
+        save_thumbnail(whole, fps, folder / names["thumbnail"])
+        write_with_workflow(whole, folder / names["file"], fps, {**graph, "ivg": about})
     else:
-        write_video(frames, folder / names["file"], fps, about)
+        clips = [frames] if isinstance(frames, Tensor) else frames
+        seen = with_thumbnail(clips, len(frames), fps, folder / names["thumbnail"])
+        write_video(seen, folder / names["file"], fps, about)
     return names
 
 
@@ -237,11 +242,12 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
     from ..sampling.generate import generate
 
     photo, fps = load_image(item.image), settings.fps or model.defaults.fps
+    action, mask = region_of(model, item, photo, settings, on_step)
     video = generate(
         model,
         photo,
-        item.prompt,
-        mask=_mask_for(model, item, photo, settings, on_step),
+        action,
+        mask=mask,
         boxes=track_of(item, photo),
         negative_prompt=settings.negative_prompt,
         motion_strength=settings.motion_strength,
@@ -250,47 +256,19 @@ def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on
         seed=item.seed,
         how=settings.how,
         on_step=on_step,
+        at_once=False,
     )
     about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
     if item.lora:
         about |= {"lora": item.lora.name, "lora_strength": item.lora_strength}
     if item.boxes:
         about |= {"boxes": item.boxes.name}
-    return save_result(folder, item, video.frames, video.mask, fps, settings.format, about)
+    return save_result(folder, item, video.later or video.frames, video.mask, fps, settings.format, about)
 
 
 def track_of(item: Item, photo: Tensor) -> Track | None:
     """The box track of an item with this photo (H, W, 3), if it has one."""
     return read_track(item.boxes, item.phrase, (photo.shape[1], photo.shape[0])) if item.boxes else None
-
-
-def _mask_for(
-    model: IVGModel, item: Item, photo: Tensor, settings: BatchSettings, on_step: OnStep | None
-) -> Tensor | None:
-    from ..rom.find import find_rom, hands_in
-    from ..rom.refine import refine_mask
-    from ..sampling.predict import predict_rom
-
-    if item.mask:
-        return load_mask(item.mask)
-    if settings.fallback == "white" or not model.takes_mask:
-        return None
-    if settings.fallback == "find":
-        return find_rom(photo, hands_in(photo, device=model.work_device or model.vae.device)).mask
-    rom = predict_rom(
-        model,
-        photo,
-        item.prompt,
-        seed=item.seed,
-        num_frames=settings.num_frames,
-        how=settings.how.for_mask(),
-        size=settings.size,
-        threshold=settings.threshold,
-        on_step=on_step,
-    )
-    if not rom.mask.any():
-        raise IVGError("The predicted mask is empty: try another seed or prompt, a lower threshold, or give a mask.")
-    return refine_mask(rom.mask, grow=settings.grow) if settings.grow else rom.mask
 
 
 def sweep(folder: Path, items: Sequence[Item]) -> None:

@@ -24,6 +24,7 @@ from ..media.files import PICTURES, atomic_write, named_in, short_name
 from ..media.targets import user_path
 from ..media.text import plain
 from ..sampling.noise import MAX_SEED
+from ..sampling.prompts import PromptSchedule, read_schedule
 from .rows import Row, file_rows, folder_rows
 
 log = logging.getLogger("ivg")
@@ -36,7 +37,7 @@ class Item:
     """One video to make."""
 
     image: Path
-    prompt: str
+    prompt: str  # a sentence, or a schedule in one line
     seed: int = 0
     mask: Path | None = None  # None: the mask is predicted
     fault: str = ""  # why it cannot be made: what is wrong with its row
@@ -44,11 +45,17 @@ class Item:
     lora_strength: float = 1.0
     boxes: Path | None = None  # a box track
     phrase: str = ""  # what is in its boxes, where it does not say
+    scheduled: bool = False  # whether the prompt is a schedule of sentences
+
+    @property
+    def action(self) -> str | PromptSchedule:
+        """What is done, as `generate` takes it."""
+        return read_schedule(self.prompt) if self.scheduled else self.prompt
 
     @cached_property
     def key(self) -> str:
         """Ten characters that change with the bytes of photo, mask, LoRA or box track, the LoRA's strength, the boxes'
-        phrase, the prompt, the seed or the photo's name.
+        phrase, the prompt, what it is, the seed or the photo's name.
 
         So an item stays the same one when its table is moved, sorted or added to.
         """
@@ -58,6 +65,8 @@ class Item:
             parts += [_digest(self.lora), str(self.lora_strength)]
         if self.boxes and not self.fault:
             parts += [_digest(self.boxes), self.phrase]
+        if self.scheduled:
+            parts += ["scheduled"]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
 
     @property
@@ -81,15 +90,16 @@ def read_table(
 
     Args:
         table: a folder of photos (a text file of the same name beside a photo holds its prompts, one a line); a CSV
-            with the columns image, prompt and, if wanted, seed, mask, lora, lora_strength, boxes (a box track) and
-            phrase (what is in the boxes of a bbox.txt); a JSON list of objects with these keys, of which image, prompt,
-            seed and mask may hold a list; or JSON lines as the released prompt.json (source, prompt).
+            with the columns image, prompt or prompts (a schedule, see `read_schedule`) and, if wanted, seed, mask,
+            lora, lora_strength, boxes (a box track) and phrase (what is in the boxes of a bbox.txt); a JSON list of
+            objects with these keys, of which image, prompt, seed and mask may hold a list; or JSON lines as the
+            released prompt.json (source, prompt).
         image_folder: what relative paths begin at; None is the table's own folder.
         mask_folder: masks for rows that name none: the picture with the photo's stem, where there is one.
         prompts: for photos that have none of their own.
         seeds: for rows that have none of their own.
-        keep_faulty: a row without a photo or prompt, with an odd seed and the like becomes an item with a `fault`, so
-            that it fails alone; otherwise it is an error, as it is if all rows are such.
+        keep_faulty: a row without a photo or prompt, with an odd seed or schedule and the like becomes an item with a
+            `fault`, so that it fails alone; otherwise it is an error, as it is if all rows are such.
         find_lora: gives the file of a row's lora, or raises an IVGError; None: it is found as photos are.
 
     Returns:
@@ -160,23 +170,26 @@ def write_table(items: Iterable[Item], path: str | Path) -> None:
     """Write items as a CSV that `read_table` reads back from anywhere."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "prompt", "seed", "mask", "lora", "lora_strength", "boxes", "phrase"])
+    writer.writerow(["image", "prompt", "seed", "mask", "lora", "lora_strength", "boxes", "phrase", "prompts"])
     for item in items:
         image, mask, lora, boxes = (
             plain(str(path.resolve()), f"The name of {path}") if path else ""
             for path in (item.image, item.mask, item.lora, item.boxes)
         )
         strength = item.lora_strength if lora else ""
-        writer.writerow([image, item.prompt, item.seed, mask, lora, strength, boxes, item.phrase])
+        prompt, prompts = ("", item.prompt) if item.scheduled else (item.prompt, "")
+        writer.writerow([image, prompt, item.seed, mask, lora, strength, boxes, item.phrase, prompts])
     with atomic_write(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _items_of(row: Row, folder: Path, masks: Path | None, prompts: Sequence[str], seeds: Sequence[int]) -> list[Item]:
     where, given = row.where, row.values
-    images, own_masks, wanted = given.get("image"), given.get("mask", []), given.get("prompt") or prompts
     if row.fault:
         raise IVGError(row.fault)
+    schedule = _schedule_of(row)
+    images, own_masks = given.get("image"), given.get("mask", [])
+    wanted = [str(schedule)] if schedule else given.get("prompt") or prompts
     if not images:
         raise IVGError(f"{where} names no photo: give its path as image (or source).")
     if not wanted:
@@ -193,7 +206,19 @@ def _items_of(row: Row, folder: Path, masks: Path | None, prompts: Sequence[str]
     for index, photo in enumerate(photos):
         mask = beside[min(index, len(beside) - 1)] if beside else _mask_beside(photo, masks) if masks else None
         pairs.append((photo, mask))
-    return [Item(photo, prompt, seed, mask) for (photo, mask), prompt, seed in product(pairs, wanted, numbers)]
+    return [
+        Item(photo, prompt, seed, mask, scheduled=schedule is not None)
+        for (photo, mask), prompt, seed in product(pairs, wanted, numbers)
+    ]
+
+
+def _schedule_of(row: Row) -> PromptSchedule | None:
+    if not (text := _one_of(row, "prompts")):
+        return None
+    if "prompt" in row.values:
+        raise IVGError(f"{row.where} has both prompt and prompts: keep the sentence, or the schedule of several.")
+    with _told_of(row.where):
+        return read_schedule(text)
 
 
 def _lora_of(row: Row, find_lora: Callable[[str], Path]) -> dict[str, Any]:
@@ -240,7 +265,7 @@ def _told_of(where: str) -> Iterator[None]:
 
 
 def _faulty(row: Row, fault: str) -> Item:
-    images, prompts = row.values.get("image"), row.values.get("prompt")
+    images, prompts = row.values.get("image"), row.values.get("prompt") or row.values.get("prompts")
     named = images[0] if images else row.where.rpartition(", ")[2]
     return Item(Path(named), prompts[0] if prompts else "", fault=fault)  # the photo is never read
 

@@ -20,8 +20,12 @@ Make many videos: every photo of a table with every one of its prompts and seeds
 ready. Run the same command again at any time, even after a crash: what is done is skipped, what failed is tried again.
 
 A table is a folder of photos (carrot.txt holds the prompts of carrot.png, one a line), a .csv with the columns image,
-prompt and, if wanted, seed, mask, lora and lora_strength (a LoRA for this row alone), boxes (a box track) and phrase
-(what is in the boxes of a bbox.txt), a .json list of the same, or the released prompt.json.
+prompt or prompts (several sentences in one video, such as "0: chop the carrot | 40: stir", where 40 is the frame from
+which on it is done) and, if wanted, seed, mask, lora and lora_strength (a LoRA for this row alone), boxes (a box track)
+and phrase (what is in the boxes of a bbox.txt), a .json list of the same, or the released prompt.json.
+
+Masks that are not given are predicted, for each sentence by itself. Mask videos are as long as the video; where that is
+made in windows of time, they have the model's own length.
 
 Over several processes or machines that share the folder:  accelerate launch -m ivg_core batch ...
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from ..media.tracks import Track
     from ..models.bundle import IVGModel
-    from ..sampling.prompts import PromptSchedule
 
 
 def add(commands) -> None:
@@ -48,7 +48,12 @@ def add(commands) -> None:
     generate.add_argument(
         "--out", type=new_video, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
     )
-    generate.add_argument("--mask", type=a_path, help="image, white where things may move; not given: it is predicted")
+    generate.add_argument(
+        "--mask",
+        type=a_path,
+        help="image, white where things may move; not given: it is predicted, with --prompts for each sentence. Where "
+        "there are windows of time, mask videos have the model's own length",
+    )
     generate.add_argument(
         "--boxes",
         type=a_path,
@@ -68,7 +73,9 @@ def add(commands) -> None:
     generate.add_argument("--motion", type=not_negative, default=5.0, help="motion strength, 1 to 20")
     generate.add_argument("--grow", type=number(), default=4, help="pixels by which a predicted mask is grown")
     generate.add_argument("--fps", type=number(1e-3, 240), help="frames a second (default: the model's)")
-    generate.add_argument("--sheet", type=new_picture, help="also write a contact sheet, a PNG")
+    generate.add_argument(
+        "--sheet", type=new_picture, help="also write a contact sheet, a PNG; all frames are in memory then"
+    )
 
     said = "photo + sentence -> mask of where it will move"
     predict = command(commands, "predict-mask", _predict_mask, said, model, scene, stage1, denoising_options())
@@ -81,7 +88,8 @@ def _generate(options: argparse.Namespace) -> None:
     from ..media.images import load_image, save_png
     from ..sampling.generate import generate
     from ..sampling.inputs import check_photo
-    from ..sampling.prompts import as_schedule
+    from ..sampling.predict import mask_frames
+    from ..sampling.prompts import as_schedule, windows_for
 
     photo = load_image(options.image) if options.image else None
     how = sampling_of(options, photo is not None)
@@ -92,13 +100,16 @@ def _generate(options: argparse.Namespace) -> None:
     boxes = _boxes_of(options, photo)
     prior = prior_of(options, model)
     needs_mask = model.takes_mask or options.mask or options.fallback
-    action = _action_of(options)
-    schedule = as_schedule(action)
+    action = options.prompts or options.prompt
+    schedule, made_for = as_schedule(action), model.defaults.num_frames
+    windows_for([schedule], how, options.frames or made_for, made_for)  # says what does not fit, before any work
     mask = None
     if photo is not None and needs_mask:
         given_one = options.mask or options.fallback or len(schedule.stretches) == 1
         asked = schedule.sentences[:1] if given_one else schedule.sentences
-        masks = [_mask_for(options, model, photo, sentence) for sentence in asked]
+        masks = [
+            _mask_for(options, model, photo, sentence, mask_frames(options.frames, schedule, how)) for sentence in asked
+        ]
         mask, action = (masks[0], action) if given_one else (None, schedule.with_masks(masks))
     video = generate(
         model,
@@ -114,24 +125,14 @@ def _generate(options: argparse.Namespace) -> None:
         prior=prior,
         how=how,
         on_step=progress("video"),
+        at_once=options.sheet is not None,
     )
-    said = options.prompt or " | ".join(f"{part.frame}: {part.sentence}" for part in schedule.stretches)
+    said = str(action)
     notes = {"prompt": said, "seed": video.seed}
-    _keep(video.frames, options.out, given(options.fps, model.defaults.fps), notes)
+    _keep(video.chunks, options.out, given(options.fps, model.defaults.fps), notes)
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, said), options.sheet)
         say(options.sheet)
-
-
-def _action_of(options: argparse.Namespace) -> str | PromptSchedule:
-    from ..media.text import read_text
-    from ..sampling.prompts import LINE, read_schedule
-
-    if options.prompts is None:
-        return options.prompt
-    if LINE.match(options.prompts):
-        return read_schedule(options.prompts.replace("|", "\n"))
-    return read_schedule(read_text(options.prompts))
 
 
 def _boxes_of(options: argparse.Namespace, photo: Tensor | None) -> Track | None:
@@ -144,7 +145,7 @@ def _boxes_of(options: argparse.Namespace, photo: Tensor | None) -> Track | None
     return read_track(options.boxes, options.phrase, None if photo is None else (photo.shape[1], photo.shape[0]))
 
 
-def _keep(frames: Tensor, out: Path, fps: float, notes: dict[str, Any]) -> None:
+def _keep(frames: Iterable[Tensor], out: Path, fps: float, notes: dict[str, Any]) -> None:
     """Write the video; somewhere else if it cannot be written there any more, for it took its time."""
     from ..media.video import write_video
 
@@ -155,7 +156,7 @@ def _keep(frames: Tensor, out: Path, fps: float, notes: dict[str, Any]) -> None:
         raise IVGError(f"{error} The video was kept: {kept}") from error
 
 
-def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str) -> Tensor:
+def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str, frames: int | None) -> Tensor:
     from ..media.images import load_mask
     from ..rom.fallback import hand_hull_mask, prior_mask, white_mask
     from ..rom.find import find_rom, hands_in
@@ -179,7 +180,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sente
             raise IVGError("The prior is the mean of other masks: give a folder of them with --prior-masks.")
         pictures = [str(path) for path in entries_in(options.prior_masks) if path.suffix.lower() in PICTURES]
         return refine_mask(prior_mask(pictures, size), threshold=options.threshold)
-    mask = _predict(options, model, photo, sentence).mask
+    mask = _predict(options, model, photo, sentence, frames).mask
     if not mask.any():
         raise IVGError(
             "The predicted mask is empty: lower --threshold, try another --seed or --prompt, give a --mask, "
@@ -191,7 +192,7 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sente
 def _predict_mask(options: argparse.Namespace) -> None:
     from ..media.images import load_image, save_png
 
-    rom = _predict(options, load(options), load_image(options.image), options.prompt)
+    rom = _predict(options, load(options), load_image(options.image), options.prompt, options.frames)
     save_png(rom.mask, options.out)
     say(options.out)
     print(f"{rom.coverage:.0%} of the photo will move")
@@ -201,7 +202,7 @@ def _predict_mask(options: argparse.Namespace) -> None:
         say(options.frames_out)
 
 
-def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str):
+def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor, sentence: str, frames: int | None):
     from ..sampling.predict import predict_rom
 
     return predict_rom(
@@ -209,7 +210,7 @@ def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor, senten
         photo,
         sentence,
         seed=options.seed,
-        num_frames=options.frames if vars(options).get("prompts") is None else None,
+        num_frames=frames,
         size=options.size,
         how=Sampling(num_inference_steps=options.steps, guidance_scale=options.guidance),
         threshold=options.threshold,

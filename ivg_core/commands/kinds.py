@@ -9,11 +9,14 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import IVGError
 from ..media.targets import VIDEO_ENDINGS, check_file, check_folder, user_path
-from ..media.text import plain
+from ..media.text import plain, read_text
+
+if TYPE_CHECKING:
+    from ..sampling.prompts import PromptSchedule
 
 T = TypeVar("T")
 MOST_SEED = 2**64 - 1
@@ -47,6 +50,14 @@ def a_model(text: str) -> str:
 def a_text(text: str) -> str:
     """A sentence or a name that can be written to a file."""
     return plain(text, "The text")
+
+
+@kind
+def a_schedule(text: str) -> PromptSchedule:
+    """Sentences over time: the lines themselves, or a text file of them."""
+    from ..sampling.prompts import LINE, read_schedule  # which loads torch
+
+    return read_schedule(plain(text, "The schedule") if LINE.match(text) else read_text(user_path(text)))
 
 
 @kind

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import IVGError
 from ..sampling.context import WEIGHTS, WINDOW_NOISES, WINDOW_SCHEDULES, ContextWindows
 from ..sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
-from .kinds import a_device, a_model, a_path, a_seed, a_share, count, not_negative, number, size
+from .kinds import a_device, a_model, a_path, a_schedule, a_seed, a_share, count, not_negative, number, size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,6 +82,7 @@ def scene_options(photo_needed: bool = True) -> argparse.ArgumentParser:
         either.add_argument("--prompt", help=said)
         either.add_argument(
             "--prompts",
+            type=a_schedule,
             help='several sentences: a text file with a line such as "40: stir" for each, where 40 is the frame from '
             'which on it is done; or these lines, separated by "|"',
         )

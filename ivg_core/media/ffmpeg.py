@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 from ..errors import IVGError
 
@@ -28,22 +30,44 @@ def ffmpeg_options(options: Mapping[str, str]) -> list[str]:
     return [word for name, value in options.items() for word in (f"-{name}", value)]
 
 
-def write_with_ffmpeg(arguments: list[str], stdin: bytes, target: Path) -> None:
+def write_with_ffmpeg(arguments: list[str], stdin: Iterable[bytes], target: Path) -> None:
     """Run ffmpeg to write a file.
 
     Args:
         arguments: all of them, the file's path among them.
-        stdin: what it is fed.
+        stdin: what it is fed, piece by piece. An error in making a piece ends ffmpeg.
         target: the file as the user knows it, for the message.
 
     Raises:
         IVGError: ffmpeg could not.
     """
     words = [ffmpeg_program(), "-loglevel", "error", "-y", *arguments]
-    done = subprocess.run(words, input=stdin, capture_output=True)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+    with TemporaryFile() as notes:  # not a pipe, which would be full one day
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=notes)
+        assert process.stdin
+        try:
+            for piece in stdin:
+                if not _fed(process.stdin.write, piece):
+                    break
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            _fed(process.stdin.close)
+            process.wait()
+        notes.seek(0)
+        said = notes.read().decode(errors="replace").strip().splitlines()
+    if process.returncode:
         raise IVGError(
             f"{target} could not be written ({said[-1] if said else 'ffmpeg failed'}): choose a folder that may be "
             "written to and has free space, or another format."
         )
+
+
+def _fed(do: Callable[..., Any], *piece: bytes) -> bool:
+    """Whether it could be done; not if ffmpeg has ended, which then says why."""
+    try:
+        do(*piece)
+    except OSError:  # a broken pipe; on Windows an invalid argument
+        return False
+    return True

@@ -69,7 +69,7 @@ def write_with_workflow(frames: Tensor, path: str | os.PathLike, fps: float, tag
             copy = {"map": "0", "map_metadata": "1", "c": "copy", "movflags": "+faststart+use_metadata_tags"}
             if suffix == ".webm":
                 copy.pop("movflags")
-            write_with_ffmpeg([*inputs, *ffmpeg_options(copy), str(temporary)], b"", target)
+            write_with_ffmpeg([*inputs, *ffmpeg_options(copy), str(temporary)], (), target)
         finally:
             plain.unlink(missing_ok=True)
             notes.unlink(missing_ok=True)

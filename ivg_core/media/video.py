@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import IVGError
 from .clips import open_media
 from .ffmpeg import ffmpeg_options, write_with_ffmpeg
 from .files import atomic_write
-from .frames import to_frames
+from .frames import as_tensor, to_frames
 from .images import save_png, to_bytes
 from .targets import VIDEO_ENDINGS, check_file, check_fps, check_memory, user_path
 
+NO_FRAMES = "There are no frames to write: look at the step that should have made them."
 # One palette for the whole clip, and an ordered dither: the usual one crawls over still parts.
 PALETTE = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
 # Without these tags players guess the colour matrix from the picture's height.
@@ -39,7 +41,12 @@ ENCODERS = {
 }
 
 
-def write_video(frames: Tensor, path: str | os.PathLike, fps: float, metadata: Mapping[str, Any] | None = None) -> Path:
+def write_video(
+    frames: Tensor | Iterable[Tensor],
+    path: str | os.PathLike,
+    fps: float,
+    metadata: Mapping[str, Any] | None = None,
+) -> Path:
     """Write a clip, whole or not at all; the path's ending chooses the format.
 
     `.mp4` is H.264 and `.webm` VP9, both yuv420p so that every browser plays them: this format needs even sides, so an
@@ -47,7 +54,8 @@ def write_video(frames: Tensor, path: str | os.PathLike, fps: float, metadata: M
     `name_0002.png`, …
 
     Args:
-        frames: (F, H, W, 3), 0..1, F >= 1; see `to_frames`.
+        frames: (F, H, W, 3), 0..1, F >= 1; see `to_frames`. Or such clips, one after the other and of one size: each
+            is written when it comes, and none is kept (but ffmpeg keeps those of a GIF, whose palette is of them all).
         path: where to; missing folders are made.
         fps: frames a second, above 0, at most 240; a GIF holds at most 50. Numbered PNGs do not keep it.
         metadata: kept as JSON in the `comment` tag of mp4 and webm, and in the text entry `comment` of PNGs.
@@ -60,20 +68,24 @@ def write_video(frames: Tensor, path: str | os.PathLike, fps: float, metadata: M
     """
     target = user_path(path)
     suffix = target.suffix.lower()
-    frames = to_frames(frames)
+    if isinstance(frames, (Tensor, np.ndarray)):
+        frames = [to_frames(as_tensor(frames, "frames"))]
+    chunks = map(to_frames, frames)
     check_file(target, VIDEO_ENDINGS)
     check_fps(target, fps)
     comment = json.dumps(metadata, ensure_ascii=False, default=str) if metadata else ""
     if suffix == ".png":
-        return _write_pngs(frames, target, comment)
-    if suffix != ".gif":
-        frames = _even(frames)
-    height, width = frames.shape[1:3]
+        return _write_pngs(chunks, target, comment)
+    pictures = map(to_bytes, chunks if suffix == ".gif" else map(_even, chunks))  # `map` holds no chunk, a loop would
+    first = next(pictures, None)
+    if first is None:
+        raise IVGError(NO_FRAMES)
+    height, width = first.shape[1:3]
     source = {"f": "rawvideo", "pix_fmt": "rgb24", "s": f"{width}x{height}", "r": f"{fps:g}", "i": "-"}
     encoder = ENCODERS[suffix] | ({"metadata": f"comment={comment}"} if comment else {})
     with atomic_write(target) as temporary:
         words = [*ffmpeg_options(source), *SAME_BYTES, *ffmpeg_options(encoder), str(temporary)]
-        write_with_ffmpeg(words, _bytes(frames), target)
+        write_with_ffmpeg(words, _pieces(first, pictures), target)
     return target
 
 
@@ -102,11 +114,37 @@ def read_clip(path: str | os.PathLike) -> tuple[Tensor, float]:
     return torch.from_numpy(np.stack(list(media.read()))), media.fps
 
 
-def _write_pngs(frames: Tensor, target: Path, comment: str) -> Path:
-    names = [target.with_name(f"{target.stem}_{i:04d}.png") for i in range(1, len(frames) + 1)]
-    for frame, name in zip(frames, names, strict=True):
-        save_png(frame, name, {"comment": comment} if comment else None)
-    return names[0]
+def _write_pngs(chunks: Iterator[Tensor], target: Path, comment: str) -> Path:
+    written: list[Path] = []
+
+    def write(chunk: Tensor) -> None:
+        for frame in chunk:
+            name = target.with_name(f"{target.stem}_{len(written) + 1:04d}.png")
+            save_png(frame, name, {"comment": comment} if comment else None)
+            written.append(name)
+
+    try:
+        for _ in map(write, chunks):
+            pass
+    except BaseException:
+        for name in written:
+            name.unlink(missing_ok=True)
+        raise
+    if not written:
+        raise IVGError(NO_FRAMES)
+    return written[0]
+
+
+def _pieces(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[bytes]:
+    """The bytes of pictures (n, H, W, 3) that belong to one video."""
+    yield first.tobytes()
+    for pictures in others:
+        if pictures.shape[1:] != first.shape[1:]:
+            (height, width), (now_height, now_width) = first.shape[1:3], pictures.shape[1:3]
+            raise IVGError(
+                f"The frames change from {width} x {height} to {now_width} x {now_height}: bring them to one size."
+            )
+        yield pictures.tobytes()
 
 
 def _even(frames: Tensor) -> Tensor:
@@ -115,7 +153,3 @@ def _even(frames: Tensor) -> Tensor:
     if frames.shape[2] % 2:
         frames = torch.cat([frames, frames[:, :, -1:]], dim=2)
     return frames
-
-
-def _bytes(frames: Tensor) -> bytes:
-    return to_bytes(frames).tobytes()

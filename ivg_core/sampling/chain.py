@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import ImageLike, to_image
+from ..rom.refine import refine_mask
 from .generate import generate
 from .predict import predict_rom
 from .prompts import PromptSchedule, Stretch, as_schedule
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
     from ..models.bundle import IVGModel
 
 
-def predict_regions(model: IVGModel, image: ImageLike, schedule: PromptSchedule, **options: Any) -> PromptSchedule:
+def predict_regions(
+    model: IVGModel, image: ImageLike, schedule: PromptSchedule, *, grow: float = 0, **options: Any
+) -> PromptSchedule:
     """The same sentences, each with the Region of Motion that the model predicts for it in the photo.
 
     Args:
         model: one with stage-1 weights.
         image: the photo.
         schedule: whose stretches that have a mask keep it.
+        grow: pixels by which a predicted mask is grown, see `refine_mask`.
         options: of `predict_rom`.
 
     Raises:
@@ -38,9 +42,10 @@ def predict_regions(model: IVGModel, image: ImageLike, schedule: PromptSchedule,
             mask = predict_rom(model, image, stretch.sentence, **options).mask
             if not mask.any():
                 raise IVGError(
-                    f'The mask that is predicted for "{stretch.sentence}" is empty: lower the threshold, try another '
-                    "seed or sentence, or give a mask."
+                    f'The predicted mask is empty for "{stretch.sentence}": lower the threshold, try another seed or '
+                    "sentence, or give a mask."
                 )
+            mask = refine_mask(mask, grow=grow) if grow else mask
         masks.append(mask)
     return schedule.with_masks(masks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,15 +26,31 @@ SD_COLOURS = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.26
 
 
 def decode_frames(codec: Codec, latents: Tensor, chunk: int | None = None) -> Tensor:
-    """Decode latents to frames. Out of memory, it goes on frame by frame, and a warning says so.
+    """Decode latents to frames.
+
+    Args:
+        codec, latents, chunk: see `decode_chunks`.
+
+    Returns:
+        (B, F, H, W, 3) float32 on the CPU, 0..1.
+
+    Raises:
+        OutOfMemory, IVGError: see `decode_chunks`.
+    """
+    decoded = torch.cat(list(decode_chunks(codec, latents, chunk)))
+    return rearrange(decoded, "(b f) h w c -> b f h w c", b=latents.shape[0]).contiguous()
+
+
+def decode_chunks(codec: Codec, latents: Tensor, chunk: int | None = None) -> Iterator[Tensor]:
+    """Decode latents to frames, a few at a time. Out of memory, it goes on frame by frame, and a warning says so.
 
     Args:
         codec: of the model; one that encodes frame by frame.
         latents: (B, 4, F, h, w), scaled as the network knows them.
         chunk: frames decoded at once, at least 1; fewer take less memory. None: see `frames_at_once`.
 
-    Returns:
-        (B, F, H, W, 3) float32 on the CPU, 0..1.
+    Yields:
+        (n, H, W, 3) float32 on the CPU, 0..1: the frames in order, one clip after the other. It keeps none of them.
 
     Raises:
         OutOfMemory: not even one frame fits.
@@ -41,16 +58,13 @@ def decode_frames(codec: Codec, latents: Tensor, chunk: int | None = None) -> Te
     """
     if not is_finite(latents):
         raise IVGError("The latents hold NaN or infinite values, which are no picture: look at what made them.")
-    batch, frames = latents.shape[0], latents.shape[2]
-    row = rearrange(latents, "b c f h w -> 1 c (b f) h w")  # one clip after the other
-    decoded: list[Tensor] = []
+    row = rearrange(latents, "b c f h w -> 1 c (b f) h w")
     done = 0
     chunk = chunk or frames_at_once(latents.shape[3], latents.shape[4])
-    while done < batch * frames:
+    while done < row.shape[2]:
         try:
-            decoded.append(codec.decode(row[:, :, done : done + chunk])[0].cpu())
-            done += chunk
-            continue
+            with torch.no_grad():  # here and not around it all, as it would hold between the chunks, too
+                decoded = codec.decode(row[:, :, done : done + chunk])[0].cpu()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -59,10 +73,14 @@ def decode_frames(codec: Codec, latents: Tensor, chunk: int | None = None) -> Te
                     "The memory is too small to decode even one frame: make a smaller video, load the model in float16 "
                     "or bfloat16, or close what else uses the memory."
                 ) from error
+        else:
+            done += chunk
+            yield decoded
+            del decoded  # before the next are made
+            continue
         log.warning("Out of memory while decoding: going on one frame at a time.")
         chunk = 1
         release()
-    return rearrange(torch.cat(decoded), "(b f) h w c -> b f h w c", b=batch).contiguous()
 
 
 def preview_rgb(x0: Tensor, photo: Tensor | None = None) -> Tensor:

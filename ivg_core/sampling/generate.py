@@ -6,7 +6,7 @@ So is a video of a sentence alone, by a model that takes no photo.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,10 @@ from ..media.tracks import Track
 from ..models.backbone import UNetBackbone
 from ..models.codec import ImageCodec
 from ..models.domain import UNFAMILIAR, unfamiliar
-from ..rom.composite import composite_over, keep_first
 from .boxes import check_boxes, told_boxes
 from .crop import OnStep, Windows, motion_windows
-from .decode import decode_frames, preview_rgb
+from .decode import preview_rgb
+from .finish import Frames
 from .guidance import what_overflowed
 from .inputs import Items, Pictures, check_photo, collect, prepare_pictures, warn_of_actions
 from .ladder import ladder_of
@@ -47,11 +47,17 @@ REFERENCE_SCALE = 0.18215  # written into the released code, whatever vae/config
 class Generated:
     """A generated video. In a batch every field but `latents` has the batch as its first axis."""
 
-    frames: Tensor  # (F, H, W, 3) 0..1, on the CPU
+    frames: Tensor  # (F, H, W, 3) 0..1, on the CPU; (0, H, W, 3) if they were not asked for at once
     # (B, 4, F, h, w) float32, on the CPU; of what was sampled, before anything touches the pixels
     latents: Tensor
     mask: Tensor  # (H, W) 0..1, as used, in the video's size
     seed: int | list[int] | None  # None if the noise was given
+    later: Frames | None = None  # the frames, if they were not asked for at once
+
+    @property
+    def chunks(self) -> Iterable[Tensor]:
+        """The frames of a single video in order, (n, H, W, 3) at a time, as often as it is gone through."""
+        return (self.frames,) if self.later is None else self.later
 
 
 @torch.no_grad()
@@ -72,6 +78,7 @@ def generate(
     how: Sampling = Sampling(),  # noqa: B008 (frozen)
     stage: int = 2,
     on_step: OnStep | None = None,
+    at_once: bool = True,
 ) -> Generated:
     """Make a video of an action from a photo, or from the sentence alone.
 
@@ -99,6 +106,8 @@ def generate(
         on_step: called as `on_step(step, total, x0)` after each of the steps 1..N, with the clean latents
             (B, 4, F, h, w) predicted so far (`preview_rgb` shows them). An exception from it cancels the run and leaves
             nothing behind.
+        at_once: False leaves `frames` empty, for a single video that is too long for them: `Generated.chunks` decodes
+            a few at a time, when they are asked for.
 
     Returns:
         The video, see `Generated`.
@@ -126,11 +135,13 @@ def generate(
         log.warning("With one frame and keep_first_frame the video is the photo itself: ask for more frames.")
 
     items = collect(image, action, negative_prompt, mask, motion_strength, seed, boxes)
+    if items.batched and not at_once:
+        raise IVGError("The frames of a batch cannot come a few at a time: make its videos one by one.")
     check_photo(model, image, items.masked or None, how)
     check_boxes(model, items.tracks, how)
     warn_of_actions(items.sentences)
     how, spans = windows_for(items.schedules, how, num_frames, own)
-    pictures = prepare_pictures(items, size, base, codec, how, num_frames)
+    pictures = prepare_pictures(items, size, base, codec, how, num_frames, at_once)
     windows = motion_windows(pictures, codec.cell, how.region, base)
     if items.masked and not unet.config["motion_mask"]:
         log.warning("The model %s reads no mask: the whole picture may move.", model.name)
@@ -155,20 +166,12 @@ def generate(
     if not is_finite(latents):
         raise what_overflowed(backbone, ladder)
 
-    with model.at_work(model.vae):
-        frames = decode_frames(ImageCodec(model.vae), latents, how.decode_chunk)
-    if windows:
-        frames = windows.stitch(frames, pictures.photos)
-    if how.composite:
-        seam_width = min(pictures.size) / 32 if how.feather is None else how.feather
-        frames = composite_over(frames, pictures.photos, pictures.masks, seam_width)
-    if how.keep_first_frame:
-        frames = keep_first(frames, pictures.photos)
-    if how.parity:
-        frames = (frames * 255).byte().float() / 255
+    frames = Frames(model, latents, pictures, windows, how)
+    clips = frames.all() if at_once else pictures.photos.new_empty(1, 0, *pictures.masks.shape[1:], 3)
+    later = None if at_once else frames
     if items.batched:
-        return Generated(frames, latents.cpu(), pictures.masks, seeds)
-    return Generated(frames[0], latents.cpu(), pictures.masks[0], seeds and seeds[0])
+        return Generated(clips, latents.cpu(), pictures.masks, seeds)
+    return Generated(clips[0], latents.cpu(), pictures.masks[0], seeds and seeds[0], later)
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,13 @@ class Pictures:
 
 
 def prepare_pictures(
-    items: Items, size: tuple[int, int] | None, base: tuple[int, int], codec: Codec, how: Sampling, num_frames: int
+    items: Items,
+    size: tuple[int, int] | None,
+    base: tuple[int, int],
+    codec: Codec,
+    how: Sampling,
+    num_frames: int,
+    at_once: bool = True,
 ) -> Pictures:
     """Load photos and masks and bring them to the video's size.
 
@@ -181,22 +187,24 @@ def prepare_pictures(
         codec: of the model.
         how: with `parity` photos are loaded and resized exactly as the released code does.
         num_frames: of the video that is to be made of each.
+        at_once: whether all frames are to be in memory at one time.
 
     Raises:
         IVGError: an unusable photo, mask or size, or a video that does not fit into the memory.
     """
     parity, cell = how.parity, codec.cell
-    if not items.images:
-        return _blank(len(items.schedules), check_size(size or base, cell), codec, num_frames)
     originals = [to_image(image, exif=not parity) for image in items.images]
     for photo in originals:
         if min(photo.shape[:2]) < cell:
             raise IVGError(f"The photo is {_pixels(photo)}: the smallest this model can use is {cell} x {cell}.")
-    if size is None or parity:
+    if originals and (size is None or parity):
         height, width = originals[0].shape[:2]
         size = fit_size(width, height, *(size or base), cell)
-    size = check_size(size, cell)
-    check_memory(num_frames * len(originals), size)
+    size = check_size(size or base, cell)
+    # Latents, in the several copies that a solver keeps, take a quarter of what their frames would.
+    check_memory(num_frames * len(items.schedules), size, bytes_a_value=4 if at_once else 1)
+    if not originals:
+        return _blank(len(items.schedules), size, codec)
     masks, cells, at, grid = [], [], [], codec.grid(1, size)
     for source, schedule, photo in zip(items.masks, items.schedules, originals, strict=True):
         stretch = photo.shape[1] / photo.shape[0] / (size[0] / size[1])
@@ -221,9 +229,8 @@ def over_time(cells: list[Tensor], at: list[list[int]]) -> Tensor:
     return torch.cat([x.expand(-1, -1, frames, -1, -1) for x in timed])
 
 
-def _blank(count: int, size: tuple[int, int], codec: Codec, num_frames: int) -> Pictures:
+def _blank(count: int, size: tuple[int, int], codec: Codec) -> Pictures:
     """No photos, and everything may move."""
-    check_memory(num_frames * count, size)
     grid, (width, height) = codec.grid(1, size), size
     cells, masks = torch.ones(count, 1, 1, grid.height, grid.width), torch.ones(count, height, width)
     return Pictures(torch.empty(0, height, width, 3), masks, cells, size, [mask[None] for mask in masks], [[0]] * count)

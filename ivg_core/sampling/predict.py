@@ -12,6 +12,7 @@ from ..errors import IVGError
 from ..media.images import ImageLike, resize_mask, to_image
 from ..rom.refine import refine_mask, resize_hard
 from .generate import OnStep, Sampling, generate
+from .prompts import PromptSchedule
 from .settings import check_count
 
 if TYPE_CHECKING:
@@ -102,6 +103,21 @@ def predict_rom(
         on_step=on_step,
     )
     return rom_from_video(generated.frames, (photo.shape[1], photo.shape[0]), threshold, min_area, close)
+
+
+def mask_frames(num_frames: int | None, schedule: PromptSchedule, how: Sampling) -> int | None:
+    """F of the mask videos for a video, as `predict_rom` takes it.
+
+    Args:
+        num_frames: of the video; None: what the model was made for.
+        schedule: of its sentences.
+        how: it is sampled.
+
+    Returns:
+        The video's; but None where that is sampled in windows of time, because stage 1 knows no windows, and a region
+        is where things go at any time.
+    """
+    return None if how.context is not None or len(schedule.stretches) > 1 else num_frames
 
 
 def rom_from_video(

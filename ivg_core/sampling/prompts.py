@@ -18,7 +18,7 @@ from .settings import Sampling
 
 PromptMode = Literal["centre", "blend", "reference"]
 PROMPT_MODES = get_args(PromptMode)
-LINE = re.compile(r"\s*(\d+)\s*[:：]\s*(.*?)\s*")
+LINE = re.compile(r"\s*(\d{1,9})\s*[:：]\s*(.*?)\s*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,10 @@ class PromptSchedule:
         if self.mode not in PROMPT_MODES:
             raise IVGError(f"There is no mode {self.mode!r} of a prompt schedule: choose {', '.join(PROMPT_MODES)}.")
         check_stretches([(f"Sentence {i}", stretch) for i, stretch in enumerate(self.stretches, 1)])
+
+    def __str__(self) -> str:
+        """As `read_schedule` reads it, in one line."""
+        return " | ".join(f"{stretch.frame}: {stretch.sentence}" for stretch in self.stretches)
 
     @property
     def sentences(self) -> list[str]:
@@ -154,10 +158,10 @@ def as_schedule(action: str | PromptSchedule) -> PromptSchedule:
 
 
 def read_schedule(text: str, mode: PromptMode = "centre", after: PromptSchedule | None = None) -> PromptSchedule:
-    """A schedule from lines such as `0: chop the carrot`; empty lines are left aside.
+    """A schedule from lines such as `0: chop the carrot`; empty ones are left aside.
 
     Args:
-        text: a line for each sentence, the first of frame 0.
+        text: a line for each sentence, the first of frame 0. "|" ends a line too: `0: chop the carrot | 40: stir`.
         mode: see `PromptSchedule`.
         after: sentences that come before those of the text, which then begins later than with frame 0.
 
@@ -166,7 +170,7 @@ def read_schedule(text: str, mode: PromptMode = "centre", after: PromptSchedule 
     """
     before = after.stretches if after else ()
     stretches = [(f"Sentence {i} of the prompt schedule before", stretch) for i, stretch in enumerate(before, 1)]
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("|", "\n").splitlines(), 1):
         if not line.strip():
             continue
         found = LINE.fullmatch(line)

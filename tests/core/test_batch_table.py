@@ -71,6 +71,28 @@ def test_lists_multiply(photos):
     assert {item.seed for item in items} == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "image,prompt,prompts,seed\ncarrot.png,,0: chop | 40: stir,2\npan.png,0: chop | 40: stir,,2\n"),
+        ("t.csv", 'image;prompts;seed;prompt\ncarrot.png;"0:chop\n40: stir";2\npan.png;;2;0: chop | 40: stir\n'),
+        (
+            "t.json",
+            '[{"image": "carrot.png", "prompts": "0: chop | 40: stir", "seed": 2}, '
+            '{"image": "pan.png", "prompt": "0: chop | 40: stir", "seed": 2}]',
+        ),
+    ],
+)
+def test_a_row_may_hold_a_schedule_of_sentences(photos, name, text):
+    (photos / name).write_text(text)
+    several, one = read_table(photos / name, prompts=["hold"])
+    assert several == Item(photos / "carrot.png", "0: chop | 40: stir", 2, scheduled=True)
+    assert several.action.sentences == ["chop", "stir"] and one.action == one.prompt == "0: chop | 40: stir"
+    assert Item(several.image, several.prompt, several.seed).key != several.key
+    write_table([several, one], photos / "again.csv")
+    assert read_table(photos / "again.csv") == [several, one]
+
+
 def test_the_released_form(photos):
     elsewhere = photos / "lists"
     elsewhere.mkdir()

@@ -50,7 +50,7 @@ def test_a_region_for_each_sentence_that_has_none(tiny_model, monkeypatch):
     masks = predict_regions(tiny_model, PHOTO, SCHEDULE.with_masks([given, None]), seed=1).masks
     assert masks[0] is given and masks[1] is found
     found = torch.zeros(16, 24)
-    with pytest.raises(IVGError, match='predicted for "stir" is empty'):
+    with pytest.raises(IVGError, match='mask is empty for "stir"'):
         predict_regions(tiny_model, PHOTO, SCHEDULE.with_masks([given, None]), seed=1)
 
 
@@ -63,7 +63,7 @@ def test_a_clip_is_inverted_over_windows(tiny_model):
     assert several.shape == plain.shape and not torch.allclose(several, plain)
 
 
-def test_windows_and_sentences_on_the_command_line(golden, tmp_path, monkeypatch):
+def test_windows_and_sentences_on_the_command_line(golden, tmp_path, monkeypatch, capsys):
     asked = []
 
     def made(model, image, action, **options):
@@ -88,6 +88,9 @@ def test_windows_and_sentences_on_the_command_line(golden, tmp_path, monkeypatch
         action, options = asked.pop()
         assert action.sentences == ["chop", "stir"] and [stretch.frame for stretch in action.stretches] == [0, 4]
         assert options["how"].context == ContextWindows(4, weights="flat")
-    assert main([*command[:-6], "--prompt", "chop"]) != 0
+    command = [word for word in command if word not in ("--fallback", "white")]
+    assert main([*command, "--prompts", "0: chop | 9: stir"]) != 0  # before the mask, for which this model cannot do
+    assert not asked and "begins at frame 9, and the video has 9 frames" in capsys.readouterr().err
+    assert main([*command[:-6], "--fallback", "white", "--prompt", "chop"]) != 0
     action, options = asked.pop()
     assert action == "chop" and options["how"].context is None and isinstance(options["how"], Sampling)

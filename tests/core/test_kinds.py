@@ -69,12 +69,25 @@ def said_at_once(words: list[str], capsys) -> str:
         (["--out", "a.mp4", "--motion", "-3"], "at least 0"),
         (["--out", "a.mp4", "--parity", "--region", "crop"], "Parity mode"),
         (["--out", "a.mp4", "--image", "none.png"], "There is no image at"),
+        (["--out", "a.mp4", "--window", "0"], "--window: 0 cannot be used"),
+        (["--out", "a.mp4", "--stride", "0"], "--stride: 0 cannot be used"),
+        (["--out", "a.mp4", "--window", "8", "--stride", "9"], "stride of 9 frames is longer than the window of 8"),
+        (["--out", "a.mp4", "--prompts", "none.txt"], "none.txt cannot be read (No such file or directory)"),
+        (["--out", "a.mp4", "--prompts", "photo.png"], "photo.png is no text"),
+        (["--out", "a.mp4", "--prompts", "said.txt"], "--prompts: Line 3 of the prompt schedule begins at frame 1"),
+        (["--out", "a.mp4", "--prompts", "0: chop | stir"], "--prompts: Line 2 of the prompt schedule is 'stir'"),
+        (["--out", "a.mp4", "--prompts", "4: chop"], "begins at frame 4, and nothing says"),
+        (["--out", "a.mp4", "--prompts", "0: chop \0"], "holds what is no letter"),
+        (["--out", "a.mp4", "--prompts", ""], "cannot be read"),
+        (["--out", "a.mp4", "--prompts", "0: a", "--prompt", "b"], "not allowed with argument --prompts"),
     ],
 )  # fmt: skip
 def test_generate(words, says, photo, no_model, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.mp4").mkdir()
-    assert says in said_at_once(["generate", "--image", photo, "--prompt", "stir", *words], capsys)
+    (tmp_path / "said.txt").write_text("0: chop\n2: stir\n1: fry")
+    prompt = [] if "--prompts" in words and "--prompt" not in words else ["--prompt", "stir"]
+    assert says in said_at_once(["generate", "--image", photo, *words, *prompt], capsys)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

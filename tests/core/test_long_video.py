@@ -240,11 +240,21 @@ def test_each_stretch_may_have_a_mask_of_its_own(tiny_model, asked, region):
         ("0: chop\n4:  ", "Line 2 .* has no sentence"),
         ("chop", "Line 1 .* is 'chop'"),
         ("0: chop\n-4: stir", "Line 2 "),
+        ("0: chop | " + "9" * 5000 + ": stir", "Line 2 "),
+        ("0: chop | stir", "Line 2 .* is 'stir'"),
+        ("0: chop | | 9: stir | 5: fry", "Line 4 .* begins at frame 5, before"),
     ],
 )
 def test_lines_that_are_no_schedule_are_named(text, said):
     with pytest.raises(IVGError, match=said):
         read_schedule(text)
+
+
+def test_a_schedule_stands_in_lines_or_in_one():
+    for text in ("0: chop\n40: stir, slowly", "0:chop|40 : stir, slowly\n", "| 0: chop |\n\n40: stir, slowly |"):
+        schedule = read_schedule(text)
+        assert [(part.frame, part.sentence) for part in schedule.stretches] == [(0, "chop"), (40, "stir, slowly")]
+        assert str(schedule) == "0: chop | 40: stir, slowly"
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,13 @@ def test_one_bad_item_fails_alone(widgets, monkeypatch):
     }
 
 
+def test_a_table_with_schedules_is_refused_in_one_sentence(widgets):
+    folder = pathlib.Path(folder_paths.get_input_directory()) / widgets["table"]
+    (folder / "t.csv").write_text("image,prompt,prompts\npan.png,,0: chop | 8: stir\ncup.png,hold it,\n")
+    with pytest.raises(IVGError, match=r"1 items of .*t\.csv have several sentences"):
+        IVGBatchLoader.execute(**widgets | {"table": f"{widgets['table']}/t.csv"})
+
+
 def test_any_error_of_the_saver_is_noted(widgets, monkeypatch):
     loaded = IVGBatchLoader.execute(**widgets)
 

@@ -21,9 +21,9 @@ const STYLE = `
 .ivg-schedule-head { display: flex; gap: 4px; padding: 0 2px; opacity: .75; }
 .ivg-schedule-head > :first-child { flex: none; width: 72px; white-space: nowrap; }`;
 
-/** The rows of lines such as "40: stir"; of a line that is none, the frame is empty. */
+/** The rows of lines such as "40: stir", between which "|" may stand too; of a line that is none, the frame is empty. */
 function readRows(text) {
-  const lines = (text ?? "").split("\n").filter((line) => line.trim());
+  const lines = (text ?? "").split(/[\n|]/).filter((line) => line.trim());
   return lines.map((line) => {
     const [, frame, sentence] = line.match(LINE) ?? [null, "", line.trim()];
     return { frame, sentence };
