@@ -16,7 +16,7 @@ from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, to_comfy
-from ._inputs import BoxTrack
+from ._inputs import BoxTrack, PromptScheduleSocket
 from ._model import IVGModelSocket
 from ._notes import noted, say
 from ._paths import inside, readable, readable_tree
@@ -58,8 +58,9 @@ class IVGBatchLoader(io.ComfyNode):
                     "table",
                     default=EXAMPLE,
                     tooltip="In ComfyUI's input folder: a folder of photos (carrot.txt holds the prompts of "
-                    "carrot.png), a .csv with the columns image, prompt, seed, mask, lora, lora_strength, boxes, "
-                    "phrase, a .json, or the released prompt.json. ivg_example draws four scenes to try it with.",
+                    "carrot.png), a .csv with the columns image, prompt or prompts, seed, mask, lora, lora_strength, "
+                    "boxes, phrase, a .json, or the released prompt.json. ivg_example draws four scenes to try it "
+                    "with.",
                 ),
                 io.String.Input(
                     "batch",
@@ -103,6 +104,11 @@ class IVGBatchLoader(io.ComfyNode):
                     tooltip="The model with the row's LoRA; where it has none, as it came in.",
                 ),
                 BoxTrack.Output(display_name="boxes", tooltip="The row's box track; nothing where it has none."),
+                PromptScheduleSocket.Output(
+                    display_name="schedule",
+                    tooltip="The row's several sentences (column prompts), for the schedule of the nodes that make "
+                    "mask and video; nothing where it has one sentence. action is empty then.",
+                ),
             ],
             is_output_node=True,
         )
@@ -134,19 +140,20 @@ class IVGBatchLoader(io.ComfyNode):
             good, photo, mask, worn, track, bad = next_good(journal, left, model)
         if not left:
             # Without a message it blocks silently: runs that were queued too many do nothing.
-            blocked = [ExecutionBlocker(None)] * 7
+            blocked = [ExecutionBlocker(None)] * 8
             return io.NodeOutput(*blocked, ui=said(f"All {len(items)} are done: {folder / 'index.html'}", 0))
         if good is None:
             raise bad
         text = f"{good.name}\n{good.prompt}\n{len(items) - len(left)} of {len(items)} are done"
         return io.NodeOutput(
             to_comfy(photo)[None],
-            good.prompt,
+            "" if good.scheduled else good.prompt,
             good.seed,
             to_comfy(mask)[None],
             BatchItem(good, folder),
             worn or ExecutionBlocker("IVG Load Batch has no model to give: connect one to it."),
             track,
+            good.action if good.scheduled else None,
             ui=said(text, len(left) - left.index(good) - 1),
         )
 
@@ -281,11 +288,6 @@ def items_of(table: str, batch: str, prompts: str, seeds: str, mask_folder: str)
         keep_faulty=True,
         find_lora=find_lora,
     )
-    if scheduled := sum(item.scheduled for item in items):
-        raise IVGError(
-            f"{scheduled} items of {table.strip()} have several sentences (column prompts), which this node cannot "
-            "pass on: give them a prompt each, or make this table with `python -m ivg_core batch`."
-        )
     for item in items:  # a table may name any path
         for named in (item.image, item.mask, item.boxes):
             if named is not None and not item.fault:

@@ -108,11 +108,17 @@ def test_one_bad_item_fails_alone(widgets, monkeypatch):
     }
 
 
-def test_a_table_with_schedules_is_refused_in_one_sentence(widgets):
+def test_several_sentences_are_passed_on_as_a_schedule(widgets):
     folder = pathlib.Path(folder_paths.get_input_directory()) / widgets["table"]
     (folder / "t.csv").write_text("image,prompt,prompts\npan.png,,0: chop | 8: stir\ncup.png,hold it,\n")
-    with pytest.raises(IVGError, match=r"1 items of .*t\.csv have several sentences"):
-        IVGBatchLoader.execute(**widgets | {"table": f"{widgets['table']}/t.csv"})
+    widgets |= {"table": f"{widgets['table']}/t.csv", "mask_folder": ""}
+    given = []
+    for _ in range(2):
+        loaded = IVGBatchLoader.execute(**widgets)
+        given.append((loaded[1], loaded[7] and [(one.frame, one.sentence) for one in loaded[7].stretches]))
+        save(loaded)
+    assert sorted(given) == [("", [(0, "chop"), (8, "stir")]), ("hold it", None)]
+    assert [type(value) for value in IVGBatchLoader.execute(**widgets).args] == [ExecutionBlocker] * 8
 
 
 def test_any_error_of_the_saver_is_noted(widgets, monkeypatch):
@@ -163,9 +169,10 @@ def test_the_command_line_goes_on_with_it(widgets):
 def test_a_graph_with_the_real_sampler(widgets, model, monkeypatch):
     hidden = types.SimpleNamespace(unique_id="1", prompt={"3": {}}, extra_pnginfo={"workflow": {"nodes": []}})
     monkeypatch.setattr(IVGBatchSave, "hidden", hidden)
-    image, action, seed, mask, item, _, boxes = IVGBatchLoader.execute(**widgets).args
+    image, action, seed, mask, item, _, boxes, schedule = IVGBatchLoader.execute(**widgets).args
     frames = IVGSampler.execute(
-        model, image, action, "", seed, 2, 1, 1.0, 5.0, 8.0, 64, 32, True, True, -1.0, mask=mask, boxes=boxes
+        model, image, action, "", seed, 2, 1, 1.0, 5.0, 8.0, 64, 32, True, True, -1.0, mask=mask, boxes=boxes,
+        schedule=schedule
     )[0][0]  # fmt: skip
     shown = IVGBatchSave.execute(item, frames, 8.0, "mp4", mask).ui["images"][0]
     video = results(widgets) / shown["filename"]
