@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from .checkpoints.save import save_file, save_folder
     from .models.bundle import IVGModel
     from .rom.refine import refine_mask
+    from .sampling.chain import generate_chain, predict_regions
+    from .sampling.context import ContextWindows
     from .sampling.generate import Generated, generate
     from .sampling.predict import RoM, predict_rom
+    from .sampling.prompts import PromptSchedule, Stretch, read_schedule
     from .sampling.settings import Sampling
 
 __version__ = "0.1.0"
@@ -37,17 +40,29 @@ _HOMES = {
     "Generated": "sampling.generate",
     "Sampling": "sampling.settings",
     "generate": "sampling.generate",
+    "ContextWindows": "sampling.context",
+    "PromptSchedule": "sampling.prompts",
+    "Stretch": "sampling.prompts",
+    "read_schedule": "sampling.prompts",
+    "predict_regions": "sampling.chain",
+    "generate_chain": "sampling.chain",
 }
 
 __all__ = [
+    "ContextWindows",
     "Generated",
     "IVGError",
     "IVGModel",
+    "PromptSchedule",
     "RoM",
     "Sampling",
+    "Stretch",
     "generate",
+    "generate_chain",
     "load_model",
+    "predict_regions",
     "predict_rom",
+    "read_schedule",
     "refine_mask",
     "save_file",
     "save_folder",

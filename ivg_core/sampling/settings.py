@@ -34,7 +34,8 @@ class Sampling:
             laid back over the still photo; measured 34 dB from the whole at 1.3 times its speed, and faster the smaller
             the mask is. "zoom": the window brought to the area the model is made for, which shows more detail.
         cache_every: the network is computed whole at every so many steps and its deep layers reused in between; 1 is
-            exact; measured 44 dB and 1.4 times the speed at 2, 40 dB and 1.6 times at 3.
+            exact; measured 44 dB and 1.4 times the speed at 2, 40 dB and 1.6 times at 3. What is kept takes memory for
+            each window of time, so that it grows with the length of the video.
         decode_chunk: frames decoded at once; fewer take less memory. None takes as many as make 512 x 512 pixels, 1 to
             8.
         keep_first_frame: frame 0 is the photo itself; its latent is held in the loop, so that the rest connects to it.
