@@ -6,8 +6,8 @@ import dataclasses
 
 from batch_graphs import batch_two_stage, enriched_action
 from graphs import FIXED, Box, Graph, mask_by_hand, two_stage
-from long_graphs import CUP_THEN_CARROT
 from motion_graphs import motion_from_clips
+from over_time_graphs import CUP_THEN_CARROT
 from rom_graphs import any_video, ltx, wan_22
 from rom_parts import Part
 from training_graphs import train_lora

@@ -16,6 +16,7 @@ import pathlib
 
 import boxes_graphs
 import graphs
+import over_time_graphs
 from graphs import BLUE, BUILD, GREEN, ORANGE, YELLOW, Graph
 from PIL import Image, ImageDraw, ImageFont
 
@@ -25,7 +26,7 @@ from ivg_core.media.images import to_pil
 from ivg_core.media.video import read_video
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GRAPHS = {**graphs.GRAPHS, **boxes_graphs.GRAPHS}
+GRAPHS = {**graphs.GRAPHS, **boxes_graphs.GRAPHS, **over_time_graphs.GRAPHS}
 THUMBNAIL = 384  # pixels, square
 #: Workflow -> what its thumbnail says, and the colour of its kind.
 LABELS = {
@@ -50,6 +51,8 @@ LABELS = {
     "ivg_26_motion_from_clips": ("motion from clips", BLUE),
     "ivg_27_motion_in_my_photo": ("motion in my photo", BLUE),
     "ivg_28_box_track": ("box track", BLUE),
+    "ivg_29_long_video": ("long video", BLUE),
+    "ivg_30_two_actions": ("two actions", BLUE),
 }
 
 
