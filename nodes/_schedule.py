@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..ivg_core.sampling.settings import Sampling
 
 
-def told(
+def what_and_where(
     action: str, schedule: PromptSchedule | None, mask: Tensor | None = None
 ) -> tuple[str | PromptSchedule, Tensor | None]:
     """What is done, and where.

@@ -13,7 +13,7 @@ from ._edges import Progress, batch_of, hands_of, masks_of, photos_of, shown, to
 from ._inputs import UNITS, denoising_inputs, schedule_input, unit_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
-from ._schedule import told
+from ._schedule import what_and_where
 
 if TYPE_CHECKING:
     from ..ivg_core.sampling.prompts import PromptSchedule
@@ -122,7 +122,7 @@ class PredictRoMMask(io.ComfyNode):
                 "choose some as rom_model in IVG Load Model, or put IVG RoM from Things or IVG Fallback RoM (white, "
                 "prior, hands) in place of this node."
             )
-        action, _ = told(action, schedule)
+        action, _ = what_and_where(action, schedule)
         asked = asked_for(photos_of(image), action, seed)
         photos = [photo for photo, _, _ in asked]
         ready = on_device(model, 1, photos[0], frames or model.model.defaults.num_frames)

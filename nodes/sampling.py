@@ -14,7 +14,7 @@ from ._edges import Progress, mask_of_each, photos_of, to_comfy
 from ._inputs import OptionsSocket, boxes_input, denoising_inputs, noise_prior_input, options_input, schedule_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
-from ._schedule import at_once, told
+from ._schedule import at_once, what_and_where
 
 
 class IVGSampler(io.ComfyNode):
@@ -156,7 +156,7 @@ class IVGSampler(io.ComfyNode):
         from ..ivg_core.sampling.generate import generate
 
         photos, defaults = photos_of(image), model.model.defaults
-        action, mask = told(action, schedule, mask)
+        action, mask = what_and_where(action, schedule, mask)
         frames, fps = frames or defaults.num_frames, fps or defaults.fps
         size = video_size(width, height, photos[0])
         progress = Progress(cls.hidden.unique_id, photos)

@@ -13,7 +13,7 @@ from ._edges import Progress, to_comfy
 from ._inputs import boxes_input, denoising_inputs, noise_prior_input, options_input, schedule_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
-from ._schedule import at_once, told
+from ._schedule import at_once, what_and_where
 from .sampling import as_video, settings_used, video_size
 
 
@@ -105,7 +105,7 @@ class IVGTextToVideo(io.ComfyNode):
         how = replace(how, num_inference_steps=steps or None, guidance_scale=guidance or None)
         check_photo(model.model, None, None, how)
         frames, fps = frames or defaults.num_frames, fps or defaults.fps
-        action, _ = told(prompt, schedule)
+        action, _ = what_and_where(prompt, schedule)
         usual = torch.empty(defaults.height, defaults.width, 3)
         size = video_size(width, height, usual) or (defaults.width, defaults.height)
         ready = on_device(model, 2, usual, at_once(action, how, frames, defaults.num_frames), size)

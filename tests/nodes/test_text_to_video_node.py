@@ -1,12 +1,16 @@
 """IVGTextToVideo as ComfyUI runs it, with a text-to-video model in models/ivg."""
 
 import pathlib
+from dataclasses import replace
 
 import pytest
 import torch
 
 from ivg_pack.ivg_core.errors import IVGError
+from ivg_pack.ivg_core.sampling.generate import generate
+from ivg_pack.ivg_core.sampling.prompts import read_schedule
 from ivg_pack.nodes.loaders import SAME_MODEL, LoadIVGModel
+from ivg_pack.nodes.long_video import IVGPromptSchedule, IVGWindows
 from ivg_pack.nodes.sampling import IVGSampler, IVGSamplerOptions
 from ivg_pack.nodes.text_to_video import IVGTextToVideo
 
@@ -91,3 +95,19 @@ def test_options_that_need_a_photo_are_one_sentence(text_model, region):
     with pytest.raises(IVGError, match=f"without a photo for region {region}: leave that off") as error:
         made(text_model, options=options(region=region))
     assert "\n" not in str(error.value)
+
+
+def test_a_long_video_of_two_sentences(text_model):
+    windows = IVGWindows.execute(4, 2, "static", "pyramid", "independent", 1, False)[0]
+    said = IVGPromptSchedule.execute("0: a dog runs\n4: a cat sleeps", "centre")[0]
+    frames, _ = made(text_model, prompt="", frames=7, schedule=said, options=windows)
+    expected = generate(
+        text_model.model,
+        None,
+        read_schedule("0: a dog runs | 4: a cat sleeps"),
+        num_frames=7,
+        size=(80, 64),
+        seed=3,
+        how=replace(windows, num_inference_steps=2, guidance_scale=2.0),
+    )
+    assert torch.equal(frames, expected.frames)
