@@ -48,5 +48,5 @@ def long_wan_21() -> Graph:
     )
 
 
-#: With what core's nodes have only in a newer ComfyUI.
+#: With an input that a node of core has only in a newer ComfyUI.
 NEWER = {"ivg_17_long_video_wan21": long_wan_21}
