@@ -22,7 +22,7 @@ HOW = (
     "**LTX:** in *ivg_10_video_ltx* set a length of 369, and put *LTXV Context Windows* (145, overlap 40, "
     "*retain_first_frame* on) in front of the sampler. With *Context Windows (Manual)*, which counts latent frames: "
     "dim 2, context_length 19, context_overlap 5, and 0 in both *retain_index_list*.\n\n"
-    "Untried with the real weights; the windows are those that core's nodes propose."
+    "Untried with the real weights; length and overlap of the windows are what core's nodes propose."
 )
 WINDOWS = {
     "context_length": 81,
