@@ -7,6 +7,6 @@
 """
 
 from .client import ComfyClient, RunResult
-from .server import ComfyServer, ServerFailed, installed_comfyui
+from .server import ComfyServer, ServerFailed, installed_comfyui, told_by
 
-__all__ = ["ComfyClient", "ComfyServer", "RunResult", "ServerFailed", "installed_comfyui"]
+__all__ = ["ComfyClient", "ComfyServer", "RunResult", "ServerFailed", "installed_comfyui", "told_by"]

@@ -51,6 +51,15 @@ def installed_comfyui() -> tuple[pathlib.Path, str] | None:
     return (path, python) if (path / "main.py").is_file() and shutil.which(python) else None
 
 
+def told_by(script: pathlib.Path) -> dict:
+    """What a script prints as JSON in its last line, run by the Python of that ComfyUI and given its folder."""
+    path, python = installed_comfyui()
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run([python, script, path], capture_output=True, text=True, env=environment, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 class ComfyServer:
     """A ComfyUI process with its own models, input, output and user folders.
 

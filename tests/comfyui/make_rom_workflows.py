@@ -4,7 +4,7 @@
 
 Those with a model to download are opened with empty files in its place. The thumbnails show photo and region,
 of a drawn scene with a hand. --newer writes those that the oldest supported ComfyUI
-cannot open; COMFYUI_PATH names a newer one then.
+cannot open or run; COMFYUI_PATH names a newer one then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import pathlib
 import tempfile
 
+import long_graphs
 import real_graphs
 import rom_graphs
 import window_graphs
@@ -26,8 +27,9 @@ from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
 
 GRAPHS = {**real_graphs.GRAPHS, **rom_graphs.GRAPHS, **window_graphs.GRAPHS}
+NEWER = {**real_graphs.NEWER, **long_graphs.NEWER}
 #: Each workflow gets a drawn scene of its own, so that the thumbnails differ.
-SCENES = dict(zip(sorted({**GRAPHS, **real_graphs.NEWER}), (*range(10), 11, 12), strict=True))  # no hand is found in 10
+SCENES = dict(zip(sorted({**GRAPHS, **NEWER}), (*range(10), 11, 12, 13), strict=True))  # no hand is found in 10
 
 
 #: Leaves what runs without a download: photo, hands, region, preview. The region is then that of the hands alone.
@@ -63,7 +65,7 @@ def main() -> None:
     found = installed_comfyui()
     if found is None:
         raise SystemExit("No ComfyUI: name its folder in COMFYUI_PATH.")
-    graphs = real_graphs.NEWER if options.newer else GRAPHS
+    graphs = NEWER if options.newer else GRAPHS
     graphs = {name: describe for name, describe in graphs.items() if not options.only or name in options.only}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

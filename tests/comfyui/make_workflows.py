@@ -42,6 +42,7 @@ LABELS = {
     "ivg_14_video_wan_vace": ("Wan VACE", GREEN),
     "ivg_15_any_video": ("any video", GREEN),
     "ivg_16_full_detail_wan22_5b": ("full detail", GREEN),
+    "ivg_17_long_video_wan21": ("Wan 2.1: long", GREEN),
     "ivg_20_drawn_photo_to_video": ("photo + sentence", BLUE),
     "ivg_21_few_words_to_video": ("a few words", BLUE),
     "ivg_22_paint_the_mask": ("paint the mask", BLUE),

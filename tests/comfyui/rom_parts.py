@@ -45,8 +45,10 @@ MODELS = {
         1.7,
     ),
 }
-#: Core's nodes that the oldest supported ComfyUI lacks; a workflow with one of them is opened only where it is there.
-NEWER_NODES = {
+#: Core's nodes, or inputs of them, that the oldest supported ComfyUI lacks; a workflow with one of them is opened only
+#: where it is there.
+NEWER_IN_CORE = {
+    "WanContextWindowsManual.retain_first_frame",
     "SAM3_Detect",
     "ManualSigmas",
     "ResizeImageMaskNode",

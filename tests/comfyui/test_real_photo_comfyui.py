@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from long_graphs import NEWER as LONG_GRAPHS
 from PIL import Image
 from real_graphs import GRAPHS, NEWER
 from rom_graphs import GRAPHS as ROM_GRAPHS
@@ -16,7 +17,7 @@ from window_graphs import GRAPHS as WINDOW_GRAPHS
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser, find_chromium
 
-VIDEO_GRAPHS = {**ROM_GRAPHS, **WINDOW_GRAPHS}
+VIDEO_GRAPHS = {**ROM_GRAPHS, **WINDOW_GRAPHS, **LONG_GRAPHS}
 FOUND = installed_comfyui()
 pytestmark = pytest.mark.skipif(
     FOUND is None or not find_chromium(), reason="no ComfyUI (name its folder in COMFYUI_PATH), or no Chromium"

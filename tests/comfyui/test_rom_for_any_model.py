@@ -1,10 +1,9 @@
 """The region of motion in other models' hands, in a real ComfyUI: its models and samplers, its interface, its files."""
 
 import json
-import os
-import subprocess
 
 import pytest
+from long_graphs import NEWER as LONG
 from make_workflows import ROOT
 from real_graphs import GRAPHS as REAL
 from real_graphs import NEWER
@@ -13,7 +12,7 @@ from rom_parts import MODELS
 from tour import set_widgets
 from window_graphs import GRAPHS as WINDOW
 
-from comfy_harness import installed_comfyui
+from comfy_harness import installed_comfyui, told_by
 from ivg_core.media.video import read_video
 
 FOUND = installed_comfyui()
@@ -27,12 +26,7 @@ NOTHING = 1e-5  # rounding, where latents are of the order of 1
 @pytest.fixture(scope="module")
 def core():
     """What rom_in_core.py found."""
-    path, python = FOUND
-    environment = {**os.environ, "PYTHONPATH": ""}
-    command = [python, str(ROOT / "tests" / "comfyui" / "rom_in_core.py"), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return told_by(ROOT / "tests" / "comfyui" / "rom_in_core.py")
 
 
 def holds(outcome: dict) -> bool:
@@ -110,7 +104,7 @@ def test_vace(core):
 def test_the_workflows_name_their_models():
     named = [
         model
-        for name in [*GRAPHS, *WINDOW, *REAL, *NEWER]
+        for name in [*GRAPHS, *WINDOW, *REAL, *NEWER, *LONG]
         for node in json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"]
         for model in node["properties"].get("models", [])
     ]

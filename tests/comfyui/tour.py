@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Iterable
 
 from PIL import Image
-from rom_parts import NEWER_NODES, empty_models
+from rom_parts import NEWER_IN_CORE, empty_models
 
 from comfy_harness import ComfyClient, ComfyServer
 from comfy_harness.browser import ComfyBrowser
@@ -47,10 +48,18 @@ def hand_photo(folder: pathlib.Path, seed: int = 13, name: str = "hands.png") ->
     return path
 
 
+def named(nodes: Iterable[tuple[str, list[str]]]) -> set[str]:
+    """The names of node classes, and of their inputs behind a point."""
+    return {name for kind, inputs in nodes for name in (kind, *(f"{kind}.{one}" for one in inputs))}
+
+
 def needs_newer(path: pathlib.Path, client: ComfyClient) -> str:
-    """Says which of core's newer nodes a workflow has and this ComfyUI lacks; empty if none."""
-    kinds = {node["type"] for node in json.loads(path.read_text("utf-8"))["nodes"]}
-    missing = sorted(kinds & NEWER_NODES - set(client.get("/object_info")))
+    """Says which of core's newer nodes and inputs a workflow has and this ComfyUI lacks; empty if none."""
+    nodes = json.loads(path.read_text("utf-8"))["nodes"]
+    used = named((node["type"], [one["name"] for one in node["inputs"]]) for node in nodes)
+    known = client.get("/object_info")
+    there = named((kind, [name for group in node["input"].values() for name in group]) for kind, node in known.items())
+    missing = sorted(used & NEWER_IN_CORE - there)
     return f"{path.stem} needs a newer ComfyUI, with {', '.join(missing)}" if missing else ""
 
 
