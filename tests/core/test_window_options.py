@@ -17,6 +17,8 @@ from ivg_core.errors import IVGError
 from ivg_core.media.tracks import Keyframe, Thing, Track
 from ivg_core.models.add_gates import with_gates
 from ivg_core.models.lora import model_with_lora
+from ivg_core.models.text import encode_text
+from ivg_core.sampling import ladder
 from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.prompts import read_schedule
 
@@ -32,6 +34,12 @@ def region(left=16):
     mask = torch.zeros(64, 96)
     mask[24:40, left : left + 16] = 1
     return mask
+
+
+@pytest.fixture(autouse=True)
+def one_by_one(monkeypatch):
+    """No sentence is rounded otherwise because of those beside it."""
+    monkeypatch.setattr(ladder, "encode_text", lambda model, texts: torch.cat([encode_text(model, [x]) for x in texts]))
 
 
 @pytest.fixture(scope="module")
