@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from ..media.tracks import Track
     from ..models.bundle import IVGModel
+    from ..sampling.noise import NoisePrior
+    from ..sampling.prompts import PromptSchedule
 
 
 def add(commands) -> None:
@@ -72,6 +74,12 @@ def add(commands) -> None:
     generate.add_argument("--negative", default="", help="what the video should not show")
     generate.add_argument("--motion", type=not_negative, default=5.0, help="motion strength, 1 to 20")
     generate.add_argument("--grow", type=number(), default=4, help="pixels by which a predicted mask is grown")
+    generate.add_argument(
+        "--chain",
+        action="store_true",
+        help="a long video as clips, each of which begins with the last frame of the one before; not in windows of "
+        "time, which all see the photo",
+    )
     generate.add_argument("--fps", type=number(1e-3, 240), help="frames a second (default: the model's)")
     generate.add_argument(
         "--sheet", type=new_picture, help="also write a contact sheet, a PNG; all frames are in memory then"
@@ -93,6 +101,7 @@ def _generate(options: argparse.Namespace) -> None:
 
     photo = load_image(options.image) if options.image else None
     how = sampling_of(options, photo is not None)
+    _check_chain(options, how)
     if options.fps:
         check_fps(options.out, options.fps)
     model = load_for_sampling(options)
@@ -102,6 +111,10 @@ def _generate(options: argparse.Namespace) -> None:
     needs_mask = model.takes_mask or options.mask or options.fallback
     action = options.prompts or options.prompt
     schedule, made_for = as_schedule(action), model.defaults.num_frames
+    if options.chain:
+        frames = _chained(options, model, photo, action, how, prior, bool(needs_mask))
+        notes = {"prompt": str(action), "seed": options.seed}
+        return _keep([frames], options.out, given(options.fps, model.defaults.fps), notes)
     windows_for([schedule], how, options.frames or made_for, made_for)  # says what does not fit, before any work
     mask = None
     if photo is not None and needs_mask:
@@ -133,6 +146,47 @@ def _generate(options: argparse.Namespace) -> None:
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, said), options.sheet)
         say(options.sheet)
+
+
+def _check_chain(options: argparse.Namespace, how: Sampling) -> None:
+    others = {"--window": how.context, "--boxes": options.boxes, "--sheet": options.sheet}
+    if options.chain and (both := [name for name, value in others.items() if value is not None]):
+        raise IVGError(f"--chain makes one clip after the other, and goes without {' and '.join(both)}: leave one out.")
+    if options.chain and not options.image:
+        raise IVGError("--chain begins each clip with a picture: give the first one with --image.")
+
+
+def _chained(
+    options: argparse.Namespace,
+    model: IVGModel,
+    photo: Any,
+    action: str | PromptSchedule,
+    how: Sampling,
+    prior: NoisePrior | None,
+    needs_mask: bool,
+) -> Tensor:
+    """The frames (F, H, W, 3) of a chain; each clip has a mask of its own, unless one is given."""
+    from ..sampling.chain import generate_chain
+
+    def find_mask(picture: Tensor, sentence: str) -> Tensor:
+        return _mask_for(options, model, picture, sentence, None)
+
+    given_one = find_mask(photo, "") if options.mask else None
+    return generate_chain(
+        model,
+        photo,
+        action,
+        num_frames=options.frames or model.defaults.num_frames,
+        seed=options.seed,
+        mask=given_one,
+        find_mask=find_mask if needs_mask and given_one is None else None,
+        negative_prompt=options.negative,
+        motion_strength=options.motion,
+        size=options.size,
+        prior=prior,
+        how=how,
+        on_step=progress("video"),
+    )
 
 
 def _boxes_of(options: argparse.Namespace, photo: Tensor | None) -> Track | None:

@@ -54,6 +54,29 @@ def test_a_region_for_each_sentence_that_has_none(tiny_model, monkeypatch):
         predict_regions(tiny_model, PHOTO, SCHEDULE.with_masks([given, None]), seed=1)
 
 
+def test_a_chain_on_the_command_line(golden, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def made(model, image, action, *, num_frames, find_mask, mask, seed, how, **options):
+        asked.append((action.sentences, num_frames, mask, seed, how.composite))
+        return torch.full((num_frames, 16, 24, 3), float(find_mask(image, "chop").mean()))
+
+    monkeypatch.setattr("ivg_core.sampling.chain.generate_chain", made)
+    command = ["generate", "--model", str(golden / "tiny_ckpt"), "--prompts", "0: chop | 4: stir", "--frames", "9"]
+    command += ["--fallback", "white", "--seed", "5", "--out", str(tmp_path / "a.png"), "--chain"]
+    photo = ["--image", str(golden / "input.png")]
+    assert main([*command, *photo]) == 0
+    assert asked == [(["chop", "stir"], 9, None, 5, True)]
+    assert len(list(tmp_path.glob("a_*.png"))) == 9
+    for more, said in (
+        ([*photo, "--window", "4"], "goes without --window: leave one out"),
+        ([*photo, "--boxes", "b.json", "--sheet", str(tmp_path / "s.png")], "goes without --boxes and --sheet"),
+        ([], "give the first one with --image"),
+    ):
+        assert main([*command, *more]) != 0
+        assert said in capsys.readouterr().err and len(asked) == 1
+
+
 def test_a_clip_is_inverted_over_windows(tiny_model):
     clip = torch.rand(5, 16, 24, 3, generator=torch.Generator().manual_seed(2))
     plain = invert(tiny_model, clip, steps=2, size=(24, 16)).latents
