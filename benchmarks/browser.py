@@ -19,11 +19,11 @@ from tour import (
     WORKFLOWS,
     all_models,
     interface_of,
+    make_short,
     needs_download,
     open_workflow,
     page_faults,
     run_workflow,
-    set_widgets,
 )
 
 from benchmarks.record import record
@@ -55,7 +55,7 @@ def main() -> None:
                 figures["opened"] += not wrong
                 if not needs_download(path):
                     if not options.as_saved:
-                        set_widgets(page, **QUICK)
+                        make_short(page, **QUICK)
                     figures["run"] += 1
                     failed = run_workflow(page)
                     figures["ran"] += not failed

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tour import ROOT, WORKFLOWS, needs_download, needs_newer, open_workflow, run_workflow, set_widgets
+from tour import ROOT, WORKFLOWS, make_short, needs_download, needs_newer, open_workflow, run_workflow, set_widgets
 
 from ivg_core.media.video import read_video
 
@@ -28,7 +28,7 @@ def test_a_workflow_opens_runs_and_shows_its_video(interface, page, path):
         pytest.skip(newer)
     assert open_workflow(page, path) == []
     if not needs_download(path):
-        set_widgets(page, **QUICK)
+        make_short(page, **QUICK)
         set_widgets(page, "LoadImage", image="hands.png")
         assert run_workflow(page, SECONDS) == []
 

@@ -86,6 +86,14 @@ def set_widgets(page: ComfyBrowser, kind: str = "", **values) -> None:
     )
 
 
+def make_short(page: ComfyBrowser, **values) -> None:
+    """Let a run be over soon. A second sentence needs a second window of the embedded model's 8 frames."""
+    set_widgets(page, **values)
+    if page.evaluate("() => window.app.graph.nodes.some((node) => node.type === 'IVGPromptSchedule')"):
+        set_widgets(page, "IVGSampler", frames=12)
+        set_widgets(page, "IVGPromptSchedule", sentences="0: pick up the cup\n6: pick up the carrot")
+
+
 def open_workflow(page: ComfyBrowser, path: pathlib.Path, *, older: bool = False) -> list[str]:
     """Drop a workflow on the canvas; gives what is wrong with it. One of an `older` version may have fewer widgets."""
     report = page.drop_workflow(path)
