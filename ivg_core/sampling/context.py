@@ -85,6 +85,10 @@ class ContextWindows:
             )
         return length, stride
 
+    def at_once(self, frames: int, own: int) -> int:
+        """How many frames of a video of so many are computed at once; their number decides the memory it takes."""
+        return min(frames, self.lengths(own)[0] * self.batch)
+
     def spans(self, frames: int, own: int, step: int = 0) -> list[slice]:
         """The windows of a step, see `spans`.
 
@@ -115,6 +119,11 @@ def spans(frames: int, length: int, stride: int, shift: int = 0) -> list[slice]:
         return [slice(0, frames)]
     starts = sorted({0, *range(shift, last, stride), last})
     return [slice(start, start + length) for start in starts]
+
+
+def middle(window: slice) -> int:
+    """The middle frame of a window; the earlier one of two."""
+    return (window.start + window.stop - 1) // 2
 
 
 def bit_reversed(number: int) -> float:

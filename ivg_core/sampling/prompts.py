@@ -13,9 +13,8 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import ImageLike
-from .context import ContextWindows
+from .context import ContextWindows, middle
 from .settings import Sampling
-from .windowed import middle
 
 PromptMode = Literal["centre", "blend", "reference"]
 PROMPT_MODES = get_args(PromptMode)
@@ -154,17 +153,19 @@ def as_schedule(action: str | PromptSchedule) -> PromptSchedule:
     return action if isinstance(action, PromptSchedule) else PromptSchedule((Stretch(0, action),))
 
 
-def read_schedule(text: str, mode: PromptMode = "centre") -> PromptSchedule:
+def read_schedule(text: str, mode: PromptMode = "centre", after: PromptSchedule | None = None) -> PromptSchedule:
     """A schedule from lines such as `0: chop the carrot`; empty lines are left aside.
 
     Args:
         text: a line for each sentence, the first of frame 0.
         mode: see `PromptSchedule`.
+        after: sentences that come before those of the text, which then begins later than with frame 0.
 
     Raises:
         IVGError: a line is none, or out of order; the message names it.
     """
-    stretches: list[tuple[str, Stretch]] = []
+    before = after.stretches if after else ()
+    stretches = [(f"Sentence {i} of the prompt schedule before", stretch) for i, stretch in enumerate(before, 1)]
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue

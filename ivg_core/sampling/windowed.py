@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..models.backbone import Predictor
 from ..models.told import Told
-from .context import ContextWindows, frame_weights
+from .context import ContextWindows, frame_weights, middle
 from .deep_features import DeepFeatures
 
 SMOOTHED_STEPS, SMOOTHINGS, SMOOTHING = 25, 5, 1e-3
@@ -107,21 +107,17 @@ def told_in(told: Told, window: slice) -> Told:
         window: of its frames.
 
     Returns:
-        The sentence of the window's middle frame, its boxes, and all that may move in one of its frames. What things
-        are carried from is where they are in the photo, which is not the window's first frame.
+        The sentence and the mask of the window's middle frame, and its boxes. What things are carried from is where
+        they are in the photo, which is not the window's first frame.
     """
     if told.boxes is not None and told.photo_boxes is None:
         told = replace(told, photo_boxes=told.boxes[:, :1])
     if told.said is not None:
         shares = told.said[:, middle(window)].to(told.text)  # (B, S)
         told = replace(told, text=torch.einsum("bs,bsld->bld", shares, told.text), said=None)
-    part = told.frames(window)
-    return part if part.mask is None else replace(part, mask=part.mask.amax(2, keepdim=True))
-
-
-def middle(window: slice) -> int:
-    """The middle frame of a window; the earlier one of two."""
-    return (window.start + window.stop - 1) // 2
+    if told.mask is not None and told.mask.shape[2] > 1:
+        told = replace(told, mask=told.mask[:, :, middle(window), None])
+    return told.frames(window)
 
 
 class Stacked:
