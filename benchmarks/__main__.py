@@ -154,8 +154,8 @@ def _bench_boxes(options: argparse.Namespace) -> None:
 def _bench_long_video(options: argparse.Namespace) -> None:
     from benchmarks.long_video import PARTS, bench_long_video
 
-    before = recorded(options.record, "long_video") if options.record and options.part else {}
     figures = bench_long_video(load(options), options.scenes, options.part or PARTS, options.choose)
+    before = recorded(options.record, "long_video") if options.record and options.part else {}
     report(options, "long_video", before | figures)
 
 

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
 
-from benchmarks.long_video import PARTS, bench_long_video, both_follow, two_actions
+from benchmarks.long_video import PARTS, bench_long_video, both_follow, telling_scenes, two_actions
 from benchmarks.long_video_cost import bench_cost, measure
 from benchmarks.long_video_measures import borders, changes, distance, drift, follows, looks, seam, worst_seam
 from benchmarks.rom import held_out_scenes
@@ -101,6 +102,17 @@ def test_the_exact_clips_of_both_sentences_follow_and_swapped_ones_do_not():
     clips = [torch.from_numpy(item.scene.clip(task, 8).frames).float() / 255 for task in item.tasks]
     assert both_follow(torch.cat(clips), item) and not both_follow(torch.cat(clips[::-1]), item)
     assert [stretch.frame for stretch in two_actions(item, 8).stretches] == [0, 8]
+
+
+def test_actions_are_measured_where_the_exact_clips_count(tiny_model):
+    model = replace(tiny_model, defaults=replace(tiny_model.defaults, width=96, height=64, num_frames=8))
+    candidates = held_out_scenes(4, 96, 64, 8, 6000)
+    told = [item.scene.seed for item in islice(telling_scenes(model, 6000), 3)]
+    counting = []
+    for item in candidates:
+        clips = [torch.from_numpy(item.scene.clip(task, 8).frames).float() / 255 for task in item.tasks]
+        counting += [item.scene.seed] if both_follow(torch.cat(clips), item) else []
+    assert 0 < len(counting) < len(candidates) and told[: len(counting)] == counting[: len(told)]
 
 
 def test_every_part_gives_its_figures(tiny_model):
