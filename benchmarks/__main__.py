@@ -85,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     long.add_argument("--scenes", type=int, default=12, help="how many held-out scenes")
     long.add_argument(
         "--part",
-        choices=("actions", "seams", "drift", "cost"),
+        choices=("actions", "seams", "drift", "embedded", "published"),
         action="append",
         help="measure only this, and keep what was recorded of the others; may be given repeatedly",
     )

@@ -30,7 +30,7 @@ from ivg_core.sampling.settings import Sampling
 #: Scenes for choosing begin at the first held-out seed; those that are told begin so many later.
 TOLD = 7000
 GROW = 4  # pixels, as the command line does with predicted masks
-PARTS = ("actions", "seams", "drift", "cost")
+PARTS = ("actions", "seams", "drift", "embedded", "published")
 KINDS = {
     "isolated": ContextWindows(schedule="isolated"),
     "default": ContextWindows(),
@@ -51,7 +51,7 @@ def bench_long_video(
     Args:
         model: the embedded one, which has weights for both stages.
         scenes: of which seams and two actions are measured; drift, which takes long videos, of a third of them.
-        parts: of `PARTS`, what is measured.
+        parts: of `PARTS`, what is measured; the last two are the cost of networks.
         choose: on the scenes for choosing settings.
         log: receives progress.
 
@@ -61,16 +61,16 @@ def bench_long_video(
     size = model.defaults
     first = 0 if choose else TOLD
     items = held_out_scenes(scenes, size.width, size.height, size.num_frames, first)
-    drifting = items[: max(1, scenes // 3)]
-    figures: dict[str, float] = {"scenes": float(scenes), "scenes_drift": float(len(drifting))}
+    figures: dict[str, float] = {"scenes": float(scenes)} if {"actions", "seams"} & set(parts) else {}
     if "actions" in parts:
         figures |= bench_actions(model, list(islice(telling_scenes(model, first), scenes)), log)
     if "seams" in parts:
         figures |= bench_seams(model, items, log)
     if "drift" in parts:
-        figures |= bench_drift(model, drifting, 20 * size.num_frames, log)
-    if "cost" in parts:
-        figures |= bench_cost(log=log)
+        figures |= bench_drift(model, items[: max(1, scenes // 3)], 20 * size.num_frames, log)
+    for name in ("embedded", "published"):
+        if name in parts:
+            figures |= bench_cost(name, log=log)
     return figures
 
 
@@ -117,7 +117,7 @@ def bench_drift(
 
     Returns:
         `drift_windows_*` and `drift_chain_*` of each of the `looks`, means over scenes; `drift_windows`, `drift_chain`,
-        the means of these; and `drift_ratio` of the two.
+        the means of these; `drift_ratio` of the two; and of how many scenes.
     """
     tracker, part = HandTracker(), frames // 10
     rows: dict[str, list[float]] = {}
@@ -137,7 +137,8 @@ def bench_drift(
     figures = {name: fmean(row) for name, row in rows.items()}
     for name in ("windows", "chain"):
         figures[f"drift_{name}"] = fmean(v for key, v in figures.items() if key.startswith(f"drift_{name}_"))
-    return figures | {"drift_ratio": figures["drift_windows"] / figures["drift_chain"]}
+    ratio = figures["drift_windows"] / figures["drift_chain"]
+    return figures | {"drift_ratio": ratio, "scenes_drift": float(len(items))}
 
 
 def telling_scenes(model: IVGModel, first: int) -> Iterator[HeldOut]:

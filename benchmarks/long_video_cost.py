@@ -3,7 +3,8 @@
 The embedded model in its own windows of 8 frames, and the published width with random weights in windows of 16 at
 128 x 128; one step without guidance, on one thread. Memory is the most that a fresh process holds while it samples,
 less what it holds before, which are the weights. Latents count, though they are below 1 MiB each; nothing is decoded.
-Time is the processor's.
+Time is the processor's: of the embedded model turn by turn in one process, of the published width in those that measure
+memory, as it takes minutes.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from ivg_core.checkpoints.load import load_model
 from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.told import Told
 from ivg_core.models.unet import IVGUNet
-from ivg_core.sampling.context import ContextWindows, WindowSchedule
+from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.loop import sample_latents
 from ivg_core.sampling.settings import Sampling
 from ivg_core.sampling.solver import make_solver
 
+ROUNDS = 4
 FEW = 3  # windows; videos of no more are sampled three times, and the median counts
 MIB, ROOT = 2**20, Path(__file__).parent.parent
 
@@ -75,52 +77,59 @@ class Job:
 
 
 def bench_cost(
-    names: Sequence[str] = ("embedded", "published"),
-    lengths: Sequence[int] = (16, 64, 160),
-    log: Callable[[str], None] = print,
+    name: str, lengths: Sequence[int] = (16, 64, 160), log: Callable[[str], None] = print
 ) -> dict[str, float]:
-    """Memory and time of sampling videos of several lengths, each in a process of its own.
+    """Memory and time of sampling videos of several lengths.
 
     Args:
-        names: of `Job`; the figures of all but the first end in theirs.
+        name: of `Job`; the figures of "published" end in it.
         lengths: frames, the shortest first.
         log: receives progress.
 
     Returns:
         Of the longest and the shortest, here of 160 and 16 frames: `peak_ratio_160_vs_16`; `time_ratio_160_vs_16`, the
-        ratio of their seconds over that of their windows, 1 = linear. Of each `seconds_a_window_*` and `peak_mib_*`.
-        `windows_vs_isolated`, how many times longer the longest takes than isolated clips, and
+        ratio of their seconds over that of their windows, 1 = linear. Of each `seconds_a_window_*` and `peak_mib_*`. Of
+        "embedded" `windows_vs_isolated`, how many times longer the longest takes than isolated clips, and
         `windows_vs_isolated_counted`, the same of their number, which is near length / stride.
     """
     figures: dict[str, float] = {}
-    for name in names:
-        end = "" if name == names[0] else f"_{name}"
-        found = {frames: in_a_process(name, frames) for frames in lengths}
+    last, first, end = lengths[-1], lengths[0], "" if name == "embedded" else f"_{name}"
+    found = {frames: in_a_process("measure", name, frames) for frames in lengths}
+    if name == "embedded":
+        turns = in_a_process("in_turns", name, *lengths, tight=False)
         for frames, one in found.items():
-            figures[f"seconds_a_window_{frames}{end}"] = one["seconds"] / one["windows"]
-            figures[f"peak_mib_{frames}{end}"] = one["bytes"] / MIB
-            log(f"{name}, {frames} frames: " + ", ".join(f"{key} {value:.4g}" for key, value in one.items()))
-        last, first = lengths[-1], lengths[0]
-        figures[f"peak_ratio_{last}_vs_{first}{end}"] = found[last]["bytes"] / found[first]["bytes"]
-        ratio = figures[f"seconds_a_window_{last}{end}"] / figures[f"seconds_a_window_{first}{end}"]
-        figures[f"time_ratio_{last}_vs_{first}{end}"] = ratio
-    isolated, last = in_a_process(names[0], lengths[-1], "isolated"), in_a_process(names[0], lengths[-1])
-    figures["windows_vs_isolated"] = last["seconds"] / isolated["seconds"]
-    figures["windows_vs_isolated_counted"] = last["windows"] / isolated["windows"]
+            one["seconds"] = turns[str(frames)]
+        figures["windows_vs_isolated"] = turns[str(last)] / turns["isolated"]
+        figures["windows_vs_isolated_counted"] = found[last]["windows"] / turns["isolated_windows"]
+    for frames, one in found.items():
+        figures[f"seconds_a_window_{frames}{end}"] = one["seconds"] / one["windows"]
+        figures[f"peak_mib_{frames}{end}"] = one["bytes"] / MIB
+        log(f"{name}, {frames} frames: " + ", ".join(f"{key} {value:.4g}" for key, value in one.items()))
+    figures[f"peak_ratio_{last}_vs_{first}{end}"] = found[last]["bytes"] / found[first]["bytes"]
+    ratio = figures[f"seconds_a_window_{last}{end}"] / figures[f"seconds_a_window_{first}{end}"]
+    figures[f"time_ratio_{last}_vs_{first}{end}"] = ratio
     return figures
 
 
-def in_a_process(name: str, frames: int, schedule: WindowSchedule = "static") -> dict[str, float]:
-    """`measure` in a fresh process, whose memory goes back as soon as a tensor ends, so that only living ones count."""
-    words = [sys.executable, "-m", "benchmarks.long_video_cost", name, str(frames), schedule]
-    settings = {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    said = subprocess.run(words, check=True, capture_output=True, text=True, env=os.environ | settings, cwd=ROOT).stdout
-    return json.loads(said.splitlines()[-1])
+def in_a_process(what: str, name: str, *lengths: int, tight: bool = True) -> dict[str, float]:
+    """`measure` or `in_turns` in a fresh process.
+
+    Args:
+        what: is called.
+        name, lengths: what it is given.
+        tight: memory goes back as soon as a tensor ends, which takes time, so that only living ones count.
+    """
+    words = [sys.executable, "-m", "benchmarks.long_video_cost", what, name, *map(str, lengths)]
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | (
+        {"MALLOC_MMAP_THRESHOLD_": "65536"} if tight else {}
+    )
+    run = subprocess.run(words, check=True, capture_output=True, text=True, env=os.environ | settings, cwd=ROOT)
+    return json.loads(run.stdout.splitlines()[-1])
 
 
-def measure(name: str, frames: int, schedule: WindowSchedule = "static") -> dict[str, float]:
+def measure(name: str, frames: int) -> dict[str, float]:
     """Bytes that sampling takes, its seconds and its windows, in this process, which should be a fresh one."""
-    job, context = Job(name), ContextWindows(schedule=schedule)
+    job, context = Job(name), ContextWindows()
     windows = len(context.spans(frames, job.own))
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
@@ -130,5 +139,15 @@ def measure(name: str, frames: int, schedule: WindowSchedule = "static") -> dict
     return {"bytes": most, "seconds": median(seconds), "windows": windows}
 
 
+def in_turns(name: str, *lengths: int) -> dict[str, float]:
+    """Seconds of each length, and of the longest in isolated windows, whose number is told: least of some rounds."""
+    job, isolated = Job(name), ContextWindows(schedule="isolated")
+    turns = {str(frames): (frames, ContextWindows()) for frames in lengths} | {"isolated": (lengths[-1], isolated)}
+    rounds = [{key: job.sample(*turn) for key, turn in turns.items()} for _ in range(ROUNDS)]
+    least = {key: min(one[key] for one in rounds) for key in turns}
+    return least | {"isolated_windows": len(isolated.spans(lengths[-1], job.own))}
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), sys.argv[3])))  # type: ignore[arg-type]
+    called = {"measure": measure, "in_turns": in_turns}[sys.argv[1]]
+    print(json.dumps(called(sys.argv[2], *map(int, sys.argv[3:]))))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.long_video import PARTS, bench_long_video, both_follow, telling_scenes, two_actions
-from benchmarks.long_video_cost import bench_cost, measure
+from benchmarks.long_video_cost import bench_cost, in_turns, measure
 from benchmarks.long_video_measures import borders, changes, distance, drift, follows, looks, seam, worst_seam
 from benchmarks.rom import held_out_scenes
 from ivg_core.hands.tracker import HandTracker
@@ -117,7 +117,7 @@ def test_actions_are_measured_where_the_exact_clips_count(tiny_model):
 
 def test_every_part_gives_its_figures(tiny_model):
     made = replace(tiny_model.defaults, width=64, height=64, num_frames=2, num_inference_steps=1)
-    figures = bench_long_video(replace(tiny_model, defaults=made), 1, [part for part in PARTS if part != "cost"])
+    figures = bench_long_video(replace(tiny_model, defaults=made), 1, PARTS[:3])
     assert {"follows_two_actions", "seam_isolated", "seam_default", "motion_kept", "drift_ratio", "scenes"} <= set(
         figures
     )
@@ -125,17 +125,29 @@ def test_every_part_gives_its_figures(tiny_model):
 
 
 def test_the_cost_is_compared_window_by_window(monkeypatch):
-    def measured(name: str, frames: int, schedule: str = "static") -> dict[str, float]:
-        windows = {"static": {16: 3, 160: 39}, "isolated": {160: 20}}[schedule][frames]
-        return {"bytes": 2**20 * (1 + frames / 160), "seconds": 2.0 * windows + (frames == 16), "windows": windows}
+    windows = {16: 3, 160: 39}
+
+    def measured(what: str, name: str, *lengths: int, tight: bool = True) -> dict[str, float]:
+        seconds = {frames: 2.0 * windows[frames] + (frames == 16) for frames in lengths}
+        if what == "in_turns":
+            return {str(frames): value for frames, value in seconds.items()} | {
+                "isolated": 40.0,
+                "isolated_windows": 20,
+            }
+        (frames,) = lengths
+        return {"bytes": 2**20 * (1 + frames / 160), "seconds": seconds[frames], "windows": windows[frames]}
 
     monkeypatch.setattr("benchmarks.long_video_cost.in_a_process", measured)
-    figures = bench_cost(["embedded", "published"], [16, 160])
+    figures = bench_cost("embedded", [16, 160]) | bench_cost("published", [16, 160])
     assert figures["peak_ratio_160_vs_16"] == figures["peak_ratio_160_vs_16_published"] == pytest.approx(2 / 1.1)
     assert figures["time_ratio_160_vs_16"] == pytest.approx(2 / (7 / 3)) and figures["peak_mib_160"] == 2
     assert figures["windows_vs_isolated"] == figures["windows_vs_isolated_counted"] == 39 / 20
+    assert figures["time_ratio_160_vs_16_published"] == figures["time_ratio_160_vs_16"]
 
 
-def test_a_step_in_windows_is_measured():
+def test_a_step_in_windows_is_measured(monkeypatch):
     found = measure("embedded", 12)
     assert found["windows"] == 2 and found["seconds"] > 0 and 2**20 < found["bytes"] < 2**30
+    monkeypatch.setattr("benchmarks.long_video_cost.ROUNDS", 1)
+    turns = in_turns("embedded", 8, 12)
+    assert set(turns) == {"8", "12", "isolated", "isolated_windows"} and turns["isolated_windows"] == 2
