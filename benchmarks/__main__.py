@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.record import record_options, report
+from benchmarks.record import record_options, recorded, report
 from ivg_core.cli import run_command
 from ivg_core.commands.shared import command, flush_denormals, load, model_options
 
@@ -80,6 +80,17 @@ def build_parser() -> argparse.ArgumentParser:
     boxes.add_argument("--picture", type=Path, help="only write a picture of what each scale does, to this file")
     boxes.add_argument("--which", type=int, default=0, help="of the held-out scenes, for the picture")
 
+    text = "measure long videos in windows of time: seams, drift, two actions in one video, memory and time"
+    long = command(commands, "long_video", _bench_long_video, text, model_options(), record_options())
+    long.add_argument("--scenes", type=int, default=12, help="how many held-out scenes")
+    long.add_argument(
+        "--part",
+        choices=("actions", "seams", "drift", "embedded", "published"),
+        action="append",
+        help="measure only this, and keep what was recorded of the others; may be given repeatedly",
+    )
+    long.add_argument("--choose", action="store_true", help="measure on the scenes that settings are chosen on")
+
     text = "measure whether the model tells drawn scenes from other pictures"
     domain = command(commands, "domain", _bench_domain, text, model_options(), record_options())
     domain.add_argument("--pictures", type=Path, required=True, help="folder of real pictures")
@@ -138,6 +149,14 @@ def _bench_boxes(options: argparse.Namespace) -> None:
         return
     figures = bench_boxes(load(options), options.scenes, options.boxes_scale, options.choose, options.out)
     report(options, "boxes", figures)
+
+
+def _bench_long_video(options: argparse.Namespace) -> None:
+    from benchmarks.long_video import PARTS, bench_long_video
+
+    figures = bench_long_video(load(options), options.scenes, options.part or PARTS, options.choose)
+    before = recorded(options.record, "long_video") if options.record and options.part else {}
+    report(options, "long_video", before | figures)
 
 
 def _bench_fast(options: argparse.Namespace) -> None:

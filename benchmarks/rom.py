@@ -36,10 +36,10 @@ class HeldOut:
     truths: tuple[Tensor, Tensor]  # exact Regions of Motion (H, W) of 0 and 1
 
 
-def held_out_scenes(count: int, width: int, height: int, num_frames: int) -> list[HeldOut]:
-    """The first ``count`` held-out scenes in which two different things can be acted on."""
+def held_out_scenes(count: int, width: int, height: int, num_frames: int, skipped: int = 0) -> list[HeldOut]:
+    """The first ``count`` held-out scenes, after some seeds, in which two different things can be acted on."""
     found: list[HeldOut] = []
-    seed = HELD_OUT_SEED
+    seed = HELD_OUT_SEED + skipped
     while len(found) < count:
         scene = Scene(seed, width, height)
         seed += 1
