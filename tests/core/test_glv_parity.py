@@ -4,9 +4,10 @@ import json
 
 import pytest
 import torch
-from inflated import SCHEDULE, Inflated
 from safetensors.torch import load_file
 
+from ivg_core.models.backbone import UNetBackbone
+from ivg_core.models.inflated import InflatedUNet
 from ivg_core.models.told import Told
 from ivg_core.sampling.context import ContextWindows, spans
 from ivg_core.sampling.generate import denoise
@@ -16,6 +17,19 @@ from ivg_core.sampling.solver import make_inverse, make_solver
 from ivg_core.sampling.windowed import Stacked, Windowed, smoothed, told_in
 
 FLAT = {"weights": "flat"}
+#: Of Stable Diffusion, and of all that Gen-L-Video does.
+SCHEDULE = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False,
+    "set_alpha_to_one": False, "steps_offset": 1, "prediction_type": "epsilon", "timestep_spacing": "leading",
+}  # fmt: skip
+
+
+class Inflated(UNetBackbone):
+    """The network by itself, without a checkpoint around it."""
+
+    def __init__(self, config, weights):
+        self.network = InflatedUNet.from_config_dict(config).eval().requires_grad_(False)
+        self.network.load_state_dict({name: x.float() for name, x in weights.items()})
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +76,8 @@ def close(ours, theirs, allowed=1e-4):
 
 def ladder(text, negative, depth, scale, schedule, windows):
     said = schedule.shares(windows)[None]
-    above = Told(text[None], photo=depth, said=said)
-    return [(1.0, Told(negative.expand_as(text)[None], photo=depth, said=said)), (scale, above)]
+    above = Told(text[None], beside=depth, said=said)
+    return [(1.0, Told(negative.expand_as(text)[None], beside=depth, said=said)), (scale, above)]
 
 
 def schedule_of(count, frames, mode="reference"):
@@ -186,7 +200,7 @@ def test_smoothing_draws_each_frame_to_the_one_before_and_ends_after_25_steps():
 
 def test_inversion_over_windows(deep, io, more, meta):
     solver = make_inverse(SCHEDULE, 4)
-    told = Told(io["text_table"][:1], photo=io["mix_depth_latent"])
+    told = Told(io["text_table"][:1], beside=io["mix_depth_latent"])
     predict = Guided(Windowed(deep, ContextWindows(6, 3, **FLAT), 6, solver.timesteps), [(1.0, told)])
     close(recorded(predict, solver, io["lat12"]), io["inv_long"][1:])
     tensors, plain, _ = more
