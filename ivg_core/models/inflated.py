@@ -127,7 +127,7 @@ class InflatedUNet(UNet2DConditionModel):
         if features is not None:
             raise IVGError("An image model made a video model keeps no deep features: leave cache_every at 1.")
         batch, frames = sample.shape[0], sample.shape[2]
-        check_beside(beside, self.beside_channels, sample.shape)
+        self.check_beside(beside, sample.shape)
         if beside is not None:
             stretched = beside.to(sample).expand(batch, -1, frames, -1, -1)
             sample = torch.cat([sample, stretched], dim=1)
@@ -139,26 +139,20 @@ class InflatedUNet(UNet2DConditionModel):
             out = super().forward(images, levels, encoder_hidden_states, return_dict=False)[0]
         return rearrange(out, "(b f) c h w -> b c f h w", b=batch)
 
+    def check_beside(self, beside: Tensor | None, shape: tuple[int, ...]) -> None:
+        """Let pass what stands beside latents of a shape (B, 4, F, h, w), see `forward`.
 
-def check_beside(beside: Tensor | None, channels: int, shape: torch.Size | tuple[int, ...]) -> None:
-    """Let pass what stands beside latents where a network reads it.
-
-    Args:
-        beside: (B or 1, C, F or 1, h, w), or None.
-        channels: that the network reads.
-        shape: (B, 4, F, h, w) of the latents.
-
-    Raises:
-        IVGError: it is lacking, or given to a network that reads none, or of another shape.
-    """
-    batch, _, frames, height, width = shape
-    wanted = ((1, batch), (channels,), (1, frames), (height,), (width,))
-    if beside is None and channels == 0:
-        return
-    if channels == 0:
-        raise IVGError("This model reads nothing beside the latents: leave beside out.")
-    what = f"{BESIDE.get(channels, 'something')} beside the latents, shape (1, {channels}, {frames}, {height}, {width})"
-    if beside is None:
-        raise IVGError(f"This model reads {what}, and there is none: give it as beside=….")
-    if beside.ndim != 5 or not all(n in fits for n, fits in zip(beside.shape, wanted, strict=True)):
-        raise IVGError(f"This model reads {what}, and what is given has shape {tuple(beside.shape)}: change it.")
+        Raises:
+            IVGError: it is lacking, or none is read, or it is of another shape.
+        """
+        channels, (batch, _, frames, height, width) = self.beside_channels, shape
+        if beside is None and not channels:
+            return
+        if not channels:
+            raise IVGError("This image model reads nothing beside the latents: leave beside out.")
+        what = f"{BESIDE[channels]} beside the latents, of shape (1, {channels}, {frames}, {height}, {width})"
+        if beside is None:
+            raise IVGError(f"This image model reads {what}: give it as beside=….")
+        fits = ((1, batch), (channels,), (1, frames), (height,), (width,))
+        if beside.ndim != len(fits) or not all(n in one for n, one in zip(beside.shape, fits, strict=True)):
+            raise IVGError(f"This image model reads {what}, and what is given has the shape {tuple(beside.shape)}.")

@@ -96,7 +96,7 @@ def test_what_stands_beside_the_latents_reaches_the_network(channels, frames):
     ("channels", "shape", "said"),
     [
         (0, (1, 1, 3, 8, 8), "reads nothing beside"),
-        (1, None, "reads a depth map .* there is none"),
+        (1, None, "reads a depth map .* give it as beside"),
         (1, (1, 5, 3, 8, 8), "shape"),
         (5, (1, 5, 2, 8, 8), r"a mask and the latents .* \(1, 5, 2, 8, 8\)"),
         (5, (1, 5, 3, 8, 4), "shape"),
