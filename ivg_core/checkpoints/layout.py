@@ -171,14 +171,14 @@ def _folder_layout(folder: Path) -> Layout:
     layout = Layout(folder)
     for name in COMPONENTS:
         if (folder / name / "config.json").is_file():
-            layout.configs[name] = _read_json(folder / name / "config.json")
+            layout.configs[name] = read_config(folder / name / "config.json")
         weights = find_weights(folder / name)
         if weights is not None:
             layout.weights[name] = (weights, "")
     _check_unets(layout)
     layout.tokenizer_files = _tokenizer_files(folder)
     if (folder / "scheduler" / "scheduler_config.json").is_file():
-        layout.scheduler_config = _read_json(folder / "scheduler" / "scheduler_config.json")
+        layout.scheduler_config = read_config(folder / "scheduler" / "scheduler_config.json")
     if (folder / "config.yaml").is_file():
         _read_run_config(folder / "config.yaml", layout)
     elif layout.is_image_model:
@@ -277,7 +277,12 @@ def _domain(text: str | None) -> Domain | None:
     return Domain.from_json(text) if text else None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """A JSON file of a checkpoint.
+
+    Raises:
+        IVGError: it is damaged.
+    """
     try:
         return json_object(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

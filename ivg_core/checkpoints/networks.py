@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from ..errors import IVGError, shortly
+from ..models.control import InflatedControlNet
 from ..models.inflated import InflatedUNet
 from ..models.unet import IVGUNet
 from .convert import from_ldm, from_modelscope, from_open_clip
@@ -30,7 +31,7 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
     """The network of a component on the meta device: all shapes, no memory, no time spent on random weights.
 
     Args:
-        name: unet, rom_unet, vae or text_encoder.
+        name: unet, rom_unet, vae, text_encoder or controlnet.
         config: its config.json.
         shapes: of its weights; they decide where published configs are known to be wrong.
         where: what to call the place in an error.
@@ -49,6 +50,8 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
                 return vae
             if name == "text_encoder":
                 return CLIPTextModel(CLIPTextConfig.from_dict(config))
+            if name == "controlnet":
+                return InflatedControlNet.from_config_dict(config)
             if is_image_model(config):
                 return InflatedUNet.from_config_dict(config)
             photo = config.get("photo", any(key in shapes for key in IVG_KEYS))

@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
@@ -41,6 +41,13 @@ def seen_together(frames: int) -> Iterator[None]:
         yield
     finally:
         FRAMES.reset(token)
+
+
+class Residuals(NamedTuple):
+    """What a ControlNet adds to the outputs of the down blocks' layers and of the middle, (B * F, C, h, w) each."""
+
+    down: tuple[Tensor, ...]
+    mid: Tensor
 
 
 class PooledNorm(nn.GroupNorm):
@@ -79,6 +86,14 @@ def inflate(network: nn.Module) -> None:
             module.set_processor(SharedTextAttention())  # type: ignore[operator]
 
 
+def as_images(sample: Tensor, timestep: Tensor | float) -> tuple[Tensor, Tensor]:
+    """The frames (B * F, C, h, w) of clips (B, C, F, h, w), and the timesteps of these: (B * F,), or one for all."""
+    levels = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+    if len(levels) > 1:
+        levels = levels.repeat_interleave(sample.shape[2])
+    return rearrange(sample, "b c f h w -> (b f) c h w"), levels
+
+
 class InflatedUNet(UNet2DConditionModel):
     """Stable Diffusion's UNet (1.5, 2, with depth, inpainting), called on clips; see the module.
 
@@ -107,6 +122,7 @@ class InflatedUNet(UNet2DConditionModel):
         encoder_hidden_states: Tensor,
         beside: Tensor | None = None,
         features: KeptFeatures | None = None,
+        residuals: Residuals | None = None,
     ) -> Tensor:
         """The noise, or v, in `sample`.
 
@@ -117,6 +133,7 @@ class InflatedUNet(UNet2DConditionModel):
             beside: what stands beside the latents, (B or 1, C, F or 1, h, w): a depth map in -1..1, near is 1; or a
                 mask, 1 = to be painted, and the latents of the frames without what it covers.
             features: None; there is no layer whose input is kept here.
+            residuals: of a ControlNet, see `control`.
 
         Returns:
             (B, 4, F, h, w).
@@ -131,12 +148,17 @@ class InflatedUNet(UNet2DConditionModel):
         if beside is not None:
             stretched = beside.to(sample).expand(batch, -1, frames, -1, -1)
             sample = torch.cat([sample, stretched], dim=1)
-        levels = torch.as_tensor(timestep, device=sample.device).reshape(-1)
-        if len(levels) > 1:
-            levels = levels.repeat_interleave(frames)
-        images = rearrange(sample, "b c f h w -> (b f) c h w")
+        images, levels = as_images(sample, timestep)
+        down, mid = residuals or (None, None)
         with seen_together(frames):
-            out = super().forward(images, levels, encoder_hidden_states, return_dict=False)[0]
+            out = super().forward(
+                images,
+                levels,
+                encoder_hidden_states,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=mid,
+                return_dict=False,
+            )[0]
         return rearrange(out, "(b f) c h w -> b c f h w", b=batch)
 
     def check_beside(self, beside: Tensor | None, shape: tuple[int, ...]) -> None:

@@ -20,6 +20,7 @@ def told(batch=2, frames=1) -> Told:
         torch.rand(batch, 4, 1, 2, 3),
         torch.rand(batch, frames, 2),
         torch.rand(batch, 5, frames, 2, 3),
+        torch.rand(batch, 3, frames, 16, 24),
     )
 
 
@@ -45,6 +46,7 @@ def test_a_window_of_frames_takes_its_part_of_what_changes_in_time():
     part = whole.frames(slice(2, 5))
     assert torch.equal(part.mask, whole.mask[:, :, 2:5])
     assert torch.equal(part.said, whole.said[:, 2:5]) and torch.equal(part.beside, whole.beside[:, :, 2:5])
+    assert torch.equal(part.control, whole.control[:, :, 2:5])
     assert torch.equal(part.boxes, whole.boxes[:, 2:5]) and torch.equal(part.phrases, whole.phrases[:, 2:5])
     assert part.photo.shape == whole.photo.shape and torch.equal(part.text, whole.text)
 
