@@ -19,6 +19,8 @@ from ..media.tracks import MOST_THINGS
 from ..models.bundle import ModelDefaults
 from ..models.codec import check_size, frames_at_once
 from ..models.grounding import sees_photo
+from ..models.inflated import InflatedUNet
+from .image_models import LICENCE, image_kind
 from .layout import Layout, find_checkpoint, read_layout
 from .load import empty_component
 from .networks import adapt_weights, compare_keys
@@ -135,7 +137,7 @@ def inspect_checkpoint(
         usable=usable,
         components=components,
         missing=missing,
-        licence=layout.licence or NON_COMMERCIAL,
+        licence=layout.licence or (LICENCE if layout.is_image_model else NON_COMMERCIAL),
         defaults=defaults,
         memory=_memory(layout, components, measure) if usable else {},
         measure=measure,
@@ -180,6 +182,8 @@ def _inspect_component(layout: Layout, name: str) -> ComponentReport:
 def _kind(layout: Layout) -> str:
     if sees_photo(layout.configs.get("unet", {})):
         return "A model of SMCD (Animate Your Motion): it makes videos of a photo, a sentence and a track of boxes."
+    if layout.is_image_model:
+        return image_kind(layout.configs["unet"])
     if not layout.takes_photo:
         return (
             "A text-to-video model (ModelScope, zeroscope): it makes videos of sentences, without a photo, and "
@@ -281,7 +285,7 @@ def _storages(values: Any) -> list[Any]:
 
 @torch.no_grad()
 def plan_memory(
-    unet: IVGUNet,
+    unet: IVGUNet | InflatedUNet,
     vae: AutoencoderKL,
     parameters: int,
     *,
@@ -316,6 +320,8 @@ def plan_memory(
         told = {"condition_latent": empty(batch, 4, 1, rows, columns)} if unet.takes_photo else {}
         if unet.takes_mask:
             told |= {"mask": empty(batch, 1, 1, rows, columns), "motion": torch.empty(batch)}
+        if isinstance(unet, InflatedUNet) and unet.beside_channels:
+            told["beside"] = empty(batch, unet.beside_channels, num_frames, rows, columns)
         if unet.takes_boxes:
             told["boxes"] = torch.empty(batch, num_frames, MOST_THINGS, 5)
             told["phrases"] = empty(batch, 1, MOST_THINGS, unet.config["cross_attention_dim"])

@@ -33,6 +33,8 @@ def init_model(
     """
     layout = read_layout(find_checkpoint(folder))
     check_complete(layout)
+    if layout.is_image_model:
+        raise IVGError(f"{layout.path} is an image model: begin from a plain text-to-video model.")
     tensors, path = layout.read("unet", dtype, device), layout.weights["unet"][0]
     if "conv_in2.weight" in tensors:
         raise IVGError(f"{layout.path} is an IVG checkpoint already: load it with load_model.")

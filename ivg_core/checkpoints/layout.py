@@ -19,7 +19,8 @@ from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
 from ..models.grounding import sees_photo
 from ..settings import read_json, read_yaml
-from .mistaken import what_are_these_tensors, what_is_this_file, what_is_this_folder
+from .image_models import image_defaults, is_image_model
+from .mistaken import what_are_these_tensors, what_is_this_file, what_is_this_folder, what_is_this_unet
 from .original import PICTURES, PUBLISHED, SCHEDULER, VAE_PREFIX, config_of, find_part, is_unet, part_of
 from .smcd import find_smcd, is_gated, parts_beside
 from .tokenizer import FILE_NAMES, clip_files
@@ -94,6 +95,11 @@ class Layout:
                 return config.get("photo", bool(set(IVG_KEYS) & names)) or sees_photo(config)
         return True
 
+    @property
+    def is_image_model(self) -> bool:
+        """Whether its UNet is Stable Diffusion's."""
+        return is_image_model(self.configs.get("unet", {}))
+
     def networks(self) -> list[str]:
         """The networks that have both a config and weights."""
         return [name for name in COMPONENTS if name in self.configs and name in self.weights]
@@ -148,7 +154,7 @@ def read_layout(path: Path, beside: Sequence[str | Path] = ()) -> Layout:
         beside: see `load_model`.
 
     Raises:
-        IVGError: it is no checkpoint of IVG or a text-to-video model (the sentence says what it is instead), or a small
+        IVGError: it is no checkpoint of a model that makes videos (the sentence says what it is instead), or a small
             file of it is damaged.
     """
     if not path.is_dir():
@@ -165,20 +171,27 @@ def _folder_layout(folder: Path) -> Layout:
     layout = Layout(folder)
     for name in COMPONENTS:
         if (folder / name / "config.json").is_file():
-            layout.configs[name] = _read_json(folder / name / "config.json")
+            layout.configs[name] = read_config(folder / name / "config.json")
         weights = find_weights(folder / name)
         if weights is not None:
             layout.weights[name] = (weights, "")
-    for name in ("unet", "rom_unet"):
-        _check_unet_class(layout.configs.get(name, {}), folder)
+    _check_unets(layout)
     layout.tokenizer_files = _tokenizer_files(folder)
     if (folder / "scheduler" / "scheduler_config.json").is_file():
-        layout.scheduler_config = _read_json(folder / "scheduler" / "scheduler_config.json")
+        layout.scheduler_config = read_config(folder / "scheduler" / "scheduler_config.json")
     if (folder / "config.yaml").is_file():
         _read_run_config(folder / "config.yaml", layout)
+    elif layout.is_image_model:
+        layout.defaults = image_defaults(layout.configs["unet"], layout.configs.get("vae", {}))
     elif not layout.takes_photo:
         layout.defaults = _text_to_video_defaults(folder)
     return layout
+
+
+def _check_unets(layout: Layout) -> None:
+    for name in ("unet", "rom_unet"):
+        if wrong := what_is_this_unet(layout.configs.get(name, {}), name, layout.path):
+            raise IVGError(wrong)
 
 
 def _tokenizer_files(folder: Path) -> dict[str, str]:
@@ -255,6 +268,7 @@ def _file_layout(path: Path, beside: Sequence[str | Path]) -> Layout:
                 layout.weights[name] = (path, f"{name}.")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise IVGError(f"{path} is an IVG file whose description is damaged ({error!r}): download it again.") from error
+    _check_unets(layout)
     layout.metadata = metadata
     return layout
 
@@ -263,7 +277,12 @@ def _domain(text: str | None) -> Domain | None:
     return Domain.from_json(text) if text else None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """A JSON file of a checkpoint.
+
+    Raises:
+        IVGError: it is damaged.
+    """
     try:
         return json_object(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -276,17 +295,3 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"it holds {type(found).__name__} where an object belongs")
     return found
-
-
-def _check_unet_class(config: dict[str, Any], folder: Path) -> None:
-    kind = config.get("_class_name", "UNet3DConditionModel")
-    if kind == "UNet2DConditionModel":
-        raise IVGError(
-            f"{folder} is an image model (Stable Diffusion, a 2D UNet), which cannot make videos: "
-            "give the folder of an IVG or animate-anything checkpoint."
-        )
-    if kind != "UNet3DConditionModel":
-        raise IVGError(
-            f"{folder} is another kind of model ({kind}), not IVG: "
-            "give the folder of an IVG or animate-anything checkpoint."
-        )

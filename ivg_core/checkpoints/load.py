@@ -27,7 +27,10 @@ def load_model(
     boxes: str | Path | None = None,
     beside: Sequence[str | Path] = (),
 ) -> IVGModel:
-    """Loads an IVG checkpoint, or another of the same backbone: text-to-video (ModelScope, zeroscope), SMCD.
+    """Loads an IVG checkpoint, or another that makes videos: text-to-video (ModelScope, zeroscope), SMCD.
+
+    So does Stable Diffusion (1.5, 2, 2-depth, 2-inpainting), whose frames are made to see each other, see
+    `models.inflated`.
 
     Args:
         source: "embedded" (the tiny model that ships inside), a checkpoint folder, a one-file IVG .safetensors, or
@@ -58,7 +61,7 @@ def load_model(
         if not stage1:
             raise IVGError(f"{rom_layout.path} has no stage-1 weights: give one whose UNet predicts mask videos.")
         networks["rom_unet"] = load_component(rom_layout, stage1[0], dtype, device)
-        if not networks["rom_unet"].config["photo"]:
+        if not networks["rom_unet"].takes_mask:
             raise IVGError(f"{rom_layout.path} makes videos of sentences and predicts no masks: give stage-1 weights.")
     return assemble(layout, networks, name="embedded" if str(source) == "embedded" else "")
 

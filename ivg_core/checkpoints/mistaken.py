@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from .image_models import is_image_model, other_image_model
 from .original import PUBLISHED, part_of
 from .smcd import PARTS
 from .weights import find_weights, list_tensors
@@ -23,6 +26,23 @@ def what_is_this_folder(folder: Path) -> str:
         f"{folder} is no IVG checkpoint, it has no unet/ folder: give the folder that holds "
         f"unet/, vae/, text_encoder/, tokenizer/ and scheduler/, or ModelScope's {PUBLISHED['unet']}."
     )
+
+
+def what_is_this_unet(config: Mapping[str, Any], name: str, path: Path) -> str:
+    """Of a checkpoint by the config.json of one of its UNets, `name`; "" if it can be one."""
+    kind = config.get("_class_name", "UNet3DConditionModel")
+    if is_image_model(config):
+        other = other_image_model(config) or ("" if name == "unet" else f"an image model where {name} belongs")
+        return other and (
+            f"{path} is {other}, and of image models only Stable Diffusion 1.5, 2, 2-depth and 2-inpainting make "
+            "videos: give the folder of one of these, or of an IVG or animate-anything checkpoint."
+        )
+    if kind != "UNet3DConditionModel":
+        return (
+            f"{path} is another kind of model ({kind}), not IVG: "
+            "give the folder of an IVG or animate-anything checkpoint."
+        )
+    return ""
 
 
 def what_is_this_file(path: Path) -> str:

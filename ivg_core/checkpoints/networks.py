@@ -13,14 +13,17 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from ..errors import IVGError, shortly
+from ..models.control import InflatedControlNet
+from ..models.inflated import InflatedUNet
 from ..models.unet import IVGUNet
 from .convert import from_ldm, from_modelscope, from_open_clip
+from .image_models import is_image_model
 from .layout import IVG_KEYS
 from .original import FIRST
 
 log = logging.getLogger("ivg")
 
-LAYER_COUNTS = ("num_hidden_layers", "layers_per_block")
+LAYER_COUNTS = ("num_hidden_layers", "layers_per_block", "transformer_layers_per_block")
 LEGACY_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
@@ -28,7 +31,7 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
     """The network of a component on the meta device: all shapes, no memory, no time spent on random weights.
 
     Args:
-        name: unet, rom_unet, vae or text_encoder.
+        name: unet, rom_unet, vae, text_encoder or controlnet.
         config: its config.json.
         shapes: of its weights; they decide where published configs are known to be wrong.
         where: what to call the place in an error.
@@ -47,6 +50,10 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
                 return vae
             if name == "text_encoder":
                 return CLIPTextModel(CLIPTextConfig.from_dict(config))
+            if name == "controlnet":
+                return InflatedControlNet.from_config_dict(config)
+            if is_image_model(config):
+                return InflatedUNet.from_config_dict(config)
             photo = config.get("photo", any(key in shapes for key in IVG_KEYS))
             plain: dict[str, Any] = {} if photo else {"motion_mask": False, "motion_strength": False}
             config = {**_true_input_channels(config, shapes, where), "photo": photo, **plain}

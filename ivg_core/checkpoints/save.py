@@ -18,7 +18,9 @@ from transformers import CLIPTextModel
 from ..media.files import atomic_folder, atomic_write
 from ..media.targets import user_path
 from ..models.bundle import IVGModel
+from ..models.inflated import InflatedUNet
 from ..models.unet import IVGUNet
+from .image_models import IMAGE_UNET, image_pipeline
 from .layout import FILE_FORMAT
 from .tokenizer import tokenizer_files
 from .write import save_tensors
@@ -117,6 +119,9 @@ def component_config(network: nn.Module) -> dict[str, Any]:
         values = {key: config[key] for key in UNET_KEYS if key not in plain}
         values |= {key: config[key] for key in ("gates", "visual_widths") if config[key]}
         return {"_class_name": "UNet3DConditionModel", "_diffusers_version": diffusers.__version__, **values}
+    if isinstance(network, InflatedUNet):
+        values = {key: value for key, value in dict(config).items() if not key.startswith("_")}
+        return {"_class_name": IMAGE_UNET, "_diffusers_version": diffusers.__version__, **values}
     if isinstance(network, AutoencoderKL):
         values = {key: value for key, value in dict(config).items() if not key.startswith("_")}
         values = {key: value for key, value in values.items() if VAE_LATER_KEYS.get(key, ...) != value}
@@ -142,8 +147,10 @@ def _named_weights(network: nn.Module) -> dict[str, Tensor]:
 
 def _model_index(model: IVGModel) -> dict[str, Any]:
     scheduler = model.scheduler_config.get("_class_name", "DDIMScheduler")
-    pipeline, unet = "LatentToVideoPipeline", "models.unet_3d_condition_mask"
-    if model.takes_boxes:  # no other program knows it
+    pipeline, unet, kind = "LatentToVideoPipeline", "models.unet_3d_condition_mask", "UNet3DConditionModel"
+    if isinstance(model.unet, InflatedUNet):
+        pipeline, unet, kind = image_pipeline(model.unet.beside_channels), "diffusers", IMAGE_UNET
+    elif model.takes_boxes:  # no other program knows it
         pipeline, unet = "IVGPipeline", "ivg_core.models.unet"
     elif not model.takes_photo:
         pipeline, unet = "TextToVideoSDPipeline", "diffusers"
@@ -153,7 +160,7 @@ def _model_index(model: IVGModel) -> dict[str, Any]:
         "scheduler": ["diffusers", scheduler],
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": [unet, "UNet3DConditionModel"],
+        "unet": [unet, kind],
         "vae": ["diffusers", "AutoencoderKL"],
     }
 
@@ -163,9 +170,7 @@ def _run_config(model: IVGModel, folder: Path) -> dict[str, Any]:
     unet: Any = model.unet or model.rom_unet
     run = {
         "pretrained_model_path": str(folder),
-        "in_channels": unet.config["in_channels"],
-        "motion_mask": unet.config["motion_mask"],
-        "motion_strength": unet.config["motion_strength"],
+        **{key: unet.config[key] for key in ("in_channels", "motion_mask", "motion_strength") if key in unet.config},
         "enable_xformers_memory_efficient_attention": False,
         "enable_torch_2_attn": True,
         "seed": None,

@@ -317,7 +317,8 @@ def load_for_sampling(options: argparse.Namespace) -> IVGModel:
     if paths:
         for lora, strength in zip(read_loras(options, paths, model), strengths, strict=True):
             model = model_with_lora(model, lora, strength)
-    for unet in filter(None, (model.unet, model.rom_unet)):
+    unets: tuple[Any, Any] = (model.unet, model.rom_unet)
+    for unet in filter(None, unets):
         if options.float8:
             store_in_float8(unet)
         if options.compile:

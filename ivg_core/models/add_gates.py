@@ -30,8 +30,11 @@ def with_gates(unet: IVGUNet, gates: str, visual_widths: Sequence[int] = VISUAL_
         The copy, in the mode, dtype and on the device of `unet`.
 
     Raises:
-        IVGError: there are no such gates, or the network has others already, or one that sees the photo in its own way.
+        IVGError: it is an image model, there are no such gates, or the network has others already, or one that sees
+            the photo in its own way.
     """
+    if not isinstance(unet, IVGUNet):
+        raise IVGError("An image model made a video model can have no gates for boxes: leave boxes out.")
     had = unet.config["gates"]
     if gates not in GATES:
         raise IVGError(f"There are no gates {gates!r}: choose {', '.join(GATES)}.")

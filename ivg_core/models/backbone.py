@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor, nn
 
 from .codec import Codec, ImageCodec
+from .inflated import InflatedUNet
 from .lora import lora_sites
 from .schedule import DiffusionSchedule, Schedule
 from .told import Told
@@ -84,7 +85,7 @@ class Backbone(Predictor, Protocol):
 
 
 class UNetBackbone:
-    """The IVG network of one stage.
+    """The IVG network of one stage, or an image model made a video model.
 
     Args:
         model: the checkpoint.
@@ -98,7 +99,7 @@ class UNetBackbone:
         self,
         model: IVGModel,
         stage: int,
-        network: IVGUNet | None = None,
+        network: IVGUNet | InflatedUNet | None = None,
         schedule: DiffusionSchedule | None = None,
         codec: ImageCodec | None = None,
     ):
@@ -114,6 +115,8 @@ class UNetBackbone:
 
     def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
         """See `Backbone`."""
+        if isinstance(self.network, InflatedUNet):
+            return self.network(noisy, level, told.text, beside=told.beside, features=features)
         return self.network(
             noisy,
             level,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from transformers import CLIPTextModel, CLIPTokenizer
 
+    from .inflated import InflatedUNet
     from .unet import IVGUNet
 
 
@@ -43,7 +44,7 @@ class IVGModel:
     """One checkpoint in memory.
 
     Args:
-        unet: stage 2, photo + action + mask -> video.
+        unet: stage 2, photo + action + mask -> video; or that of a model of sentences alone.
         rom_unet: stage 1, photo + action -> mask video.
         vae, text_encoder, tokenizer: shared by both stages.
         scheduler_config: the checkpoint's scheduler_config.json as it was read; a missing key: the solver's default.
@@ -56,7 +57,7 @@ class IVGModel:
             they work where they are.
     """
 
-    unet: IVGUNet | None
+    unet: IVGUNet | InflatedUNet | None
     rom_unet: IVGUNet | None
     vae: AutoencoderKL
     text_encoder: CLIPTextModel
@@ -82,7 +83,7 @@ class IVGModel:
         finally:
             network.to(home)
 
-    def for_stage(self, stage: int) -> IVGUNet:
+    def for_stage(self, stage: int) -> IVGUNet | InflatedUNet:
         """The UNet of a stage: 1 predicts the region of motion, 2 the video.
 
         Raises:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import IVGError
+from .inflated import InflatedUNet
 from .unet import IVGUNet
 
 # What lies outside these, the ends and the time embedding, is small.
@@ -16,7 +17,7 @@ FLOAT8 = torch.float8_e4m3fn
 
 
 @torch.no_grad()
-def store_in_float8(unet: IVGUNet) -> None:
+def store_in_float8(unet: IVGUNet | InflatedUNet) -> None:
     """Stores weights as float8; each layer is widened while it runs. Sampling only; cannot be undone.
 
     Every output channel has a scale of its own, so that small weights do not vanish. Merge LoRAs before; afterwards the

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 #: The axis that is time, of those fields that have one.
-TIME = {"photo": 2, "mask": 2, "boxes": 1, "phrases": 1, "said": 1}
+TIME = {"photo": 2, "mask": 2, "boxes": 1, "phrases": 1, "said": 1, "beside": 2, "control": 2}
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Told:
     photo_boxes: Tensor | None = None  # (B, 1, N, 5) boxes in the photo, where these are not those of the first frame
     seen: Tensor | None = None  # (B, 4, 1, h, w) what the gates see of the photo, where it is not `photo`
     said: Tensor | None = None  # (B, T, S) float32, share of each of several sentences in each frame; for windows
+    beside: Tensor | None = None  # (B, C, 1 or T, h, w) further channels beside the latents, see `inflated.BESIDE`
+    control: Tensor | None = None  # (B, 3, 1 or T, H, W) 0..1 pixels of what a ControlNet follows
 
     def rows(self, rows: slice) -> Told:
         """What some of the clips are told."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,7 +25,7 @@ from .crop import OnStep, Windows, motion_windows
 from .decode import preview_rgb
 from .finish import Frames
 from .guidance import what_overflowed
-from .inputs import Items, Pictures, check_photo, collect, prepare_pictures, warn_of_actions
+from .inputs import Items, Pictures, check_beside, check_photo, collect, prepare_pictures, warn_of_actions
 from .ladder import ladder_of
 from .loop import denoise, sample_latents
 from .noise import NoisePrior, fit_noise, free_noise, gaussian_noise, initial_latents, mix_noise
@@ -75,6 +75,7 @@ def generate(
     seed: int | Sequence[int] | None = None,
     noise: Tensor | None = None,
     prior: NoisePrior | None = None,
+    beside: Tensor | None = None,
     how: Sampling = Sampling(),  # noqa: B008 (frozen)
     stage: int = 2,
     on_step: OnStep | None = None,
@@ -101,6 +102,8 @@ def generate(
         seed: 0..2^64-1, the same on every device. In a batch a single seed s means s, s + 1, …; None chooses one.
         noise: (B, 4, F, h, w), instead of a seed.
         prior: an inverted clip, whose motion shines through: mixed into each video's noise of its seed.
+        beside: (B or 1, C, F or 1, h, w), what an image model with a depth map or for inpainting reads beside the
+            latents, see `InflatedUNet.forward`.
         how: everything else, see `Sampling`.
         stage: 2 makes the video, 1 the mask video.
         on_step: called as `on_step(step, total, x0)` after each of the steps 1..N, with the clean latents
@@ -142,6 +145,7 @@ def generate(
     warn_of_actions(items.sentences)
     how, spans = windows_for(items.schedules, how, num_frames, own)
     pictures = prepare_pictures(items, size, base, codec, how, num_frames, at_once)
+    check_beside(model, beside, (len(items.schedules), 4, num_frames, *pictures.cells.shape[-2:]))
     windows = motion_windows(pictures, codec.cell, how.region, base)
     if items.masked and not unet.config["motion_mask"]:
         log.warning("The model %s reads no mask: the whole picture may move.", model.name)
@@ -159,6 +163,8 @@ def generate(
         ladder = ladder_of(
             backbone, items, pictures.cells, start.still, start.cells, at_boxes, how, guidance_scale, spans, device
         )
+    if beside is not None:
+        ladder = [(scale, replace(told, beside=beside.to(told.text))) for scale, told in ladder]
     begin = initial_latents(solver, start.still if backbone.takes_mask else None, start.noise, how.t_last)
     held = (start.still, start.noise[:, :, :1]) if how.keep_first_frame and start.still is not None else None
     with model.at_work(unet):

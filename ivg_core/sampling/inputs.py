@@ -17,11 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import IVGError
+from ..finite import is_finite
 from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask, to_pil
 from ..media.targets import check_memory
 from ..media.text import HALF
 from ..media.tracks import Track
 from ..models.codec import Codec, check_cells, check_size, fit_size, mask_cells
+from ..models.inflated import InflatedUNet
 from ..models.text import unreadable_words
 from .noise import MAX_SEED
 from .prompts import PromptSchedule, as_schedule
@@ -145,6 +147,20 @@ def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling) -> None:
             f'The model "{model.name}" makes videos of sentences alone, without a photo for {", ".join(wrong)}: '
             "leave that off, or load an IVG model."
         )
+
+
+def check_beside(model: IVGModel, beside: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Let pass what stands beside latents of a shape (B, 4, F, h, w) where the model's network reads it.
+
+    Raises:
+        IVGError: it is lacking, or none is read, or it is of another shape, or holds NaN or infinity.
+    """
+    if isinstance(model.unet, InflatedUNet):
+        model.unet.check_beside(beside, shape)
+    elif beside is not None:
+        raise IVGError(f'The model "{model.name}" reads nothing beside the latents: leave beside out.')
+    if beside is not None and not is_finite(beside):
+        raise IVGError("What stands beside the latents holds NaN or infinite values.")
 
 
 def warn_of_actions(actions: Sequence[str]) -> None:

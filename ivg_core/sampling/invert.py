@@ -26,6 +26,7 @@ from .boxes import told_boxes
 from .context import ContextWindows
 from .crop import OnStep
 from .guidance import what_overflowed
+from .inputs import check_beside
 from .loop import sample_latents
 from .noise import Inverted, noise_around
 from .settings import Sampling, check_count
@@ -51,6 +52,7 @@ def invert(
     stage: int = 2,
     on_step: OnStep | None = None,
     context: ContextWindows | None = None,
+    beside: Tensor | None = None,
 ) -> Inverted:
     """The noise from which the model, with the solver "ddim" and without guidance, makes about this clip again.
 
@@ -67,6 +69,7 @@ def invert(
         on_step: see `generate`; from clean to noise.
         context: windows of time for a clip that is longer than what the model was made for; their `noise` does not
             matter.
+        beside: see `generate`.
 
     Returns:
         The noise. With an IVG model it is what has to be added to the photo's latent, as `generate` begins with that.
@@ -91,11 +94,13 @@ def invert(
         still = clean[:, :, :1] if photo is None else codec.encode(own)[None]
     if not (is_finite(clean) and is_finite(still)):
         raise overflow(model.vae, "The autoencoder", model.vae.dtype)
+    check_beside(model, beside, tuple(clean.shape))
     clean, still = clean.to(device), still.to(device)
     with model.at_work(model.text_encoder):
         told = Told(encode_text(model, [prompt]), photo=still if model.takes_photo else None)
         if (nothing := told_boxes(model, [None], clean.shape[2], None)) is not None:
             told = replace(told, boxes=nothing.boxes, phrases=nothing.phrases)
+    told = replace(told, beside=beside)
     if model.takes_mask:
         white = torch.ones(1, *clip.shape[1:3]) if mask is None else resize_mask(to_mask(mask)[None], shown)
         cells = check_cells(mask_cells(white, *clean.shape[-2:]))

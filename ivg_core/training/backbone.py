@@ -19,6 +19,7 @@ from ..media.tracks import Track
 from ..models.add_gates import with_gates
 from ..models.backbone import Backbone, UNetBackbone
 from ..models.fingerprint import fingerprint
+from ..models.inflated import InflatedUNet
 from ..models.lora import LoRA
 from ..models.schedule import DiffusionSchedule
 from .engine import put_back_afterwards
@@ -79,6 +80,11 @@ class TrainableUNet(UNetBackbone):
 
     def __init__(self, model: IVGModel, config: TrainConfig):
         stage = config.stage
+        if isinstance(model.unet, InflatedUNet):
+            raise IVGError(
+                f'The model "{model.name}" is an image model made a video model, which is not trained: train an IVG or '
+                "text-to-video model."
+            )
         if not model.takes_mask and stage == 1:
             raise IVGError(
                 f'The model "{model.name}" makes videos of sentences, and stage 1 needs a photo: begin an IVG model '

@@ -147,7 +147,10 @@ def test_a_config_that_describes_nothing(folder):
 
 @pytest.mark.parametrize(
     ("class_name", "words"),
-    [("UNet2DConditionModel", "Stable Diffusion"), ("UNetSpatioTemporalConditionModel", "another kind of model")],
+    [
+        ("UNet2DConditionModel", "an image model with layers of its own"),
+        ("UNetSpatioTemporalConditionModel", "another kind of model"),
+    ],
 )
 def test_another_kind_of_model(folder, class_name, words):
     edit_json(folder / "unet/config.json", _class_name=class_name)

@@ -4,18 +4,31 @@ import json
 
 import pytest
 import torch
-from inflated import SCHEDULE, Inflated
+from glv import FLAT, close, ladder, recorded, schedule_of
 from safetensors.torch import load_file
 
+from ivg_core.models.backbone import UNetBackbone
+from ivg_core.models.inflated import InflatedUNet
 from ivg_core.models.told import Told
 from ivg_core.sampling.context import ContextWindows, spans
 from ivg_core.sampling.generate import denoise
 from ivg_core.sampling.guidance import Guided
-from ivg_core.sampling.prompts import PromptSchedule, Stretch
 from ivg_core.sampling.solver import make_inverse, make_solver
 from ivg_core.sampling.windowed import Stacked, Windowed, smoothed, told_in
 
-FLAT = {"weights": "flat"}
+#: Of Stable Diffusion, and of all that Gen-L-Video does.
+SCHEDULE = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False,
+    "set_alpha_to_one": False, "steps_offset": 1, "prediction_type": "epsilon", "timestep_spacing": "leading",
+}  # fmt: skip
+
+
+class Inflated(UNetBackbone):
+    """The network by itself, without a checkpoint around it."""
+
+    def __init__(self, config, weights):
+        self.network = InflatedUNet.from_config_dict(config).eval().requires_grad_(False)
+        self.network.load_state_dict({name: x.float() for name, x in weights.items()})
 
 
 @pytest.fixture(scope="module")
@@ -46,38 +59,6 @@ def deep(meta, weights):
     return Inflated(meta["config"] | {"in_channels": 5}, wide)
 
 
-@pytest.fixture(scope="module")
-def more(golden, meta):
-    """The second recording: its tensors, the plain network and the one with depth."""
-    folder = golden / "glv"
-    networks = [
-        Inflated(meta[name], load_file(folder / f"{name}.safetensors")) for name in ("more_unet", "more_unet_depth")
-    ]
-    return load_file(folder / "more_io.safetensors"), *networks
-
-
-def close(ours, theirs, allowed=1e-4):
-    assert ours.shape == theirs.shape and (ours - theirs).abs().max() < allowed
-
-
-def ladder(text, negative, depth, scale, schedule, windows):
-    said = schedule.shares(windows)[None]
-    above = Told(text[None], photo=depth, said=said)
-    return [(1.0, Told(negative.expand_as(text)[None], photo=depth, said=said)), (scale, above)]
-
-
-def schedule_of(count, frames, mode="reference"):
-    return PromptSchedule(tuple(Stretch(i * frames // count, str(i)) for i in range(count)), mode)
-
-
-def recorded(predict, solver, latents, after=None):
-    """Latents after each step."""
-    steps, step = [], solver.step
-    solver.step = lambda *given: steps.append(step(*given)) or steps[-1]
-    denoise(predict, solver, latents, after=after)
-    return torch.stack(steps)
-
-
 def test_a_window_of_the_image_network(plain, io):
     close(plain(io["x6"], io["t"], Told(io["ehs"])), io["wota_6f"], 1e-5)
     close(plain(io["x6"][:, :, :1], io["t"], Told(io["ehs"])), io["wota_1f"], 1e-5)
@@ -96,15 +77,10 @@ def test_which_sentence_a_window_is_told(meta):
             assert [int(middle[(window.start + window.stop - 1) // 2]) + 1 for window in windows] == told
 
 
-def test_text_of_each_window(io, more, meta):
+def test_text_of_each_window(io):
     windows = spans(12, 6, 3)
     below, above = ladder(io["text_table"][1:3], io["text_table"][0], None, 3.0, schedule_of(2, 12), windows)
     for window, expected in zip(windows, io["mix_window_text"], strict=True):
-        assert torch.equal(torch.cat([told_in(told, window).text for _, told in (below, above)]), expected)
-    table, mix, windows = more[0]["text_table"], meta["mix"], spans(10, 4, 3)
-    text = table[[meta["text_table"].index(prompt) for prompt in mix["prompts"]]]
-    below, above = ladder(text, table[0], None, 3.0, schedule_of(3, 10), windows)
-    for window, expected in zip(windows, more[0]["mix_window_text"], strict=True):
         assert torch.equal(torch.cat([told_in(told, window).text for _, told in (below, above)]), expected)
 
 
@@ -156,26 +132,6 @@ def test_four_steps_over_windows_with_two_sentences(deep, io, as_coded, smooth):
     close(torch.stack(seen), expected)
 
 
-@pytest.mark.parametrize("sentences", [3, 1])
-def test_the_second_recording_whose_stride_does_not_divide_the_window(more, meta, sentences):
-    tensors, _, deep = more
-    mix, table = meta["mix"], tensors["text_table"]
-    windows, solver = spans(mix["T"], mix["w"], mix["s"]), make_solver(SCHEDULE, mix["steps"], "ddim")
-    text = table[[meta["text_table"].index(prompt) for prompt in mix["prompts"][:sentences]]]
-    schedule = schedule_of(sentences, mix["T"], "reference" if sentences > 1 else "centre")
-    rungs = ladder(text, table[0], tensors["mix_depth_latent"], mix["g"], schedule, windows)
-    predict = Guided(Windowed(deep, ContextWindows(mix["w"], mix["s"], **FLAT), mix["w"], solver.timesteps), rungs)
-    steps = recorded(predict, solver, tensors["mix_start"])
-    if sentences == 1:
-        close(steps[-1], tensors["single_prompt_last"])
-        return
-    close(steps, tensors["mix_steps"])
-    stacked, solver = Stacked(windows, smooth=True), make_solver(SCHEDULE, mix["steps"], "ddim")
-    predict = Guided(deep, [(scale, stacked.told(told)) for scale, told in rungs])
-    last = denoise(predict, solver, stacked.cut(tensors["mix_start"]), after=stacked)
-    close(stacked.join(last), tensors["mix_l2_last"])
-
-
 def test_smoothing_draws_each_frame_to_the_one_before_and_ends_after_25_steps():
     video = torch.zeros(1, 1, 3, 1, 1)
     video[:, :, 1] = 1.0
@@ -184,13 +140,8 @@ def test_smoothing_draws_each_frame_to_the_one_before_and_ends_after_25_steps():
     assert torch.equal(smoothed(video, 25), video)
 
 
-def test_inversion_over_windows(deep, io, more, meta):
+def test_inversion_over_windows(deep, io):
     solver = make_inverse(SCHEDULE, 4)
-    told = Told(io["text_table"][:1], photo=io["mix_depth_latent"])
+    told = Told(io["text_table"][:1], beside=io["mix_depth_latent"])
     predict = Guided(Windowed(deep, ContextWindows(6, 3, **FLAT), 6, solver.timesteps), [(1.0, told)])
     close(recorded(predict, solver, io["lat12"]), io["inv_long"][1:])
-    tensors, plain, _ = more
-    inv, solver = meta["inv"], make_inverse(SCHEDULE, meta["inv"]["steps"])
-    windowed = Windowed(plain, ContextWindows(inv["w"], inv["s"], **FLAT), inv["w"], solver.timesteps)
-    steps = recorded(Guided(windowed, [(1.0, Told(tensors["text_table"][:1]))]), solver, tensors["inv_start"])
-    close(steps, torch.stack([tensors["inv_long"][i] for i in range(len(meta["inv_long_index"]))]))

@@ -19,6 +19,8 @@ def told(batch=2, frames=1) -> Told:
         torch.rand(batch, 1, 8, 5),
         torch.rand(batch, 4, 1, 2, 3),
         torch.rand(batch, frames, 2),
+        torch.rand(batch, 5, frames, 2, 3),
+        torch.rand(batch, 3, frames, 16, 24),
     )
 
 
@@ -43,7 +45,8 @@ def test_a_window_of_frames_takes_its_part_of_what_changes_in_time():
     whole = told(2, frames=6)
     part = whole.frames(slice(2, 5))
     assert torch.equal(part.mask, whole.mask[:, :, 2:5])
-    assert torch.equal(part.said, whole.said[:, 2:5])
+    assert torch.equal(part.said, whole.said[:, 2:5]) and torch.equal(part.beside, whole.beside[:, :, 2:5])
+    assert torch.equal(part.control, whole.control[:, :, 2:5])
     assert torch.equal(part.boxes, whole.boxes[:, 2:5]) and torch.equal(part.phrases, whole.phrases[:, 2:5])
     assert part.photo.shape == whole.photo.shape and torch.equal(part.text, whole.text)
 

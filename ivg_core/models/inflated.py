@@ -1,0 +1,180 @@
+"""An image model made a video model without training: the UNet of Stable Diffusion, whose frames see each other.
+
+* The norms of its residual layers, and the last one, take their statistics over all frames of a clip together.
+* The pixels of a frame attend to the clip's middle frame and to the neighbour on the way there.
+
+No weight is added or changed, and one frame by itself is what the image model makes, bit for bit.
+
+Source: Gen-L-Video (arXiv 2305.18264) and its released code.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..errors import IVGError
+from .unet import KeptFeatures, SharedTextAttention
+
+LATENTS = 4
+#: What stands beside the latents, by the number of its channels.
+BESIDE = {0: "nothing", 1: "a depth map", 5: "a mask and the latents of the masked frames"}
+
+#: Frames of each clip in a pass. Of the pass and not of the network, since two threads may be in it.
+FRAMES: ContextVar[int] = ContextVar("FRAMES")
+
+
+@contextmanager
+def seen_together(frames: int) -> Iterator[None]:
+    """Inside the `with` block a batch of images is clips of so many frames each."""
+    token = FRAMES.set(frames)
+    try:
+        yield
+    finally:
+        FRAMES.reset(token)
+
+
+class Residuals(NamedTuple):
+    """What a ControlNet adds to the outputs of the down blocks' layers and of the middle, (B * F, C, h, w) each."""
+
+    down: tuple[Tensor, ...]
+    mid: Tensor
+
+
+class PooledNorm(nn.GroupNorm):
+    """A group norm whose statistics are those of all frames of a clip."""
+
+    def forward(self, input: Tensor) -> Tensor:  # (B * F, C, h, w)
+        frames = FRAMES.get()
+        if frames == 1:
+            return super().forward(input)
+        normed = super().forward(rearrange(input, "(b f) c h w -> b c f h w", f=frames))
+        return rearrange(normed, "b c f h w -> (b f) c h w")
+
+
+class CrossFrameAttention(AttnProcessor2_0):
+    """Self-attention of each frame to the middle frame of its clip and to the neighbour on the way there."""
+
+    def __call__(
+        self, attn, hidden_states: Tensor, encoder_hidden_states: Any = None, attention_mask=None, temb: Any = None
+    ):
+        if (frames := FRAMES.get()) > 1:
+            middle = frames // 2
+            near = [i + (i < middle) - (i > middle) for i in range(frames)]
+            clips = rearrange(hidden_states, "(b f) n c -> b f n c", f=frames)
+            encoder_hidden_states = torch.cat([clips[:, [middle] * frames], clips[:, near]], dim=2).flatten(0, 1)
+        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+
+
+def inflate(network: nn.Module) -> None:
+    """Makes the frames of a clip see each other in a network of Stable Diffusion's blocks; its weights stay its own."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.GroupNorm) and name.endswith((".norm1", ".norm2", "conv_norm_out")):
+            module.__class__ = PooledNorm  # same parameters, another forward
+        elif name.endswith(".attn1"):
+            module.set_processor(CrossFrameAttention())  # type: ignore[operator]
+        elif name.endswith(".attn2"):
+            module.set_processor(SharedTextAttention())  # type: ignore[operator]
+
+
+def as_images(sample: Tensor, timestep: Tensor | float) -> tuple[Tensor, Tensor]:
+    """The frames (B * F, C, h, w) of clips (B, C, F, h, w), and the timesteps of these: (B * F,), or one for all."""
+    levels = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+    if len(levels) > 1:
+        levels = levels.repeat_interleave(sample.shape[2])
+    return rearrange(sample, "b c f h w -> (b f) c h w"), levels
+
+
+class InflatedUNet(UNet2DConditionModel):
+    """Stable Diffusion's UNet (1.5, 2, with depth, inpainting), called on clips; see the module.
+
+    Args: as diffusers' `UNet2DConditionModel`.
+    """
+
+    takes_photo = takes_mask = takes_boxes = False  # see `Backbone`
+
+    @classmethod
+    def from_config_dict(cls, config: dict[str, Any]) -> InflatedUNet:
+        """Builds the network that a `unet/config.json` describes; keys it does not know are left aside."""
+        known = inspect.signature(UNet2DConditionModel.__init__).parameters
+        made = cls(**{key: value for key, value in config.items() if key in known})
+        inflate(made)
+        return made
+
+    @property
+    def beside_channels(self) -> int:
+        """Channels that stand beside the latents, see `BESIDE`."""
+        return int(self.config["in_channels"]) - LATENTS
+
+    def forward(  # type: ignore[override]
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        encoder_hidden_states: Tensor,
+        beside: Tensor | None = None,
+        features: KeptFeatures | None = None,
+        residuals: Residuals | None = None,
+    ) -> Tensor:
+        """The noise, or v, in `sample`.
+
+        Args:
+            sample: noisy latents (B, 4, F, h, w), F >= 1.
+            timestep: one number, or (B,), 0..999.
+            encoder_hidden_states: text states (B, L, D).
+            beside: what stands beside the latents, (B or 1, C, F or 1, h, w): a depth map in -1..1, near is 1; or a
+                mask, 1 = to be painted, and the latents of the frames without what it covers.
+            features: None; there is no layer whose input is kept here.
+            residuals: of a ControlNet, see `control`.
+
+        Returns:
+            (B, 4, F, h, w).
+
+        Raises:
+            IVGError: `beside` is lacking, or of another shape, or deep features are to be kept.
+        """
+        if features is not None:
+            raise IVGError("An image model made a video model keeps no deep features: leave cache_every at 1.")
+        batch, frames = sample.shape[0], sample.shape[2]
+        self.check_beside(beside, sample.shape)
+        if beside is not None:
+            stretched = beside.to(sample).expand(batch, -1, frames, -1, -1)
+            sample = torch.cat([sample, stretched], dim=1)
+        images, levels = as_images(sample, timestep)
+        down, mid = residuals or (None, None)
+        with seen_together(frames):
+            out = super().forward(
+                images,
+                levels,
+                encoder_hidden_states,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=mid,
+                return_dict=False,
+            )[0]
+        return rearrange(out, "(b f) c h w -> b c f h w", b=batch)
+
+    def check_beside(self, beside: Tensor | None, shape: tuple[int, ...]) -> None:
+        """Let pass what stands beside latents of a shape (B, 4, F, h, w), see `forward`.
+
+        Raises:
+            IVGError: it is lacking, or none is read, or it is of another shape.
+        """
+        channels, (batch, _, frames, height, width) = self.beside_channels, shape
+        if beside is None and not channels:
+            return
+        if not channels:
+            raise IVGError("This image model reads nothing beside the latents: leave beside out.")
+        what = f"{BESIDE[channels]} beside the latents, of shape (1, {channels}, {frames}, {height}, {width})"
+        if beside is None:
+            raise IVGError(f"This image model reads {what}: give it as beside=….")
+        fits = ((1, batch), (channels,), (1, frames), (height,), (width,))
+        if beside.ndim != len(fits) or not all(n in one for n, one in zip(beside.shape, fits, strict=True)):
+            raise IVGError(f"This image model reads {what}, and what is given has the shape {tuple(beside.shape)}.")
