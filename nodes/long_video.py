@@ -113,7 +113,7 @@ class IVGPromptSchedule(io.ComfyNode):
             inputs=[
                 io.String.Input(
                     "sentences",
-                    default="",
+                    default="0: ",
                     dynamic_prompts=False,
                     tooltip="A line for each sentence: the frame from which on it is done, a colon, and what is done. "
                     "The first one begins with frame 0.",
