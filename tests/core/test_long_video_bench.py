@@ -1,6 +1,7 @@
 """The benchmark of long videos: a planted seam scores as planted, drift as drifted, and motion belongs to its thing."""
 
 import math
+import pathlib
 from dataclasses import replace
 from itertools import islice
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.long_video import PARTS, bench_long_video, both_follow, telling_scenes, two_actions
-from benchmarks.long_video_cost import bench_cost, in_turns, measure
+from benchmarks.long_video_cost import bench_cost, in_a_process, in_turns
 from benchmarks.long_video_measures import borders, changes, distance, drift, follows, looks, seam, worst_seam
 from benchmarks.rom import held_out_scenes
 from ivg_core.hands.tracker import HandTracker
@@ -145,9 +146,14 @@ def test_the_cost_is_compared_window_by_window(monkeypatch):
     assert figures["time_ratio_160_vs_16_published"] == figures["time_ratio_160_vs_16"]
 
 
-def test_a_step_in_windows_is_measured(monkeypatch):
-    found = measure("embedded", 12)
+@pytest.mark.skipif(not pathlib.Path("/proc/self/clear_refs").exists(), reason="memory is measured on Linux only")
+def test_memory_of_a_step_in_windows_is_measured():
+    """In a fresh process: in one that has worked already there is memory to be had."""
+    found = in_a_process("measure", "embedded", 12)
     assert found["windows"] == 2 and found["seconds"] > 0 and 2**20 < found["bytes"] < 2**30
+
+
+def test_time_is_measured_turn_by_turn(monkeypatch):
     monkeypatch.setattr("benchmarks.long_video_cost.ROUNDS", 1)
     turns = in_turns("embedded", 8, 12)
     assert set(turns) == {"8", "12", "isolated", "isolated_windows"} and turns["isolated_windows"] == 2
