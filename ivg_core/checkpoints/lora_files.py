@@ -121,13 +121,20 @@ def _refuse_other_kinds(path: Path, keys: list[str]) -> None:
     mixed = kind != "DoRA" and any(read_key(key) for key in keys if key not in theirs and not key.endswith(".alpha"))
     what = f"mixes LoRA with {kind} layers" if mixed else f"is a {kind}"
     raise IVGError(
-        f"{path} {what} ({len(theirs)} tensors, first {theirs[0]}), which cannot be applied to this model: train it as "
-        "a plain LoRA, or write it as one with the program that made it."
+        f"{path} {what} ({len(theirs)} tensors, first {_one_line(theirs[0])}), which cannot be applied to this model: "
+        "train it as a plain LoRA, or write it as one with the program that made it."
     )
 
 
+def _one_line(name: str) -> str:
+    """A name as a message shows it: one of a damaged file may hold a line break."""
+    return " ".join(name.split())
+
+
 def _leave_out(path: Path, strangers: list[str], total: int, partial: bool) -> None:
-    fit_none = f"{len(strangers)} of the {total} layers of {path} fit no layer of this model (first {strangers[0]})"
+    fit_none = (
+        f"{len(strangers)} of the {total} layers of {path} fit no layer of this model (first {_one_line(strangers[0])})"
+    )
     of_text = sum(bool(TEXT_ENCODER.match(name)) for name in strangers)
     if of_text:
         fit_none += f"; {of_text} are for the text encoder, which is never changed here"

@@ -336,6 +336,15 @@ def test_files_of_something_else(tmp_path, unet, ending, content):
     refuse(tmp_path / f"x{ending}", unet, "cannot be read")
 
 
+def test_a_name_with_a_line_break_stays_in_one_line(tmp_path, unet, halves):
+    tensors = keyed(halves)
+    broken = {key: f"\n{key[1:]}" for key in list(tensors)[:2]}
+    torch.save({broken.get(key, key): half for key, half in tensors.items()}, tmp_path / "x.pt")
+    with pytest.raises(IVGError, match="fit no layer of this model") as raised:
+        read_lora(tmp_path / "x.pt", unet)
+    assert "\n" not in str(raised.value)
+
+
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), ending=st.sampled_from([".pt", ".safetensors"]))
 def test_a_file_with_one_changed_byte_or_cut_anywhere(tmp_path, unet, halves, data, ending):
