@@ -5,7 +5,6 @@ Source: ControlNet (arXiv 2302.05543); Gen-L-Video (arXiv 2305.18264) and its re
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from diffusers.models.controlnets.controlnet import ControlNetModel
@@ -16,6 +15,7 @@ from ..errors import IVGError
 from .backbone import UNetBackbone
 from .inflated import InflatedUNet, Residuals, as_images, inflate, seen_together
 from .told import Told
+from .unet import settings_of
 
 
 class InflatedControlNet(ControlNetModel):
@@ -27,8 +27,7 @@ class InflatedControlNet(ControlNetModel):
     @classmethod
     def from_config_dict(cls, config: dict[str, Any]) -> InflatedControlNet:
         """Builds the network that a `config.json` describes; keys it does not know are left aside."""
-        known = inspect.signature(ControlNetModel.__init__).parameters
-        made = cls(**{key: value for key, value in config.items() if key in known})
+        made = cls(**settings_of(cls, config))
         inflate(made)
         return made
 

@@ -10,7 +10,6 @@ Source: Gen-L-Video (arXiv 2305.18264) and its released code.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,7 +22,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import IVGError
-from .unet import KeptFeatures, SharedTextAttention
+from .unet import KeptFeatures, SharedTextAttention, settings_of
 
 LATENTS = 4
 #: What stands beside the latents, by the number of its channels.
@@ -105,8 +104,7 @@ class InflatedUNet(UNet2DConditionModel):
     @classmethod
     def from_config_dict(cls, config: dict[str, Any]) -> InflatedUNet:
         """Builds the network that a `unet/config.json` describes; keys it does not know are left aside."""
-        known = inspect.signature(UNet2DConditionModel.__init__).parameters
-        made = cls(**{key: value for key, value in config.items() if key in known})
+        made = cls(**settings_of(cls, config))
         inflate(made)
         return made
 

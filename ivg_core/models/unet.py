@@ -65,6 +65,12 @@ class TemporalConvolution(nn.Conv3d):
         return flat.unflatten(3, input.shape[3:])
 
 
+def settings_of(network: type[nn.Module], config: dict[str, Any]) -> dict[str, Any]:
+    """What of a `config.json` a class of networks is made of; keys it does not know are left aside."""
+    known = inspect.signature(network).parameters
+    return {key: value for key, value in config.items() if key in known}
+
+
 class IVGUNet(UNet3DConditionModel):
     """Predicts the noise in video latents from the photo, a sentence, a region of motion and a motion strength.
 
@@ -199,8 +205,7 @@ class IVGUNet(UNet3DConditionModel):
     @classmethod
     def from_config_dict(cls, config: dict[str, Any]) -> IVGUNet:
         """Builds the network that a `unet/config.json` describes; keys it does not know are left aside."""
-        known = inspect.signature(cls.__init__).parameters
-        return cls(**{key: value for key, value in config.items() if key in known})
+        return cls(**settings_of(cls, config))
 
     def enable_gradient_checkpointing(self, gradient_checkpointing_func=None) -> None:
         """Recomputes every layer in the backward pass instead of keeping its activations; same results, less memory."""

@@ -80,6 +80,17 @@ def beginning(note: str, seed: int) -> dict[str, Box]:
     }  # fmt: skip
 
 
+def region(x: int) -> dict[str, Box]:
+    """What finds the region of motion."""
+    return grouped(
+        REGION,
+        {
+            "predict": Box("PredictRoMMask", (x, 0), (320, 690), dict(FIXED)),
+            "refine": Box("RefineMask", (x + 370, 0), (280, 520), {**CLEAN, "grow": 15}),
+        },
+    )
+
+
 def sampled(x: int) -> dict[str, Box]:
     """What most of them end with: the sampler and its saved video."""
     return grouped(
@@ -105,13 +116,7 @@ def two_stage() -> Graph:
     return Graph(
         boxes={
             **beginning(note, seed=0),
-            **grouped(
-                REGION,
-                {
-                    "predict": Box("PredictRoMMask", (730, 0), (320, 690), dict(FIXED)),
-                    "refine": Box("RefineMask", (1100, 0), (280, 520), {**CLEAN, "grow": 15}),
-                },
-            ),
+            **region(730),
             **sampled(1430),
         },
         links=[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from graphs import CLEAN, DRAWN_ONLY, FIXED, MODEL, REGION, VIDEO, Box, Graph, beginning, grouped, sampled
+from graphs import DRAWN_ONLY, MODEL, VIDEO, Box, Graph, beginning, grouped, region, sampled, two_stage
 
 CUP_THEN_CARROT = "0: pick up the cup with the left hand\n16: pick up the carrot with the left hand"
 
@@ -13,17 +13,6 @@ def frames_wanted(boxes: dict[str, Box], frames: int) -> dict[str, Box]:
     """The boxes with so many frames in the sampler."""
     sample = boxes["sample"]
     return boxes | {"sample": dataclasses.replace(sample, widgets={**sample.widgets, "frames": frames})}
-
-
-def region(x: int) -> dict[str, Box]:
-    """What finds the region of motion."""
-    return grouped(
-        REGION,
-        {
-            "predict": Box("PredictRoMMask", (x, 0), (320, 690), dict(FIXED)),
-            "refine": Box("RefineMask", (x + 370, 0), (280, 520), {**CLEAN, "grow": 15}),
-        },
-    )
 
 
 def long_video() -> Graph:
@@ -43,19 +32,7 @@ def long_video() -> Graph:
     windows = grouped(VIDEO, {"windows": Box("IVGWindows", (1430, 0), (300, 260))})
     return Graph(
         boxes=boxes | windows | frames_wanted(sampled(1780), 40),
-        links=[
-            "scene.action > sentence.source",
-            "model.model > predict.model",
-            "model.model > sample.model",
-            "scene.image > predict.image",
-            "scene.image > sample.image",
-            "scene.action > predict.action",
-            "scene.action > sample.action",
-            "predict.mask > refine.mask",
-            "refine.mask > sample.mask",
-            "windows.options > sample.options",
-            "sample.video > save.video",
-        ],
+        links=[*two_stage().links, "windows.options > sample.options"],
         picture="predict",
     )
 
