@@ -10,7 +10,7 @@ Source: Gen-L-Video (arXiv 2305.18264) and its released code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -49,15 +49,29 @@ class Residuals(NamedTuple):
     mid: Tensor
 
 
+def pooled(norm: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """A group norm of images (B * F, C, h, w) with the statistics of all frames of a clip; see `seen_together`."""
+    if (frames := FRAMES.get()) == 1:
+        return norm(images)
+    normed = norm(rearrange(images, "(b f) c h w -> b c f h w", f=frames))
+    return rearrange(normed, "b c f h w -> (b f) c h w")
+
+
+def seen_by_each(states: Tensor) -> Tensor:
+    """What each frame of a clip attends to: (B * F, n, C) -> (B * F, 2 n, C), but one frame to itself alone."""
+    if (frames := FRAMES.get()) == 1:
+        return states
+    middle = frames // 2
+    near = [i + (i < middle) - (i > middle) for i in range(frames)]
+    clips = rearrange(states, "(b f) n c -> b f n c", f=frames)
+    return torch.cat([clips[:, [middle] * frames], clips[:, near]], dim=2).flatten(0, 1)
+
+
 class PooledNorm(nn.GroupNorm):
     """A group norm whose statistics are those of all frames of a clip."""
 
     def forward(self, input: Tensor) -> Tensor:  # (B * F, C, h, w)
-        frames = FRAMES.get()
-        if frames == 1:
-            return super().forward(input)
-        normed = super().forward(rearrange(input, "(b f) c h w -> b c f h w", f=frames))
-        return rearrange(normed, "b c f h w -> (b f) c h w")
+        return pooled(super().forward, input)
 
 
 class CrossFrameAttention(AttnProcessor2_0):
@@ -66,11 +80,8 @@ class CrossFrameAttention(AttnProcessor2_0):
     def __call__(
         self, attn, hidden_states: Tensor, encoder_hidden_states: Any = None, attention_mask=None, temb: Any = None
     ):
-        if (frames := FRAMES.get()) > 1:
-            middle = frames // 2
-            near = [i + (i < middle) - (i > middle) for i in range(frames)]
-            clips = rearrange(hidden_states, "(b f) n c -> b f n c", f=frames)
-            encoder_hidden_states = torch.cat([clips[:, [middle] * frames], clips[:, near]], dim=2).flatten(0, 1)
+        if FRAMES.get() > 1:
+            encoder_hidden_states = seen_by_each(hidden_states)
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
 
