@@ -15,15 +15,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..ivg_core.errors import IVGError
-from ..ivg_core.models.inflated import pooled, seen_by_each, seen_together
+from ..ivg_core.models.inflated import LATENTS, pooled, seen_by_each, seen_together
 from ._notes import show, told_plainly
 
 KEY = "ivg_inflate"
 #: The norms of core's residual layers, and the last one; those of its transformers see one frame.
 NORMS = (".in_layers.0", ".out_layers.0")
 LAST_NORM = "out.0"
+#: Where a conditioning of core's holds what stands beside the latents, if it is no mask with what it covers.
+BESIDE = "noise_concat"
 #: What a conditioning may hold for each frame, and what it is.
-TIMED = {"concat_mask": "mask", "concat_latent_image": "masked video", "noise_concat": "depth map", "mask": "mask"}
+TIMED = {"concat_mask": "mask", "concat_latent_image": "masked video", BESIDE: "depth map", "mask": "mask"}
 
 
 def inflate_model(model: Any) -> Any:
@@ -137,8 +139,10 @@ def _checked(places: list, executor: Any, noise: Tensor, latent: Tensor, sampler
     with told_plainly():
         _check_attention(guider.model_options, places)
         _prepare_windows(guider.model_options)
+        conds = [cond for several in guider.conds.values() for cond in several]
         denoise_mask = named.get("denoise_mask", args[0] if args else None)
-        _check_lengths(guider.conds, denoise_mask, len(noise))
+        _check_lengths(conds, denoise_mask, len(noise))
+        _check_depth(conds, guider.model_patcher.model.model_config.unet_config["in_channels"])
     alone = "The latent holds one frame, so this is a picture: raise batch_size of the empty latent for a video."
     show([alone] if len(noise) == 1 else [])
     return executor(noise, latent, sampler, sigmas, *args, **named)
@@ -171,9 +175,20 @@ def _prepare_windows(options: dict) -> None:
     ours.causal_window_fix = False
 
 
-def _check_lengths(conds: dict[str, list[dict]], denoise_mask: Tensor | None, frames: int) -> None:
+def _check_depth(conds: list[dict], channels: int) -> None:
+    asked, given = channels == LATENTS + 1, [BESIDE in cond for cond in conds]
+    if asked and not all(given):
+        raise IVGError(
+            "This model reads a depth map beside the latents: put IVG Depth Conditioning in front of the sampler, for "
+            "both conditionings."
+        )
+    if any(given) and not asked:
+        raise IVGError("This model reads no depth map beside the latents: leave IVG Depth Conditioning out.")
+
+
+def _check_lengths(conds: list[dict], denoise_mask: Tensor | None, frames: int) -> None:
     told = [("noise mask", denoise_mask)]
-    for cond in (one for several in conds.values() for one in several):
+    for cond in conds:
         told += [(what, cond.get(key)) for key, what in TIMED.items()]
         control = cond.get("control")
         while control is not None:

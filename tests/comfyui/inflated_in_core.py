@@ -21,12 +21,13 @@ from inflated_parts import control_net, control_weights, library_control_net, li
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.control import Controlled
 from ivg_pack.ivg_core.models.told import Told
+from ivg_pack.ivg_core.sampling.beside import depth_beside
 from ivg_pack.ivg_core.sampling.context import ContextWindows
 from ivg_pack.ivg_core.sampling.guidance import Guided
 from ivg_pack.ivg_core.sampling.loop import denoise
 from ivg_pack.ivg_core.sampling.solver import make_solver
 from ivg_pack.ivg_core.sampling.windowed import Windowed
-from ivg_pack.nodes.inflate import IVGInflateModel
+from ivg_pack.nodes.inflate import IVGDepthConditioning, IVGInflateModel
 
 import nodes as core
 
@@ -165,7 +166,17 @@ def main() -> dict:
     for key, how, spans in (("inpainting", painting, None), ("inpainting_windows", in_windows(painting), windows)):
         found[key] = apart(sample(how, start, *conds), by_library(paints, start, *states, beside=beside, windows=spans))
 
+    maps, deep = draw(FRAMES, 24, 24, 3, seed=8).sigmoid(), sd_weights(two=True, in_channels=5)
+    seeing, latent = IVGInflateModel.execute(sd(deep))[0], {"samples": start}
+    conds_of_depth = IVGDepthConditioning.execute(*(told(one) for one in states), maps, latent).args
+    beside, looks = depth_beside(maps.mean(-1), SIDE, SIDE), Bare(library_unet(deep, two=True))
+    by_maps = by_library(looks, start, *states, beside=beside, windows=windows)
+    found["depth_windows"] = apart(sample(in_windows(seeing), start, *conds_of_depth), by_maps)
+
     found["refused"] = {
+        "no_depth": refusal(sample, seeing, start, *(told(one) for one in states)),
+        "depth_unread": refusal(sample, model, start, *conds_of_depth),
+        "depths": refusal(IVGDepthConditioning.execute, positive, negative, maps[:2], latent),
         "another_model": refusal(IVGInflateModel.execute, wan()),
         "another_width": refusal(IVGInflateModel.execute, plain, control_net(control_weights(two=True))),
         "hints": refusal(sample, model, start, *hinted(inflated, positive, negative, shown[:3])),

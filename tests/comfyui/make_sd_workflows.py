@@ -1,0 +1,82 @@
+"""Write the workflows of Stable Diffusion, and run them with checkpoints of random weights.
+
+    COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/make_sd_workflows.py MODELS [--shots DIR] [--run]
+
+MODELS is what make_sd.py made. With --run the workflows stay as they are and are only opened and run, in any ComfyUI.
+The runs are short and small; their pictures are noise, so the thumbnails show what goes into them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from make_workflows import ROOT, build, labelled, last_frame, picture_of, thumbnail
+from rom_parts import name_models
+from sd_graphs import CLIP_FILE, DEPTH_FILE, GRAPHS
+from tour import hand_clip, open_workflow, set_widgets
+
+from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
+from comfy_harness.browser import ComfyBrowser
+from ivg_core.media.video import write_video
+
+FRAMES = 8
+SHORT = {"width": 64, "height": 64, "steps": 2, "context_length": 4, "context_overlap": 2}
+SENTENCES = "0: a kitchen on a sunny day\n4: a kitchen at night"
+
+
+def films(folder: pathlib.Path) -> list[pathlib.Path]:
+    """A drawn clip, and a depth of it: what is lower is nearer."""
+    frames = torch.from_numpy(np.concatenate([hand_clip().frames] * (FRAMES // 2))) / 255
+    near = torch.linspace(0, 1, frames.shape[1])[None, :, None, None].expand_as(frames)
+    write_video(frames, folder / CLIP_FILE, 8)
+    write_video((near * 0.8 + frames.mean(-1, keepdim=True) * 0.2), folder / DEPTH_FILE, 8)
+    return [folder / CLIP_FILE, folder / DEPTH_FILE]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=pathlib.Path)
+    parser.add_argument("--shots", type=pathlib.Path, help="folder for screenshots of each workflow")
+    parser.add_argument("--run", action="store_true", help="write nothing")
+    options = parser.parse_args()
+    found = installed_comfyui()
+    if found is None:
+        raise SystemExit("No ComfyUI: name its folder in COMFYUI_PATH.")
+    models = {folder.name: folder for folder in options.models.iterdir()}
+    failed = []
+    with tempfile.TemporaryDirectory() as name:
+        inputs = films(pathlib.Path(name))
+        with (
+            ComfyServer(found[0], [ROOT], python=found[1], models=models, inputs=inputs) as server,
+            ComfyBrowser(server.url, viewport=(2000, 1000), expect_extensions=["ivg"]) as browser,
+        ):
+            for name, describe in GRAPHS.items():
+                target = ROOT / "workflows" / f"{name}.json"
+                graph = describe()
+                if not options.run:
+                    workflow, _ = build(browser, graph)
+                    name_models(workflow)
+                    target.write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", "utf-8")
+                faults = open_workflow(browser, target, older=True)
+                if options.shots:
+                    browser.fit()
+                    browser.screenshot(options.shots / f"{name}.png")
+                set_widgets(browser, **SHORT)
+                set_widgets(browser, "IVGPromptSchedule", sentences=SENTENCES)
+                outcome = browser.run(timeout=900)
+                print(name, faults, outcome["status"], outcome["error"] or "", flush=True)
+                failed += [name] if faults or outcome["status"] != "success" else []
+                if options.shots:
+                    browser.fit()
+                    browser.screenshot(options.shots / f"{name}_run.png")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
