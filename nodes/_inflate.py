@@ -1,7 +1,7 @@
 """ComfyUI's own Stable Diffusion, in which the images of a latent batch see each other as the frames of a clip.
 
-What they see of each other is the library's, see `ivg_core.models.inflated`. Here it is given to core's networks: to the
-UNet by patches of its MODEL, to a ControlNet while it is called.
+What they see of each other is the library's, see `ivg_core.models.together`. Here it is given to core's networks: to
+the UNet by patches of its MODEL, to a ControlNet while it is called.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..ivg_core.errors import IVGError
-from ..ivg_core.models.inflated import LATENTS, pooled, seen_by_each, seen_together
+from ..ivg_core.models.together import pooled, seen_by_each, seen_together
 from ._notes import show, told_plainly
 
 KEY = "ivg_inflate"
@@ -24,6 +24,8 @@ NORMS = (".in_layers.0", ".out_layers.0")
 LAST_NORM = "out.0"
 #: Where a conditioning of core's holds what stands beside the latents, if it is no mask with what it covers.
 BESIDE = "noise_concat"
+#: Channels of a network that reads latents and a depth map.
+WITH_DEPTH = 5
 #: What a conditioning may hold for each frame, and what it is.
 TIMED = {"concat_mask": "mask", "concat_latent_image": "masked video", BESIDE: "depth map", "mask": "mask"}
 
@@ -176,7 +178,7 @@ def _prepare_windows(options: dict) -> None:
 
 
 def _check_depth(conds: list[dict], channels: int) -> None:
-    asked, given = channels == LATENTS + 1, [BESIDE in cond for cond in conds]
+    asked, given = channels == WITH_DEPTH, [BESIDE in cond for cond in conds]
     if asked and not all(given):
         raise IVGError(
             "This model reads a depth map beside the latents: put IVG Depth Conditioning in front of the sampler, for "
@@ -189,6 +191,9 @@ def _check_depth(conds: list[dict], channels: int) -> None:
 def _check_lengths(conds: list[dict], denoise_mask: Tensor | None, frames: int) -> None:
     told = [("noise mask", denoise_mask)]
     for cond in conds:
+        mask = cond.get("concat_mask")
+        if mask is not None and not (mask >= 0.5).any():
+            raise IVGError("The mask is empty (all black), so nothing would be painted: paint white what is to change.")
         told += [(what, cond.get(key)) for key, what in TIMED.items()]
         control = cond.get("control")
         while control is not None:
@@ -250,9 +255,12 @@ def _inflated(kind: type) -> type:
             return made
 
         def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
-            with _hint_of(self, window_of(transformer_options)), seen_together(len(x_noisy) // batched_number):
-                with _seeing_clips(getattr(self, "control_model", None)):
-                    return super().get_control(x_noisy, t, cond, batched_number, transformer_options)
+            with (
+                _hint_of(self, window_of(transformer_options)),
+                _seeing_clips(getattr(self, "control_model", None)),
+                seen_together(len(x_noisy) // batched_number),
+            ):
+                return super().get_control(x_noisy, t, cond, batched_number, transformer_options)
 
     return Inflated
 

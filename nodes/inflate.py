@@ -24,7 +24,7 @@ class IVGInflateModel(io.ComfyNode):
             node_id="IVGInflateModel",
             display_name="IVG Inflate Model (SD makes video)",
             category="IVG/other models",
-            **found_by("stable diffusion video", "gen-l-video", "cross-frame attention", "video to video", "tuning-free"),
+            **found_by("stable diffusion video", "gen-l-video", "video to video", "cross-frame attention"),
             description="Makes Stable Diffusion (1.x, 2.x) a video model without training: the images of a latent "
             "batch are the frames of a video and see each other. Goes into the model wire in front of core's sampler; "
             "LoRAs, inpainting conditioning, ControlNets and context windows work as before.",
@@ -65,7 +65,7 @@ class IVGDepthConditioning(io.ComfyNode):
                 io.Conditioning.Input("negative", tooltip="What it is not to show."),
                 io.Image.Input(
                     "depth",
-                    tooltip="Depth maps, one a frame or one for all, light is near: from any node that estimates depth. "
+                    tooltip="Depth maps, one a frame or one for all, light is near: from any node for depth. "
                     "Each frame's range is stretched to the whole one.",
                 ),
                 io.Latent.Input("latent", tooltip="What goes to the sampler; it gives size and length."),

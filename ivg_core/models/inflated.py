@@ -10,9 +10,6 @@ Source: Gen-L-Video (arXiv 2305.18264) and its released code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import IVGError
+from .together import FRAMES, pooled, seen_by_each, seen_together
 from .unet import KeptFeatures, SharedTextAttention, settings_of
 
 LATENTS = 4
@@ -30,43 +28,12 @@ DEPTH, INPAINTING = 1, 5
 #: What stands there, by the number of its channels.
 BESIDE = {0: "nothing", DEPTH: "a depth map", INPAINTING: "a mask and the latents of the masked frames"}
 
-#: Frames of each clip in a pass. Of the pass and not of the network, since two threads may be in it.
-FRAMES: ContextVar[int] = ContextVar("FRAMES")
-
-
-@contextmanager
-def seen_together(frames: int) -> Iterator[None]:
-    """Inside the `with` block a batch of images is clips of so many frames each."""
-    token = FRAMES.set(frames)
-    try:
-        yield
-    finally:
-        FRAMES.reset(token)
-
 
 class Residuals(NamedTuple):
     """What a ControlNet adds to the outputs of the down blocks' layers and of the middle, (B * F, C, h, w) each."""
 
     down: tuple[Tensor, ...]
     mid: Tensor
-
-
-def pooled(norm: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """A group norm of images (B * F, C, h, w) with the statistics of all frames of a clip; see `seen_together`."""
-    if (frames := FRAMES.get()) == 1:
-        return norm(images)
-    normed = norm(rearrange(images, "(b f) c h w -> b c f h w", f=frames))
-    return rearrange(normed, "b c f h w -> (b f) c h w")
-
-
-def seen_by_each(states: Tensor) -> Tensor:
-    """What each frame of a clip attends to: (B * F, n, C) -> (B * F, 2 n, C), but one frame to itself alone."""
-    if (frames := FRAMES.get()) == 1:
-        return states
-    middle = frames // 2
-    near = [i + (i < middle) - (i > middle) for i in range(frames)]
-    clips = rearrange(states, "(b f) n c -> b f n c", f=frames)
-    return torch.cat([clips[:, [middle] * frames], clips[:, near]], dim=2).flatten(0, 1)
 
 
 class PooledNorm(nn.GroupNorm):

@@ -17,7 +17,10 @@ import comfy.sample
 import comfy.samplers
 import torch
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
+from comfy_extras.nodes_mask import ImageCompositeMasked
 from inflated_parts import control_net, control_weights, library_control_net, library_unet, sd, sd_weights
+
+import nodes as core
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.control import Controlled
 from ivg_pack.ivg_core.models.told import Told
@@ -28,8 +31,6 @@ from ivg_pack.ivg_core.sampling.loop import denoise
 from ivg_pack.ivg_core.sampling.solver import make_solver
 from ivg_pack.ivg_core.sampling.windowed import Windowed
 from ivg_pack.nodes.inflate import IVGDepthConditioning, IVGInflateModel
-
-import nodes as core
 
 FRAMES, SIDE, STEPS, SCALE, WINDOW, OVERLAP = 5, 4, 2, 4.0, 3, 1
 STRENGTH, LATENT_SCALE = 0.7, 0.18215
@@ -91,8 +92,9 @@ def apart(ours, theirs):
 
 
 def in_windows(model, dim=0):
-    newer = {"freenoise": False} if "freenoise" in inspect.signature(ContextWindowsManualNode.execute).parameters else {}
-    return ContextWindowsManualNode.execute(model, WINDOW, OVERLAP, "standard_static", 1, False, "flat", dim, **newer)[0]
+    make = ContextWindowsManualNode.execute
+    newer = {"freenoise": False} if "freenoise" in inspect.signature(make).parameters else {}
+    return make(model, WINDOW, OVERLAP, "standard_static", 1, False, "flat", dim, **newer)[0]
 
 
 def refusal(call, *args, **named):
@@ -124,7 +126,9 @@ def main() -> dict:
     found["sampled"] = apart(whole, ours)
     found["differs"] = apart(before, whole)
     found["after"] = apart(sample(plain, start, positive, negative), before)
-    found["one_frame"] = apart(sample(model, start[:1], positive, negative), sample(plain, start[:1], positive, negative))
+    found["one_frame"] = apart(
+        sample(model, start[:1], positive, negative), sample(plain, start[:1], positive, negative)
+    )
     found["twice"] = apart(sample(IVGInflateModel.execute(model)[0], start, positive, negative), whole)
 
     windows = ContextWindows(WINDOW, WINDOW - OVERLAP, weights="flat")
@@ -160,11 +164,22 @@ def main() -> dict:
     painting, states = IVGInflateModel.execute(sd(two))[0], (text(3, two=True), text(4, two=True))
     masks, seen = (draw(FRAMES, 1, SIDE, SIDE, seed=6) > 0).float(), draw(FRAMES, 4, SIDE, SIDE, seed=7)
     concat = {"concat_mask": masks, "concat_latent_image": seen / LATENT_SCALE}
-    conds = [told(one, **concat) for one in states]
+
+    def masked(masks):
+        return [told(one, **concat | {"concat_mask": masks}) for one in states]
+
     beside = torch.cat([masks, seen], dim=1).transpose(0, 1)[None]
     paints = Bare(library_unet(two, two=True))
     for key, how, spans in (("inpainting", painting, None), ("inpainting_windows", in_windows(painting), windows)):
-        found[key] = apart(sample(how, start, *conds), by_library(paints, start, *states, beside=beside, windows=spans))
+        painted = by_library(paints, start, *states, beside=beside, windows=spans)
+        found[key] = apart(sample(how, start, *masked(masks)), painted)
+
+    film, made = draw(FRAMES, 16, 16, 3, seed=9), draw(FRAMES, 16, 16, 3, seed=10)
+    held_by = torch.zeros(1, 16, 16)
+    held_by[:, 4:9, 4:9] = 1
+    lay = getattr(ImageCompositeMasked, "execute", None) or ImageCompositeMasked().composite  # which, by its version
+    over = lay(film, made, 0, 0, False, held_by)[0]
+    found["outside"] = (over - film).abs().amax((0, 3))[held_by[0] == 0].max().item()
 
     maps, deep = draw(FRAMES, 24, 24, 3, seed=8).sigmoid(), sd_weights(two=True, in_channels=5)
     seeing, latent = IVGInflateModel.execute(sd(deep))[0], {"samples": start}
@@ -180,7 +195,8 @@ def main() -> dict:
         "another_model": refusal(IVGInflateModel.execute, wan()),
         "another_width": refusal(IVGInflateModel.execute, plain, control_net(control_weights(two=True))),
         "hints": refusal(sample, model, start, *hinted(inflated, positive, negative, shown[:3])),
-        "masks": refusal(sample, painting, start, *(told(one, **concat | {"concat_mask": masks[:2]}) for one in states)),
+        "masks": refusal(sample, painting, start, *masked(masks[:2])),
+        "no_mask": refusal(sample, painting, start, *masked(0 * masks)),
         "noise_mask": refusal(sample, model, start, positive, negative, mask=masks[:2]),
         "dim": refusal(sample, in_windows(model, dim=2), start, positive, negative),
         "behind": refusal(sample, replaced(model), start, positive, negative),

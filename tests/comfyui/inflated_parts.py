@@ -12,10 +12,11 @@ import comfy.ops
 import comfy.sd
 import comfy.utils
 import torch
+
 from ivg_pack.ivg_core.models.control import InflatedControlNet
 from ivg_pack.ivg_core.models.inflated import InflatedUNet
 
-#: Core knows Stable Diffusion by its width and its text's, and has 32 groups: few levels keep it small, not few channels.
+#: Core knows Stable Diffusion by its width and its text's: few levels keep it small, not few channels.
 SHAPE = {
     "image_size": 32,
     "in_channels": 4,

@@ -16,14 +16,14 @@ FOLDER = Path(sys.argv.pop(2))
 import rom_in_core  # noqa: E402, F401  finds ComfyUI and loads the pack
 
 # isort: split
-import comfy.ldm.models.autoencoder
-import comfy.sd
-import comfy.sd1_clip
-import comfy.text_encoders.sd2_clip
-import comfy.utils
-import torch
-from inflated_parts import control_weights, random_weights, sd_weights
-from sd_graphs import CANNY, DEPTH, INPAINTING, SD_15
+import comfy.ldm.models.autoencoder  # noqa: E402
+import comfy.sd  # noqa: E402
+import comfy.sd1_clip  # noqa: E402
+import comfy.text_encoders.sd2_clip  # noqa: E402
+import comfy.utils  # noqa: E402
+import torch  # noqa: E402
+from inflated_parts import control_weights, random_weights, sd_weights  # noqa: E402
+from sd_graphs import CANNY, DEPTH, INPAINTING, SD_15  # noqa: E402
 
 COEFFICIENTS = {"ch": 128, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}
 COEFFICIENTS |= {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3}

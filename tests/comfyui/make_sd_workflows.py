@@ -16,17 +16,34 @@ import tempfile
 
 import numpy as np
 import torch
-from make_workflows import ROOT, build, labelled, last_frame, picture_of, thumbnail
+from make_workflows import ROOT, build
 from rom_parts import name_models
 from sd_graphs import CLIP_FILE, DEPTH_FILE, GRAPHS
 from tour import hand_clip, open_workflow, set_widgets
 
-from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
+from comfy_harness import ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
 from ivg_core.media.video import write_video
 
 FRAMES = 8
 SHORT = {"width": 64, "height": 64, "steps": 2, "context_length": 4, "context_overlap": 2}
+#: Some mask in place of one that is painted.
+MASKED = """() => {
+  const graph = window.app.graph, edit = graph.nodes.find((node) => node.type === 'IVGEditMask');
+  if (!edit) return;
+  const made = (kind, values) => {
+    const node = window.LiteGraph.createNode(kind);
+    graph.add(node);
+    for (const widget of node.widgets) if (widget.name in values) widget.value = values[widget.name];
+    return node;
+  };
+  const black = made('SolidMask', {value: 0, width: 64, height: 64});
+  const white = made('SolidMask', {value: 1, width: 24, height: 24});
+  const both = made('MaskComposite', {x: 20, y: 20, operation: 'add'});
+  black.connect(0, both, both.findInputSlot('destination'));
+  white.connect(0, both, both.findInputSlot('source'));
+  both.connect(0, edit, edit.findInputSlot('mask'));
+}"""
 SENTENCES = "0: a kitchen on a sunny day\n4: a kitchen at night"
 
 
@@ -67,6 +84,7 @@ def main() -> None:
                 if options.shots:
                     browser.fit()
                     browser.screenshot(options.shots / f"{name}.png")
+                browser.evaluate(MASKED)
                 set_widgets(browser, **SHORT)
                 set_widgets(browser, "IVGPromptSchedule", sentences=SENTENCES)
                 outcome = browser.run(timeout=900)

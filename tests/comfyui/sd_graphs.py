@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphs import CLIP, FIXED, MODEL, REGION, VIDEO, Box, Graph, grouped
+from graphs import DEPTHS, EDITED, FIXED, HOLDS, MODEL, VIDEO, YOUR_VIDEO, Box, Graph, grouped
 from rom_parts import Part, note_box
 
 CLIP_FILE, DEPTH_FILE = "my_video.mp4", "my_depth.mp4"
@@ -15,9 +15,9 @@ LENGTH = (
     "**How long:** as long as your video. *Context Windows* lets Stable Diffusion see 16 frames at a time, so memory "
     "does not grow with the length; a short overlap is faster and shows its seams more.\n\n"
 )
-YOUR_VIDEO = (
-    "**Your video:** choose it in *Load Video*, with at most some hundred frames: all of them are in memory. Its middle "
-    "is cut to 512 x 512 in *Upscale Image*; another size (multiples of 64) is set there alone.\n\n"
+CHOOSE = (
+    "**Your video:** choose it in *Load Video*, with at most some hundred frames: all are in memory. Its middle is "
+    "cut to 512 x 512 in *Upscale Image*; another size (multiples of 64) is set there alone.\n\n"
 )
 INFLATE = (
     "*IVG Inflate Model* lets the frames see each other, without training. LoRAs for this Stable Diffusion work as "
@@ -29,11 +29,11 @@ UNTRIED = "Tried with random weights only; strength, steps and guidance are the 
 def clip(note: str) -> Part:
     """The video that is changed, in the size that the model likes."""
     boxes = grouped(
-        CLIP,
+        YOUR_VIDEO,
         {
-            "clip": Box("LoadVideo", (360, 0), (300, 110), {"file": CLIP_FILE}),
-            "parts": Box("GetVideoComponents", (360, 200), (300, 90)),
-            "frames": Box("ImageScale", (360, 380), (300, 180), SQUARE),
+            "clip": Box("LoadVideo", (360, 0), (380, 340), {"file": CLIP_FILE}),
+            "parts": Box("GetVideoComponents", (360, 420), (380, 90)),
+            "frames": Box("ImageScale", (360, 590), (380, 130), SQUARE),
         },
     )
     return {"note": note_box(note, 860), **boxes}, ["clip.VIDEO > parts.video", "parts.images > frames.image"]
@@ -44,7 +44,7 @@ def model(file: str, x: int, control: bool = False) -> Part:
     boxes = {
         "checkpoint": Box("CheckpointLoaderSimple", (x, 0), (320, 110), {"ckpt_name": file}),
         "inflate": Box("IVGInflateModel", (x, 360), (320, 80)),
-        "windows": Box("ContextWindowsManual", (x, 520), (320, 260), WINDOWS),
+        "windows": Box("ContextWindowsManual", (x, 520), (320, 210), WINDOWS),
     }
     links = ["checkpoint.MODEL > inflate.model", "inflate.model > windows.model"]
     if control:
@@ -78,8 +78,8 @@ def there_and_back(x: int, forth: str, back: str, steps: dict, guidance: float) 
         "euler": Box("KSamplerSelect", (x, 160), (260, 80), {"sampler_name": "euler"}),
         "steps": Box("BasicScheduler", (x, 320), (260, 130), {"scheduler": "ddim_uniform", **steps}),
         "flip": Box("FlipSigmas", (x, 530), (260, 60)),
-        "to_noise": Box("SamplerCustom", (x + 300, 0), (300, 320), {**alone, "cfg": 1.0}, "Video to noise"),
-        "sample": Box("SamplerCustom", (x + 300, 420), (300, 320), {**alone, "cfg": guidance}, "Noise to video"),
+        "to_noise": Box("SamplerCustom", (x + 300, 0), (300, 240), {**alone, "cfg": 1.0}, "Video to noise"),
+        "sample": Box("SamplerCustom", (x + 300, 340), (300, 240), {**alone, "cfg": guidance}, "Noise to video"),
     }
     links = [
         "frames.IMAGE > encode.pixels",
@@ -102,7 +102,7 @@ def saved(latent: str, x: int, frames: str = "decode.IMAGE") -> Part:
     """The video, decoded and saved with its sound."""
     boxes = {
         "decode": Box("VAEDecode", (x, 0), (240, 80)),
-        "create": Box("CreateVideo", (x, 320), (240, 110)),
+        "create": Box("CreateVideo", (x, 420), (240, 110)),
         "save": Box("SaveVideo", (x + 280, 0), (400, 460), {"filename_prefix": "video/ivg"}),
     }
     links = [
@@ -126,18 +126,18 @@ def video_to_video() -> Graph:
         "## Video → the same video in another look\n\n"
         f"With Stable Diffusion 1.5 and its ControlNet for edges. {INFLATE}"
         "1. *Canny* draws the edges of each frame; the ControlNet holds the new video to them.\n"
-        "2. *Video to noise* goes back a part of the way: **denoise** of *BasicScheduler* says how far. 0.2 keeps nearly "
-        "everything, 1 keeps only edges and motion.\n"
+        "2. *Video to noise* goes back a part of the way: **denoise** of *BasicScheduler* says how far. 0.2 keeps "
+        "nearly everything, 1 keeps only edges and motion.\n"
         "3. *Noise to video* goes forth again with your sentence.\n\n"
-        f"{YOUR_VIDEO}{LENGTH}"
+        f"{CHOOSE}{LENGTH}"
         "**Other control videos:** put any preprocessor's frames in the place of *Canny*, and its ControlNet in "
         f"*Load ControlNet Model*.\n\n{UNTRIED}"
     )
     controls = {
-        "canny": Box("Canny", (1460, 0), (280, 110), {"low_threshold": 0.2, "high_threshold": 0.5}),
-        "look": Box("PreviewImage", (1460, 780), (280, 280), title="The edges"),
-        "hold_noise": Box("ControlNetApplyAdvanced", (1460, 200), (280, 200), {"strength": 0.6}, "Hold (to noise)"),
-        "hold": Box("ControlNetApplyAdvanced", (1460, 490), (280, 200), {"strength": 0.6}, "Hold (to video)"),
+        "canny": Box("Canny", (1540, 0), (280, 110), {"low_threshold": 0.2, "high_threshold": 0.5}),
+        "look": Box("PreviewImage", (1540, 780), (280, 280), title="The edges"),
+        "hold_noise": Box("ControlNetApplyAdvanced", (1540, 200), (280, 200), {"strength": 0.6}, "Hold (to noise)"),
+        "hold": Box("ControlNetApplyAdvanced", (1540, 490), (280, 200), {"strength": 0.6}, "Hold (to video)"),
     }
     links = ["frames.IMAGE > canny.image", "canny.IMAGE > look.images"]
     for name, (above, below) in {"hold_noise": ("nothing", "nothing"), "hold": ("sentence", "avoid")}.items():
@@ -150,11 +150,11 @@ def video_to_video() -> Graph:
     return together(
         "look",
         clip(note),
-        model(SD_15, 700, control=True),
-        said(1080, sentence="a hand made of clay stirs a pot, stop motion", avoid=AVOID, nothing=""),
-        (grouped(REGION, controls), links),
-        there_and_back(1800, "hold_noise", "hold", {"steps": 20, "denoise": 0.4}, 7.5),
-        saved("sample.output", 2460),
+        model(SD_15, 780, control=True),
+        said(1160, sentence="a hand made of clay stirs a pot, stop motion", avoid=AVOID, nothing=""),
+        (grouped(HOLDS, controls), links),
+        there_and_back(1880, "hold_noise", "hold", {"steps": 20, "denoise": 0.4}, 7.5),
+        saved("sample.output", 2540),
     )
 
 
@@ -168,16 +168,16 @@ def edit_anything() -> Graph:
         "2. Write what is to be there.\n"
         "3. *ImageCompositeMasked* lays the new frames over your own, so what is not masked stays as it is, to the "
         "pixel.\n\n"
-        f"{YOUR_VIDEO}{LENGTH}{UNTRIED}"
+        f"{CHOOSE}{LENGTH}{UNTRIED}"
     )
     masks = {
-        "first": Box("ImageFromBatch", (1460, 0), (300, 110)),
-        "edit": Box("IVGEditMask", (1460, 200), (300, 340)),
-        "told": Box("InpaintModelConditioning", (1460, 620), (300, 160)),
+        "first": Box("ImageFromBatch", (1540, 0), (300, 110)),
+        "edit": Box("IVGEditMask", (1540, 200), (300, 340)),
+        "told": Box("InpaintModelConditioning", (1540, 620), (300, 160)),
     }
     sampling = {
-        "sample": Box("KSampler", (1820, 0), (300, 320), {"steps": 30, "cfg": 7.5, "sampler_name": "ddim", **FIXED}),
-        "over": Box("ImageCompositeMasked", (2180, 160), (240, 150)),
+        "sample": Box("KSampler", (1900, 0), (300, 320), {"steps": 30, "cfg": 7.5, "sampler_name": "ddim", **FIXED}),
+        "over": Box("ImageCompositeMasked", (2260, 160), (240, 150)),
     }
     links = [
         "frames.IMAGE > first.image",
@@ -198,10 +198,10 @@ def edit_anything() -> Graph:
     return together(
         "edit",
         clip(note),
-        model(INPAINTING, 700),
-        said(1080, sentence="a red glass bowl", avoid=AVOID),
-        ({**grouped(REGION, masks), **grouped(VIDEO, sampling)}, links),
-        saved("sample.LATENT", 2180, "over.IMAGE"),
+        model(INPAINTING, 780),
+        said(1160, sentence="a red glass bowl", avoid=AVOID),
+        ({**grouped(EDITED, masks), **grouped(VIDEO, sampling)}, links),
+        saved("sample.LATENT", 2260, "over.IMAGE"),
     )
 
 
@@ -213,19 +213,19 @@ def scenes_over_depth() -> Graph:
         "estimates depth behind *Upscale Image*, into **depth** of both *IVG Depth Conditioning*.\n"
         "2. *Video to noise* goes back the whole way, told the depth alone.\n"
         "3. *IVG Prompt Schedule* says from which frame on what is seen, and *Noise to video* makes it.\n\n"
-        f"{YOUR_VIDEO}{LENGTH}{UNTRIED}"
+        f"{CHOOSE}{LENGTH}{UNTRIED}"
     )
     deep = {
-        "depth_clip": Box("LoadVideo", (360, 650), (300, 110), {"file": DEPTH_FILE}, "Depth video"),
-        "depth_parts": Box("GetVideoComponents", (360, 850), (300, 90)),
-        "depth": Box("ImageScale", (360, 1030), (300, 180), SQUARE),
+        "depth_clip": Box("LoadVideo", (360, 830), (380, 340), {"file": DEPTH_FILE}, "Depth video"),
+        "depth_parts": Box("GetVideoComponents", (360, 1250), (380, 90)),
+        "depth": Box("ImageScale", (360, 1420), (380, 130), SQUARE),
     }
     schedule = {"sentences": "0: a kitchen on a sunny day\n24: a kitchen at night, candle light", "mode": "blend"}
+    written = {"schedule": Box("IVGPromptSchedule", (1160, 420), (320, 260), schedule)}
     told = {
-        "schedule": Box("IVGPromptSchedule", (1080, 420), (320, 260), schedule),
-        "scenes": Box("IVGEncodeSchedule", (1460, 0), (280, 90)),
-        "told_noise": Box("IVGDepthConditioning", (1460, 180), (280, 120), title="Depth (to noise)"),
-        "told": Box("IVGDepthConditioning", (1460, 390), (280, 120), title="Depth (to video)"),
+        "scenes": Box("IVGEncodeSchedule", (1540, 0), (280, 90)),
+        "told_noise": Box("IVGDepthConditioning", (1540, 180), (280, 120), title="Depth (to noise)"),
+        "told": Box("IVGDepthConditioning", (1540, 390), (280, 120), title="Depth (to video)"),
     }
     links = [
         "depth_clip.VIDEO > depth_parts.video",
@@ -243,12 +243,12 @@ def scenes_over_depth() -> Graph:
     return together(
         "depth",
         clip(note),
-        (grouped(CLIP, deep), []),
-        model(DEPTH, 700),
-        said(1080, nothing="", avoid=AVOID),
-        (grouped(REGION, told), links),
-        there_and_back(1800, "told_noise", "told", {"steps": 30, "denoise": 1.0}, 12.5),
-        saved("sample.output", 2460),
+        (grouped(YOUR_VIDEO, deep), []),
+        model(DEPTH, 780),
+        said(1160, nothing="", avoid=AVOID),
+        (grouped(MODEL, written) | grouped(DEPTHS, told), links),
+        there_and_back(1880, "told_noise", "told", {"steps": 30, "denoise": 1.0}, 12.5),
+        saved("sample.output", 2540),
     )
 
 

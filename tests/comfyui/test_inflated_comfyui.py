@@ -31,6 +31,10 @@ def test_the_same_network_without_the_node_is_as_before(core):
     assert core["after"] == 0
 
 
+def test_what_is_not_masked_stays_to_the_bit(core):
+    assert core["outside"] == 0
+
+
 def test_before_or_behind_a_lora_and_twice_are_the_same(core):
     assert core["lora_orders"] == 0 and core["twice"] == 0
 
@@ -46,6 +50,7 @@ def test_a_control_net_is_inflated_only_where_it_went_through_the_node(core):
         ("another_width", "(320, 1024) and the model's (320, 768)"),
         ("hints", "control video has 3 frames and the video 5"),
         ("masks", "mask has 2 frames and the video 5"),
+        ("no_mask", "The mask is empty"),
         ("noise_mask", "noise mask has 2 frames and the video 5"),
         ("dim", "set dim to 0"),
         ("behind", "A node behind IVG Inflate Model has replaced"),
