@@ -18,7 +18,7 @@ import comfy.samplers
 import torch
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from comfy_extras.nodes_mask import ImageCompositeMasked
-from inflated_parts import control_net, control_weights, library_control_net, library_unet, sd, sd_weights
+from inflated_parts import clip, control_net, control_weights, library_control_net, library_unet, sd, sd_weights
 
 import nodes as core
 from ivg_pack.ivg_core.errors import IVGError
@@ -28,9 +28,10 @@ from ivg_pack.ivg_core.sampling.beside import depth_beside
 from ivg_pack.ivg_core.sampling.context import ContextWindows
 from ivg_pack.ivg_core.sampling.guidance import Guided
 from ivg_pack.ivg_core.sampling.loop import denoise
+from ivg_pack.ivg_core.sampling.prompts import read_schedule
 from ivg_pack.ivg_core.sampling.solver import make_solver
 from ivg_pack.ivg_core.sampling.windowed import Windowed
-from ivg_pack.nodes.inflate import IVGDepthConditioning, IVGInflateModel
+from ivg_pack.nodes.inflate import IVGDepthConditioning, IVGEncodeSchedule, IVGInflateModel
 
 FRAMES, SIDE, STEPS, SCALE, WINDOW, OVERLAP = 5, 4, 2, 4.0, 3, 1
 STRENGTH, LATENT_SCALE = 0.7, 0.18215
@@ -174,6 +175,18 @@ def main() -> dict:
         painted = by_library(paints, start, *states, beside=beside, windows=spans)
         found[key] = apart(sample(how, start, *masked(masks)), painted)
 
+    words, lines = clip(), "0: a kitchen by day\n2: a kitchen at night"
+    day, night = (core.CLIPTextEncode().encode(words, line.split(": ")[1])[0][0] for line in lines.splitlines())
+    for mode, shares in (("centre", [1, 1, 0, 0, 0]), ("blend", [1, 0.5, 0, 0, 0])):
+        ((encoded, also),) = IVGEncodeSchedule.execute(words, read_schedule(lines, mode), {"samples": start})[0]
+        share = torch.tensor(shares)[:, None, None]
+        pooled = (share * day[1]["pooled_output"] + (1 - share) * night[1]["pooled_output"])[:, 0]
+        found[f"encoded_{mode}"] = max(
+            apart(encoded, share * day[0] + (1 - share) * night[0]), apart(also["pooled_output"], pooled)
+        )
+    scheduled = [[encoded, also]]
+    found["scheduled"] = apart(sample(in_windows(model), start, scheduled, negative), whole)
+
     film, made = draw(FRAMES, 16, 16, 3, seed=9), draw(FRAMES, 16, 16, 3, seed=10)
     held_by = torch.zeros(1, 16, 16)
     held_by[:, 4:9, 4:9] = 1
@@ -189,6 +202,8 @@ def main() -> dict:
     found["depth_windows"] = apart(sample(in_windows(seeing), start, *conds_of_depth), by_maps)
 
     found["refused"] = {
+        "late": refusal(IVGEncodeSchedule.execute, words, read_schedule("0: a\n9: b"), {"samples": start}),
+        "reference": refusal(IVGEncodeSchedule.execute, words, read_schedule("0: a", "reference"), {"samples": start}),
         "no_depth": refusal(sample, seeing, start, *(told(one) for one in states)),
         "depth_unread": refusal(sample, model, start, *conds_of_depth),
         "depths": refusal(IVGDepthConditioning.execute, positive, negative, maps[:2], latent),

@@ -10,6 +10,8 @@ import comfy.controlnet
 import comfy.ldm.modules.diffusionmodules.openaimodel as openai
 import comfy.ops
 import comfy.sd
+import comfy.sd1_clip
+import comfy.text_encoders.sd2_clip
 import comfy.utils
 import torch
 
@@ -54,6 +56,20 @@ def random_weights(network: torch.nn.Module, seed: int = 0) -> dict[str, torch.T
 def sd_weights(two: bool = False, **changed) -> dict[str, torch.Tensor]:
     """Of a UNet, in core's names."""
     return random_weights(openai.UNetModel(**(SHAPE | (TWO if two else {}) | UNET | changed), **MAKE))
+
+
+def text_weights(two: bool = False) -> dict[str, torch.Tensor]:
+    """Of a text encoder, in core's names; of full size, as core builds no other."""
+    kind = comfy.text_encoders.sd2_clip.SD2ClipModel if two else comfy.sd1_clip.SD1ClipModel
+    weights = random_weights(kind(device="cpu", dtype=torch.float32))
+    return {key: value for key, value in weights.items() if "logit_scale" not in key}
+
+
+def clip():
+    """Core's CLIP of Stable Diffusion 1.5."""
+    prefix = "clip_l.transformer."
+    weights = {key.removeprefix(prefix): value for key, value in text_weights().items() if key.startswith(prefix)}
+    return comfy.sd.load_text_encoder_state_dicts([weights], clip_type=comfy.sd.CLIPType.STABLE_DIFFUSION)
 
 
 def sd(weights: dict[str, torch.Tensor]):

@@ -18,23 +18,13 @@ import rom_in_core  # noqa: E402, F401  finds ComfyUI and loads the pack
 # isort: split
 import comfy.ldm.models.autoencoder  # noqa: E402
 import comfy.sd  # noqa: E402
-import comfy.sd1_clip  # noqa: E402
-import comfy.text_encoders.sd2_clip  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
-from inflated_parts import control_weights, random_weights, sd_weights  # noqa: E402
+from inflated_parts import control_weights, random_weights, sd_weights, text_weights  # noqa: E402
 from sd_graphs import CANNY, DEPTH, INPAINTING, SD_15  # noqa: E402
 
 COEFFICIENTS = {"ch": 128, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}
 COEFFICIENTS |= {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3}
-
-
-def text_encoder(two: bool) -> dict[str, torch.Tensor]:
-    """In the names of Stability's files."""
-    kind = comfy.text_encoders.sd2_clip.SD2ClipModel if two else comfy.sd1_clip.SD1ClipModel
-    network = kind(device="cpu", dtype=torch.float32)
-    weights = random_weights(network)
-    return {key: value for key, value in weights.items() if "logit_scale" not in key}
 
 
 def autoencoder() -> dict[str, torch.Tensor]:
@@ -46,7 +36,7 @@ def write(name: str, two: bool, channels: int, shared: dict[str, torch.Tensor]) 
     """One checkpoint, as `comfy.sd.save_checkpoint` names its tensors, in half precision."""
     unet = sd_weights(two, in_channels=channels)
     saved = comfy.sd.load_diffusion_model_state_dict(dict(unet)).model
-    whole = saved.state_dict_for_saving(text_encoder(two), dict(shared), None)
+    whole = saved.state_dict_for_saving(text_weights(two), dict(shared), None)
     path = FOLDER / "checkpoints" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     comfy.utils.save_torch_file({key: value.half().contiguous() for key, value in whole.items()}, str(path))

@@ -16,13 +16,16 @@ import tempfile
 
 import numpy as np
 import torch
-from make_workflows import ROOT, build
+from make_workflows import ROOT, build, labelled, laid_over, thumbnail
+from PIL import Image
 from rom_parts import name_models
 from sd_graphs import CLIP_FILE, DEPTH_FILE, GRAPHS
 from tour import hand_clip, open_workflow, set_widgets
 
 from comfy_harness import ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
+from ivg_core.media.canny import canny_edges
+from ivg_core.media.images import to_pil
 from ivg_core.media.video import write_video
 
 FRAMES = 8
@@ -47,13 +50,27 @@ MASKED = """() => {
 SENTENCES = "0: a kitchen on a sunny day\n4: a kitchen at night"
 
 
-def films(folder: pathlib.Path) -> list[pathlib.Path]:
-    """A drawn clip, and a depth of it: what is lower is nearer."""
+def film_and_depth() -> tuple[torch.Tensor, torch.Tensor]:
+    """The frames (F, H, W, 3) of a drawn clip, and a depth of it: what is lower is nearer."""
     frames = torch.from_numpy(np.concatenate([hand_clip().frames] * (FRAMES // 2))) / 255
     near = torch.linspace(0, 1, frames.shape[1])[None, :, None, None].expand_as(frames)
-    write_video(frames, folder / CLIP_FILE, 8)
-    write_video((near * 0.8 + frames.mean(-1, keepdim=True) * 0.2), folder / DEPTH_FILE, 8)
-    return [folder / CLIP_FILE, folder / DEPTH_FILE]
+    return frames, near * 0.8 + frames.mean(-1, keepdim=True) * 0.2
+
+
+def films(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Both as videos."""
+    paths = [folder / CLIP_FILE, folder / DEPTH_FILE]
+    for frames, path in zip(film_and_depth(), paths, strict=True):
+        write_video(frames, path, 8)
+    return paths
+
+
+def picture(name: str) -> Image.Image:
+    """A thumbnail: a frame above, and what the video is held to below."""
+    frames, depth = film_and_depth()
+    frame, rom = to_pil(frames[0]), to_pil(torch.from_numpy(hand_clip().rom[0]) / 255)
+    below = {"31": to_pil(canny_edges(frames[:1])[0]), "32": laid_over(frame, rom), "33": to_pil(depth[0])}
+    return labelled(thumbnail(frame, below[name.split("_")[1]]), name)
 
 
 def main() -> None:
@@ -79,6 +96,7 @@ def main() -> None:
                 if not options.run:
                     workflow, _ = build(browser, graph)
                     name_models(workflow)
+                    picture(name).save(target.with_suffix(".jpg"), quality=88)
                     target.write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", "utf-8")
                 faults = open_workflow(browser, target, older=True)
                 if options.shots:

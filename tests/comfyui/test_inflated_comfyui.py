@@ -31,6 +31,11 @@ def test_the_same_network_without_the_node_is_as_before(core):
     assert core["after"] == 0
 
 
+def test_each_frame_is_told_its_sentence_in_whatever_window(core):
+    assert core["encoded_centre"] == 0 and core["encoded_blend"] < SAME
+    assert core["scheduled"] > 0.001
+
+
 def test_what_is_not_masked_stays_to_the_bit(core):
     assert core["outside"] == 0
 
@@ -55,6 +60,8 @@ def test_a_control_net_is_inflated_only_where_it_went_through_the_node(core):
         ("dim", "set dim to 0"),
         ("behind", "A node behind IVG Inflate Model has replaced"),
         ("before", "Another node has replaced"),
+        ("late", "begins at frame 9, and the video has 5 frames"),
+        ("reference", "choose centre or blend"),
         ("no_depth", "put IVG Depth Conditioning in front of the sampler"),
         ("depth_unread", "reads no depth map"),
         ("depths", "There are 2 depth maps for the 5 frames"),
