@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
 from .unet import KeptFeatures, SharedTextAttention, settings_of
@@ -40,6 +41,12 @@ def seen_together(frames: int) -> Iterator[None]:
         yield
     finally:
         FRAMES.reset(token)
+
+
+def run_again_later(layer: nn.Module, *args: Any) -> Any:
+    """Runs a layer, and again in the backward pass in place of keeping its activations: of clips of as many frames."""
+    now = copy_context()  # the backward pass runs later, and may do so in another thread
+    return checkpoint(lambda *given: now.run(layer, *given), *args, use_reentrant=False)
 
 
 class Residuals(NamedTuple):
@@ -107,6 +114,10 @@ class InflatedUNet(UNet2DConditionModel):
         made = cls(**settings_of(cls, config))
         inflate(made)
         return made
+
+    def enable_gradient_checkpointing(self, gradient_checkpointing_func=None) -> None:
+        """Recomputes every layer in the backward pass instead of keeping its activations; same results, less memory."""
+        super().enable_gradient_checkpointing(run_again_later)
 
     @property
     def beside_channels(self) -> int:
