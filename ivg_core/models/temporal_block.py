@@ -8,7 +8,7 @@ Source: Tune-A-Video (arXiv 2212.11565), Follow Your Pose (arXiv 2304.01186) and
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
@@ -77,4 +77,4 @@ def add_temporal_layers(network: nn.Module, convolutions: bool = False) -> None:
     for block in list(network.modules()):
         if type(block) is BasicTransformerBlock:
             block.__class__ = TemporalBlock
-            block.add_layers(convolutions)
+            cast(TemporalBlock, block).add_layers(convolutions)
