@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from ..errors import IVGError, shortly
+from ..models.adapter import FrameAdapter
 from ..models.control import InflatedControlNet
 from ..models.inflated import InflatedUNet
 from ..models.unet import IVGUNet
@@ -23,7 +24,7 @@ from .original import FIRST
 
 log = logging.getLogger("ivg")
 
-LAYER_COUNTS = ("num_hidden_layers", "layers_per_block", "transformer_layers_per_block")
+LAYER_COUNTS = ("num_hidden_layers", "layers_per_block", "transformer_layers_per_block", "num_res_blocks")
 LEGACY_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
@@ -31,7 +32,7 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
     """The network of a component on the meta device: all shapes, no memory, no time spent on random weights.
 
     Args:
-        name: unet, rom_unet, vae, text_encoder or controlnet.
+        name: unet, rom_unet, vae, text_encoder, controlnet or adapter.
         config: its config.json.
         shapes: of its weights; they decide where published configs are known to be wrong.
         where: what to call the place in an error.
@@ -52,6 +53,8 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
                 return CLIPTextModel(CLIPTextConfig.from_dict(config))
             if name == "controlnet":
                 return InflatedControlNet.from_config_dict(config)
+            if name == "adapter":
+                return FrameAdapter.from_config_dict(config)
             if is_image_model(config):
                 return InflatedUNet.from_config_dict(config)
             photo = config.get("photo", any(key in shapes for key in IVG_KEYS))

@@ -50,10 +50,17 @@ def run_again_later(layer: nn.Module, *args: Any) -> Any:
 
 
 class Residuals(NamedTuple):
-    """What a ControlNet adds to the outputs of the down blocks' layers and of the middle, (B * F, C, h, w) each."""
+    """What is added to a network's layers: (B * F, C, h, w) each.
 
-    down: tuple[Tensor, ...]
-    mid: Tensor
+    Args:
+        down: to what the down blocks' layers hand to the up blocks: of a ControlNet.
+        mid: to the middle: of a ControlNet.
+        levels: to what each down block's last layer gives, before it is halved: of a T2I-Adapter.
+    """
+
+    down: tuple[Tensor, ...] | None = None
+    mid: Tensor | None = None
+    levels: tuple[Tensor, ...] = ()
 
 
 class PooledNorm(nn.GroupNorm):
@@ -142,7 +149,7 @@ class InflatedUNet(UNet2DConditionModel):
             beside: what stands beside the latents, (B or 1, C, F or 1, h, w): a depth map in -1..1, near is 1; or a
                 mask, 1 = to be painted, and the latents of the frames without what it covers.
             features: None; there is no layer whose input is kept here.
-            residuals: of a ControlNet, see `control`.
+            residuals: of a ControlNet or a T2I-Adapter, see `control`.
 
         Returns:
             (B, 4, F, h, w).
@@ -158,14 +165,15 @@ class InflatedUNet(UNet2DConditionModel):
             stretched = beside.to(sample).expand(batch, -1, frames, -1, -1)
             sample = torch.cat([sample, stretched], dim=1)
         images, levels = as_images(sample, timestep)
-        down, mid = residuals or (None, None)
+        added = residuals or Residuals()
         with seen_together(frames):
             out = super().forward(
                 images,
                 levels,
                 encoder_hidden_states,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=mid,
+                down_block_additional_residuals=added.down,
+                mid_block_additional_residual=added.mid,
+                down_intrablock_additional_residuals=list(added.levels) or None,
                 return_dict=False,
             )[0]
         return rearrange(out, "(b f) c h w -> b c f h w", b=batch)
