@@ -96,7 +96,7 @@ class Controlled:
             found = "none" if told.control is None else f"one of {told.control.shape[-1]} x {told.control.shape[-2]}"
             raise IVGError(f"The ControlNet follows a control video of {width} x {height} pixels, and is told {found}.")
         added = self.control_net(noisy, level, told.text, told.control, self.scale)
-        return self.network(noisy, level, told.text, beside=told.beside, features=features, residuals=added)
+        return self.network(noisy, level, told.text, features=features, residuals=added, **self.network.reads(told))
 
 
 def _listed(value: Any) -> Any:
