@@ -133,7 +133,7 @@ class Controlled:
         """
         self._check(told.control, noisy)
         added = self.control_net(noisy, level, told.text, told.control, self.scale)  # type: ignore[arg-type]
-        return self.network(noisy, level, told.text, beside=told.beside, features=features, residuals=added)
+        return self.network(noisy, level, told.text, features=features, residuals=added, **self.network.reads(told))
 
     def _check(self, control: Tensor | None, noisy: Tensor) -> None:
         frames, (height, width) = noisy.shape[2], (self.control_net.cell * side for side in noisy.shape[-2:])

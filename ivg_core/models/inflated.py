@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
+from .told import Told
 from .unet import KeptFeatures, SharedTextAttention, settings_of
 
 LATENTS = 4
@@ -130,6 +131,10 @@ class InflatedUNet(UNet2DConditionModel):
     def beside_channels(self) -> int:
         """Channels that stand beside the latents, see `BESIDE`."""
         return int(self.config["in_channels"]) - LATENTS
+
+    def reads(self, told: Told) -> dict[str, Any]:
+        """What of it `forward` is given, besides the text."""
+        return {"beside": told.beside}
 
     def forward(  # type: ignore[override]
         self,
