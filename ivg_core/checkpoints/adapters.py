@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..models.adapter import CELL, KIND
@@ -11,7 +11,10 @@ from ..models.adapter import CELL, KIND
 FIRST = "conv_in.weight"
 #: Layers of each level of a released adapter.
 LAYERS = 2
+#: What the names of an adapter's weights begin with in Follow-Your-Pose's network.
+SKELETON = "skeleton_adapter."
 _BODY = re.compile(r"body\.(\d+)\.(block[12]|in_conv)\.(weight|bias)")
+_MODERN_BODY = re.compile(r"adapter\.body\.(\d+)\.(?:resnets\.(\d+)\.)?(.+)")
 
 T = TypeVar("T")
 
@@ -21,9 +24,19 @@ def is_released(names: Mapping[str, Any]) -> bool:
     return FIRST in names and "body.0.block1.weight" in names
 
 
-def from_released(weights: Mapping[str, T]) -> dict[str, T]:
-    """The same under diffusers' names; those of neither stay."""
-    return {_modern(name): weight for name, weight in weights.items()}
+def from_released(weights: Mapping[str, T], prefix: str = "") -> dict[str, T]:
+    """The same under diffusers' names; those of no released adapter stay.
+
+    Args:
+        weights: by name.
+        prefix: what an adapter's names begin with.
+    """
+    return {_renamed(_modern, name, prefix): weight for name, weight in weights.items()}
+
+
+def as_released(weights: Mapping[str, T], prefix: str = "") -> dict[str, T]:
+    """The opposite of `from_released`."""
+    return {_renamed(_released, name, prefix): weight for name, weight in weights.items()}
 
 
 def config_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
@@ -35,6 +48,10 @@ def config_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     return {"in_channels": channels, "channels": widths, "num_res_blocks": LAYERS, "adapter_type": KIND}
 
 
+def _renamed(rename: Callable[[str], str], name: str, prefix: str) -> str:
+    return prefix + rename(name.removeprefix(prefix)) if name.startswith(prefix) else name
+
+
 def _modern(name: str) -> str:
     if name.startswith("conv_in."):
         return f"adapter.{name}"
@@ -43,3 +60,9 @@ def _modern(name: str) -> str:
     level, layer = divmod(int(found[1]), LAYERS)
     inner = "" if found[2] == "in_conv" else f"resnets.{layer}."
     return f"adapter.body.{level}.{inner}{found[2]}.{found[3]}"
+
+
+def _released(name: str) -> str:
+    if not (found := _MODERN_BODY.fullmatch(name)):
+        return name.removeprefix("adapter.")
+    return f"body.{LAYERS * int(found[1]) + int(found[2] or 0)}.{found[3]}"

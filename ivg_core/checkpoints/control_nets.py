@@ -13,7 +13,8 @@ from ..media.targets import user_path
 from ..models.adapter import FrameAdapter
 from ..models.control import InflatedControlNet
 from .adapters import config_of, from_released, is_released
-from .layout import PICKLES, read_config
+from .config_files import read_config
+from .layout import PICKLES
 from .networks import empty_network, fill_network
 from .weights import find_weights, is_safetensors, list_tensors, read_tensors
 

@@ -15,10 +15,12 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from ..errors import IVGError, shortly
 from ..models.adapter import FrameAdapter
 from ..models.control import InflatedControlNet
+from ..models.follow_pose import PoseUNet
 from ..models.inflated import InflatedUNet
 from ..models.unet import IVGUNet
+from .adapters import SKELETON, from_released
 from .convert import from_ldm, from_modelscope, from_open_clip
-from .image_models import is_image_model
+from .image_models import follows_pose, is_image_model
 from .layout import IVG_KEYS
 from .original import FIRST
 
@@ -55,6 +57,8 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
                 return InflatedControlNet.from_config_dict(config)
             if name == "adapter":
                 return FrameAdapter.from_config_dict(config)
+            if follows_pose(shapes):
+                return PoseUNet.from_config_dict(config)
             if is_image_model(config):
                 return InflatedUNet.from_config_dict(config)
             photo = config.get("photo", any(key in shapes for key in IVG_KEYS))
@@ -131,7 +135,7 @@ def adapt_weights(name: str, tensors: dict[str, Tensor], network: nn.Module) -> 
         prefix = "text_model." if next(iter(needed)).startswith("text_model.") else ""
         named = {prefix + key.removeprefix("text_model."): tensor for key, tensor in tensors.items()}
         return {key: tensor for key, tensor in named.items() if key in needed or not key.endswith(".position_ids")}
-    tensors = from_modelscope(tensors, cast(Any, network)) if FIRST in tensors else tensors
+    tensors = from_modelscope(tensors, cast(Any, network)) if FIRST in tensors else from_released(tensors, SKELETON)
     # No forward pass ever reads motion_embedding, so a file may do without it.
     like = next(iter(tensors.values()), torch.empty(0))
     unused = {key: t.shape for key, t in network.state_dict().items() if key.startswith("motion_embedding.")}

@@ -76,26 +76,39 @@ class PooledNorm(nn.GroupNorm):
 
 
 class CrossFrameAttention(AttnProcessor2_0):
-    """Self-attention of each frame to the middle frame of its clip and to the neighbour on the way there."""
+    """Self-attention of each frame to one frame of its clip and to the neighbour on the way there.
+
+    Args:
+        first: that one frame is the first; otherwise the middle one.
+    """
+
+    def __init__(self, first: bool = False):
+        super().__init__()
+        self.first = first
 
     def __call__(
         self, attn, hidden_states: Tensor, encoder_hidden_states: Any = None, attention_mask=None, temb: Any = None
     ):
         if (frames := FRAMES.get()) > 1:
-            middle = frames // 2
-            near = [i + (i < middle) - (i > middle) for i in range(frames)]
+            one = 0 if self.first else frames // 2
+            near = [i + (i < one) - (i > one) for i in range(frames)]
             clips = rearrange(hidden_states, "(b f) n c -> b f n c", f=frames)
-            encoder_hidden_states = torch.cat([clips[:, [middle] * frames], clips[:, near]], dim=2).flatten(0, 1)
+            encoder_hidden_states = torch.cat([clips[:, [one] * frames], clips[:, near]], dim=2).flatten(0, 1)
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
 
-def inflate(network: nn.Module) -> None:
-    """Makes the frames of a clip see each other in a network of Stable Diffusion's blocks; its weights stay its own."""
+def inflate(network: nn.Module, first: bool = False) -> None:
+    """Makes the frames of a clip see each other in a network of Stable Diffusion's blocks; its weights stay its own.
+
+    Args:
+        network: changed in place.
+        first: see `CrossFrameAttention`.
+    """
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.GroupNorm) and name.endswith((".norm1", ".norm2", "conv_norm_out")):
             module.__class__ = PooledNorm  # same parameters, another forward
         elif name.endswith(".attn1"):
-            module.set_processor(CrossFrameAttention())  # type: ignore[operator]
+            module.set_processor(CrossFrameAttention(first))  # type: ignore[operator]
         elif name.endswith(".attn2"):
             module.set_processor(SharedTextAttention())  # type: ignore[operator]
 
@@ -115,6 +128,8 @@ class InflatedUNet(UNet2DConditionModel):
     """
 
     takes_photo = takes_mask = takes_boxes = False  # see `Backbone`
+    #: What came with the network to follow control videos, a `control.ControlNet`.
+    control_net: Any = None
 
     @classmethod
     def from_config_dict(cls, config: dict[str, Any]) -> InflatedUNet:

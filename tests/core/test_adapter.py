@@ -1,7 +1,6 @@
 """T2I-Adapters: how they are loaded, that they are an equal of a ControlNet, and what does not fit."""
 
 import shutil
-import sys
 
 import pytest
 import torch
@@ -54,12 +53,9 @@ def folder(adapter, tmp_path):
     return tmp_path / "folder"
 
 
-def test_every_number_of_the_folder(golden):
-    sys.path.append(str(golden))
-    from check_followpose import FollowPose
-
+def test_every_number_of_the_folder(follow_pose):
     with torch.no_grad():
-        found = list(FollowPose(golden / "glv_more").adapter())
+        found = list(follow_pose.adapter())
     assert len(found) == 3 and not [str(check) for check in found if not check.within]
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from comparing import CALL, Check, difference
+from comparing import CALL, SAMPLER, Check, difference
+from glv_steps import windowed_steps
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ivg_core.checkpoints.control_nets import load_control_net
 from ivg_core.checkpoints.load import load_model
-from ivg_core.models.adapter import FrameAdapter
+from ivg_core.models.adapter import CELL, FrameAdapter
 from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.control import Controlled
 from ivg_core.models.told import Told
+from ivg_core.sampling.solver import make_solver
 
-#: Pixels of a side that one stored pixel of a control video stands for.
-STORED = 4
+ADAPTER, FYP = "t2i_adapter.safetensors", "fyp_unet.safetensors"
+SENTENCE = "a man walking"  # of the long video; the folder's settings do not name it
 
 
 class FollowPose:
@@ -48,21 +52,23 @@ class FollowPose:
         return torch.stack([self.io["text_table"][self.meta["text_table"].index(sentence)] for sentence in sentences])
 
     def shown(self, name: str) -> Tensor:
-        """A control video (1, 3, T, H, W), 0..1."""
-        return (self.io[name].float() / 255).repeat_interleave(STORED, 3).repeat_interleave(STORED, 4)
+        """A control video (1, 3, T, H, W), 0..1, which is stored smaller."""
+        stored = self.io[name].float() / 255
+        times = CELL * self.io["x"].shape[-1] // stored.shape[-1]
+        return stored.repeat_interleave(times, 3).repeat_interleave(times, 4)
 
     def features(self, net: FrameAdapter, control: Tensor, name: str) -> Iterator[Check]:
         """What an adapter adds to each level."""
-        latents = torch.empty(1, 4, control.shape[2], *(side // net.cell for side in control.shape[-2:]))
+        latents = torch.empty(1, 4, control.shape[2], *(side // CELL for side in control.shape[-2:]))
         for i, level in enumerate(net(latents, 0, torch.empty(1, 1, 1), control, 1.0).levels):
             ours = level.unflatten(0, (1, -1)).transpose(1, 2)
             yield difference(ours, self.io[f"{name}_feat_{i}"], f"{name}_feat_{i}", CALL)
 
     def adapter(self) -> Iterator[Check]:
         """A T2I-Adapter by itself, and with the network."""
-        if not self.holds(file := "t2i_adapter.safetensors", "adapter_control_u8_q", "adapter_unet_out", "x"):
+        if not self.holds(ADAPTER, "adapter_control_u8_q", "adapter_unet_out", "x"):
             return
-        net, control = load_control_net(self.folder / file), self.shown("adapter_control_u8_q")
+        net, control = load_control_net(self.folder / ADAPTER), self.shown("adapter_control_u8_q")
         assert isinstance(net, FrameAdapter)
         yield from self.features(net, control, "adapter")
         net.parity = True
@@ -71,9 +77,43 @@ class FollowPose:
         ours = controlled(clip, self.io["t"], Told(self.said("night"), control=control))
         yield difference(ours, self.io["adapter_unet_out"], "adapter_unet_out", CALL)
 
+    # ------------------------------------------------------------ Follow-Your-Pose
+
+    def write_model(self, path: Path) -> Path:
+        """Its network in the released layout, with all else of `sd1`."""
+        shutil.copytree(self.folder / "sd1", path, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        shutil.rmtree(path / "unet")
+        (path / "unet").mkdir()
+        config = {"_class_name": "UNet3DConditionModel", **self.meta["fyp_config"]}
+        (path / "unet" / "config.json").write_text(json.dumps(config))
+        torch.save(load_file(self.folder / FYP), path / "unet" / "diffusion_pytorch_model.bin")
+        return path
+
+    def skeletons(self) -> Iterator[Check]:
+        """Follow-Your-Pose: its adapter, single calls, and a long video."""
+        names = ("fyp_x", "fyp_out", "fyp_out_train", "fyp_out_1f", "fyp_start", "fyp_long_steps")
+        if not self.holds(FYP, *names):
+            return
+        with tempfile.TemporaryDirectory() as path:
+            backbone = UNetBackbone(load_model(self.write_model(Path(path))), 2)
+        part, pose, io = self.meta["params"]["fyp"], self.shown("fyp_pose_u8_q"), self.io
+        net = backbone.network.control_net
+        yield from self.features(net, pose[:, :, : part["w"]], "fyp")
+        controlled, t = Controlled(backbone, net), io["t"]
+        told = Told(self.said("", "rain"), control=pose[:, :, : part["w"]])
+        yield difference(controlled(io["fyp_x"], t, told), io["fyp_out"], "fyp_out", CALL)
+        yield difference(backbone(io["fyp_x"], t, told), io["fyp_out_train"], "fyp_out_train", CALL)
+        one = Told(self.said("rain"), control=pose[:, :, :1])
+        yield difference(controlled(io["fyp_x"][:1, :, :1], t, one), io["fyp_out_1f"], "fyp_out_1f", CALL)
+        solver = make_solver(backbone.model.scheduler_config, part["steps"], "ddim")
+        rungs = [(1.0, Told(self.said(""), control=pose)), (part["g"], Told(self.said(SENTENCE), control=pose))]
+        steps = windowed_steps(controlled, rungs, part, solver, io["fyp_start"])
+        yield difference(steps, io["fyp_long_steps"], "fyp_long_steps", SAMPLER)
+
 
 def checks(folder: Path) -> Iterator[Check]:
     """All of them."""
     golden = FollowPose(folder)
     with torch.no_grad():
         yield from golden.adapter()
+        yield from golden.skeletons()
