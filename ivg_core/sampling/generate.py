@@ -21,6 +21,7 @@ from ..models.backbone import UNetBackbone
 from ..models.codec import ImageCodec
 from ..models.domain import UNFAMILIAR, unfamiliar
 from .boxes import check_boxes, told_boxes
+from .clip_windows import as_tuned
 from .crop import OnStep, Windows, motion_windows
 from .decode import preview_rgb
 from .finish import Frames
@@ -143,6 +144,7 @@ def generate(
     check_photo(model, image, items.masked or None, how)
     check_boxes(model, items.tracks, how)
     warn_of_actions(items.sentences)
+    how = as_tuned(how, model, num_frames)
     how, spans = windows_for(items.schedules, how, num_frames, own)
     pictures = prepare_pictures(items, size, base, codec, how, num_frames, at_once)
     check_beside(model, beside, (len(items.schedules), 4, num_frames, *pictures.cells.shape[-2:]))
