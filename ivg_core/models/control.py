@@ -5,8 +5,10 @@ Source: ControlNet (arXiv 2302.05543); Gen-L-Video (arXiv 2305.18264) and its re
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from einops import rearrange
 from torch import Tensor
@@ -67,7 +69,7 @@ class Controlled:
         scale: how strongly, see `InflatedControlNet.forward`.
 
     Raises:
-        IVGError: the network is no image model's, or the ControlNet was made for another.
+        IVGError: the network is no image model's, or the ControlNet was made for another, or computes elsewhere.
     """
 
     def __init__(self, backbone: UNetBackbone, control_net: InflatedControlNet, scale: float = 1.0):
@@ -81,8 +83,16 @@ class Controlled:
                     f"The ControlNet was made for another model: its {key} is {theirs} and the model's {ours}. "
                     "Take one for this version of Stable Diffusion."
                 )
+        places = [(one.dtype, one.device.type) for one in (network, control_net)]
+        if places[0] != places[1]:
+            ours, theirs = (f"{str(dtype).removeprefix('torch.')} on {device}" for dtype, device in places)
+            raise IVGError(f"The ControlNet is in {theirs} and the model in {ours}: load both alike.")
         self.backbone, self.control_net, self.scale = backbone, control_net, scale
         self.network = network
+
+    def on(self, device: torch.device) -> Controlled:
+        """See `Movable`."""
+        return Controlled(self.backbone.on(device), copy.deepcopy(self.control_net).to(device), self.scale)
 
     def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
         """See `Predictor`.

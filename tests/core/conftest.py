@@ -1,5 +1,6 @@
 """What the library's tests share: the golden tensors, and the tiny checkpoint among them."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,15 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def golden() -> Path:
     """The folder of the golden tensors; its README says what they are."""
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def glv_more():
+    """Gen-L-Video's second recording with its tiny image models, as `tests/golden/check_genlvideo.py` reads it."""
+    sys.path.append(str(GOLDEN))
+    from check_genlvideo import GenLVideo
+
+    return GenLVideo(GOLDEN / "glv_more")
 
 
 @pytest.fixture(scope="session")

@@ -1,122 +1,54 @@
-"""Tiny folders of Stable Diffusion, loaded and sampled in windows, against what Gen-L-Video's own code computed."""
+"""Gen-L-Video's second recording, through the library's own code: tests/golden/check_relatives.py genlvideo."""
 
-import json
 import shutil
+import sys
 
 import pytest
-import torch
-from glv import FLAT, close, ladder, recorded, schedule_of
-from safetensors.torch import load_file
+from glv import FLAT, close
+from safetensors.torch import load_file, save_file
 
-from ivg_core.checkpoints.load import load_model
-from ivg_core.models.backbone import UNetBackbone
-from ivg_core.models.text import encode_text
-from ivg_core.models.told import Told
-from ivg_core.sampling.context import ContextWindows, spans
-from ivg_core.sampling.generate import Sampling, denoise, generate
-from ivg_core.sampling.guidance import Guided
+from ivg_core.sampling.context import ContextWindows
+from ivg_core.sampling.generate import Sampling, generate
 from ivg_core.sampling.prompts import PromptSchedule, Stretch
-from ivg_core.sampling.solver import make_inverse, make_solver
-from ivg_core.sampling.windowed import Stacked, Windowed, told_in
 
 
-@pytest.fixture(scope="module")
-def folder(golden):
-    return golden / "glv_more"
+def run(folder, monkeypatch):
+    import check_relatives
+
+    monkeypatch.setattr(sys, "argv", ["check_relatives.py", "genlvideo", str(folder)])
+    return check_relatives.main()
 
 
-@pytest.fixture(scope="module")
-def meta(folder):
-    return json.loads((folder / "glv_meta.json").read_text())
+def test_every_number_of_the_folder(glv_more, capsys, monkeypatch):
+    failed = run(glv_more.folder, monkeypatch)
+    out = capsys.readouterr().out
+    lines = [line for line in out.splitlines() if ":" in line and "left out" not in line]
+    assert not failed, out
+    assert out.splitlines()[-1] == f"{len(lines)} of {len(lines)} within" and "left out" not in out
+    for name in ("wota_odd", "mix: drawn together", "inv: steps", "ctl_down_5", "ctl: decoded frames", "inpctl: steps"):
+        assert any(line.startswith(f"{name}: ") for line in lines), name
 
 
-@pytest.fixture(scope="module")
-def io(folder):
-    return load_file(folder / "glv_io.safetensors")
-
-
-@pytest.fixture(scope="module")
-def model(folder):
-    return load_model(folder / "sd1")
-
-
-def backbone(folder, tmp_path_factory, name):
-    """Of a folder with this UNet and all else of `sd1`."""
-    path = shutil.copytree(folder / "sd1", tmp_path_factory.mktemp("models") / name)
-    shutil.copytree(folder / name / "unet", path / "unet", dirs_exist_ok=True)
-    return UNetBackbone(load_model(path), 2)
-
-
-@pytest.fixture(scope="module")
-def plain(model):
-    return UNetBackbone(model, 2)
-
-
-@pytest.fixture(scope="module")
-def deep(folder, tmp_path_factory):
-    return backbone(folder, tmp_path_factory, "sd2_depth")
-
-
-@pytest.fixture(scope="module")
-def painting(folder, tmp_path_factory):
-    return backbone(folder, tmp_path_factory, "sd2_inpaint")
-
-
-@pytest.fixture(scope="module")
-def said(model, meta, io):
-    """The text states of sentences."""
-    states = encode_text(model, meta["text_table"])
-    close(states, io["text_table"], 1e-5)
-    return lambda *sentences: torch.stack([states[meta["text_table"].index(sentence)] for sentence in sentences])
-
-
-def windowed(network, part, solver):
-    return Windowed(network, ContextWindows(part["w"], part["s"], **FLAT), part["w"], solver.timesteps)
-
-
-def test_one_call_of_the_network(plain, io, said):
-    close(plain(io["x"], io["t"], Told(said("", "night"))), io["wota"], 1e-5)
-    close(plain(io["x"][:1, :, :1], io["t"], Told(said("snow"))), io["wota_1f"], 1e-5)
-    close(plain(io["x_odd"], io["t"], Told(said("snow"))), io["wota_odd"], 1e-5)
-
-
-def test_text_of_each_window(meta, io, said):
-    mix = meta["params"]["mix"]
-    windows = spans(mix["T"], mix["w"], mix["s"])
-    text = said(*mix["prompts"])
-    below, above = ladder(text, said("")[0], None, 3.0, schedule_of(len(text), mix["T"]), windows)
-    for window, expected in zip(windows, io["mix_window_text"], strict=True):
-        close(torch.cat([told_in(told, window).text for _, told in (below, above)]), expected, 1e-5)
-
-
-@pytest.mark.parametrize("sentences", [3, 1])
-def test_a_stride_that_does_not_divide_the_window(deep, meta, io, said, sentences):
-    mix, config = meta["params"]["mix"], deep.model.scheduler_config
-    windows, solver = spans(mix["T"], mix["w"], mix["s"]), make_solver(config, mix["steps"], "ddim")
-    assert solver.timesteps.tolist() == meta["mix"]["timesteps"]
-    schedule = schedule_of(sentences, mix["T"], "reference" if sentences > 1 else "centre")
-    text = said(*mix["prompts"][:sentences])
-    rungs = ladder(text, said("")[0], io["mix_depth_latent"], mix["g"], schedule, windows)
-    steps = recorded(Guided(windowed(deep, mix, solver), rungs), solver, io["mix_start"])
-    if sentences == 1:
-        close(steps[-1], io["single_prompt_last"])
-        return
-    close(steps, io["mix_steps"])
-    frames = deep.codec.decode(steps[-1])[0, ::3].permute(3, 0, 1, 2) * 255  # (3, f, H, W)
-    close(frames.round(), io["mix_video_u8"].float(), 1.5)
-    stacked, solver = Stacked(windows, smooth=True), make_solver(config, mix["steps"], "ddim")
-    predict = Guided(deep, [(scale, stacked.told(told)) for scale, told in rungs])
-    last = denoise(predict, solver, stacked.cut(io["mix_start"]), after=stacked)
-    close(stacked.join(last), io["mix_l2_last"])
+def test_a_wrong_number_is_told_and_what_lacks_is_named(glv_more, tmp_path, capsys, monkeypatch):
+    folder = shutil.copytree(glv_more.folder, tmp_path / "spoilt", ignore=shutil.ignore_patterns("sd2_*", "controlnet"))
+    io = load_file(folder / "glv_io.safetensors")
+    save_file(
+        {name: io[name] for name in ("x", "t", "wota")} | {"wota_1f": io["wota_1f"] + 1e-3},
+        folder / "glv_io.safetensors",
+    )
+    assert run(folder, monkeypatch) == 1
+    out = capsys.readouterr().out
+    assert "wota_1f: 1.00e-03 (1e-05)  MISSED" in out and out.splitlines()[-1] == "1 of 2 within"
+    assert "left out: wota_odd, x_odd" in out and "sd2_depth" in out and "sd1/controlnet" in out
 
 
 @pytest.mark.parametrize("parity", [False, True])
-def test_the_same_by_generate(deep, meta, io, parity):
-    mix = meta["params"]["mix"]
+def test_the_same_by_generate(glv_more, parity):
+    mix, io = glv_more.part("mix"), glv_more.io
     starts = [i * mix["T"] // len(mix["prompts"]) for i in range(len(mix["prompts"]))]
     stretches = tuple(Stretch(start, prompt) for start, prompt in zip(starts, mix["prompts"], strict=True))
     video = generate(
-        deep.model,
+        glv_more.backbone("sd2_depth").model,
         None,
         PromptSchedule(stretches, "reference"),
         num_frames=mix["T"],
@@ -131,26 +63,3 @@ def test_the_same_by_generate(deep, meta, io, parity):
         ),
     )
     close(video.latents, io["mix_steps"][-1])
-
-
-def test_inversion_over_windows(plain, meta, io, said):
-    inv = meta["params"]["inv"]
-    solver = make_inverse(plain.model.scheduler_config, inv["steps"])
-    steps = recorded(Guided(windowed(plain, inv, solver), [(1.0, Told(said("")))]), solver, io["inv_start"])
-    close(steps, torch.stack([io["inv_long"][i] for i in range(len(meta["inv_long_index"]))]))
-
-
-def test_inpainting_over_windows(painting, meta, io, said):
-    part, config = meta["params"]["inp"], painting.model.scheduler_config
-    mask = io["inp_mask_latent"]
-
-    def told(sentence, latents):
-        return Told(said(sentence), beside=torch.cat([mask, latents], 1).transpose(0, 1)[None])  # (1, 5, T, h, w)
-
-    solver = make_inverse(config, part["steps"])
-    rungs = [(1.0, told("", io["inp_masked_latents_inversion"]))]
-    close(recorded(Guided(windowed(painting, part, solver), rungs), solver, io["inp_latents"])[-1], io["inp_inverted"])
-    solver = make_solver(config, part["steps"], "ddim")
-    masked = io["inp_masked_latents"]
-    rungs = [(1.0, told("", masked)), (part["g"], told(meta["inp"]["prompt"], masked))]
-    close(recorded(Guided(windowed(painting, part, solver), rungs), solver, io["inp_inverted"]), io["inp_steps"])

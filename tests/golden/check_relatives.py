@@ -2,6 +2,7 @@
 
     python tests/golden/check_relatives.py motiondirector tests/golden/motiondirector/training
     python tests/golden/check_relatives.py smcd FOLDER
+    python tests/golden/check_relatives.py genlvideo tests/golden/glv_more
 
 Everything comes from the folder: geometry, ranks, steps, settings and what chance decided. The exit status is 1 if a
 check fails.
@@ -15,10 +16,11 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
+from check_genlvideo import GenLVideo  # noqa: E402
 from check_motiondirector import MotionDirector  # noqa: E402
 from check_smcd import SMCD  # noqa: E402
 
-RELATIVES = {"motiondirector": MotionDirector, "smcd": SMCD}
+RELATIVES = {"motiondirector": MotionDirector, "smcd": SMCD, "genlvideo": GenLVideo}
 
 
 def main() -> int:
