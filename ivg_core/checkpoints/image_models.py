@@ -11,6 +11,8 @@ from ..models.inflated import BESIDE, LATENTS
 from .adapters import SKELETON
 
 IMAGE_UNET = "UNet2DConditionModel"
+#: Of one that is tuned to one video, which diffusers does not know.
+ONE_SHOT_UNET = "OneShotUNet"
 #: Blocks that Stable Diffusion's UNet has, of those that diffusers knows.
 BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D")
 #: Frames of a window, and latent cells of a side where the config names none.
@@ -28,7 +30,7 @@ LICENCE = (
 
 def is_image_model(config: Mapping[str, Any]) -> bool:
     """Whether a unet/config.json is that of an image model, of whatever kind."""
-    return config.get("_class_name") == IMAGE_UNET
+    return config.get("_class_name") in (IMAGE_UNET, ONE_SHOT_UNET)
 
 
 def follows_pose(names: Iterable[str]) -> bool:
@@ -60,6 +62,11 @@ def other_image_model(config: Mapping[str, Any]) -> str:
 def image_kind(config: Mapping[str, Any]) -> str:
     """One sentence, what a Stable Diffusion model is here."""
     kind, _ = KINDS[config.get("in_channels", LATENTS) - LATENTS]
+    if config["_class_name"] == ONE_SHOT_UNET:
+        return (
+            f"An image model (Stable Diffusion{kind}) tuned to one video: it makes that video again in other words, in "
+            f"windows of time that begin {config.get('clip_stride')} frames apart."
+        )
     return (
         f"An image model (Stable Diffusion{kind}) made a video model: "
         "it makes videos of sentences, without a photo; in windows of time they can be long."

@@ -17,16 +17,17 @@ from ..models.adapter import FrameAdapter
 from ..models.control import InflatedControlNet
 from ..models.follow_pose import PoseUNet
 from ..models.inflated import InflatedUNet
+from ..models.one_shot import OneShotUNet
 from ..models.unet import IVGUNet
 from .adapters import SKELETON, from_released
 from .convert import from_ldm, from_modelscope, from_open_clip
-from .image_models import follows_pose, is_image_model
+from .image_models import ONE_SHOT_UNET, follows_pose, is_image_model
 from .layout import IVG_KEYS
 from .original import FIRST
 
 log = logging.getLogger("ivg")
 
-LAYER_COUNTS = ("num_hidden_layers", "layers_per_block", "transformer_layers_per_block", "num_res_blocks")
+LAYER_COUNTS = ("num_hidden_layers", "layers_per_block", "transformer_layers_per_block", "num_res_blocks", "clips")
 LEGACY_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
@@ -60,7 +61,8 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
             if follows_pose(shapes):
                 return PoseUNet.from_config_dict(config)
             if is_image_model(config):
-                return InflatedUNet.from_config_dict(config)
+                one_shot = config["_class_name"] == ONE_SHOT_UNET
+                return (OneShotUNet if one_shot else InflatedUNet).from_config_dict(config)
             photo = config.get("photo", any(key in shapes for key in IVG_KEYS))
             plain: dict[str, Any] = {} if photo else {"motion_mask": False, "motion_strength": False}
             config = {**_true_input_channels(config, shapes, where), "photo": photo, **plain}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from .codec import Codec, ImageCodec
@@ -39,6 +41,14 @@ class Predictor(Protocol):
         Returns:
             (B, C, T, h, w).
         """
+        ...
+
+
+class Movable(Predictor, Protocol):
+    """One that windows of time may be spread with, over several devices."""
+
+    def on(self, device: torch.device) -> Movable:
+        """A copy of it there."""
         ...
 
 
@@ -130,6 +140,10 @@ class UNetBackbone:
             seen=told.seen,
             features=features,
         )
+
+    def on(self, device: torch.device) -> UNetBackbone:
+        """See `Movable`."""
+        return UNetBackbone(self.model, self.stage, copy.deepcopy(self.network).to(device), self._schedule, self.codec)
 
     @property
     def takes_photo(self) -> bool:

@@ -71,17 +71,19 @@ class IVGModel:
     work_device: torch.device | None = None
 
     @contextmanager
-    def at_work(self, network: Any) -> Iterator[None]:
-        """Has one of the networks on `work_device` for the time of the block."""
+    def at_work(self, *networks: Any) -> Iterator[None]:
+        """Has some of the networks, or others that help them, on `work_device` for the time of the block."""
         if self.work_device is None:
             yield
             return
-        home = network.device
+        homes = [network.device for network in networks]
         try:
-            network.to(self.work_device)
+            for network in networks:
+                network.to(self.work_device)
             yield
         finally:
-            network.to(home)
+            for network, home in zip(networks, homes, strict=True):
+                network.to(home)
 
     def for_stage(self, stage: int) -> IVGUNet | InflatedUNet:
         """The UNet of a stage: 1 predicts the region of motion, 2 the video.

@@ -5,6 +5,7 @@ Source: ControlNet (arXiv 2302.05543); Gen-L-Video (arXiv 2305.18264) and its re
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Protocol
 
 import torch
@@ -35,6 +36,10 @@ class ControlNet(Protocol):
     @property
     def cell(self) -> int:
         """Pixels of the control video to a side of a latent cell."""
+        ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Moved."""
         ...
 
     def check_fits(self, network: InflatedUNet) -> None:
@@ -110,20 +115,37 @@ class Controlled:
 
     Args:
         backbone: over an `InflatedUNet`.
-        control_net: a ControlNet or a T2I-Adapter, made for a UNet of its widths.
+        control_net: a ControlNet or a T2I-Adapter, made for a UNet of its widths; None: the one that came with it.
         scale: how strongly, see `InflatedControlNet.forward`.
 
     Raises:
-        IVGError: the network is no image model's, or the other was made for another.
+        IVGError: the network is no image model's, the other was made for another or computes elsewhere, or none came
+            with it.
     """
 
-    def __init__(self, backbone: UNetBackbone, control_net: ControlNet, scale: float = 1.0):
+    def __init__(self, backbone: UNetBackbone, control_net: ControlNet | None = None, scale: float = 1.0):
         network = backbone.network
         if not isinstance(network, InflatedUNet):
             raise IVGError("A ControlNet or T2I-Adapter is for image models (Stable Diffusion): load one.")
-        control_net.check_fits(network)
-        self.backbone, self.control_net, self.scale = backbone, control_net, scale
+        net: ControlNet | None = network.control_net if control_net is None else control_net
+        if net is None:
+            raise IVGError(
+                f'With the model "{backbone.name}" came nothing that follows a control video: give a ControlNet or a '
+                "T2I-Adapter."
+            )
+        net.check_fits(network)
+        places = [(one.dtype, one.device.type) for one in (network, net)]
+        if places[0] != places[1]:
+            ours, theirs = (f"{str(dtype).removeprefix('torch.')} on {device}" for dtype, device in places)
+            raise IVGError(f"The ControlNet is in {theirs} and the model in {ours}: load both alike.")
+        self.backbone, self.control_net, self.scale = backbone, net, scale
         self.network = network
+
+    def on(self, device: torch.device) -> Controlled:
+        """See `Movable`."""
+        own = self.control_net is self.network.control_net  # which the backbone's copy has
+        net = None if own else copy.deepcopy(self.control_net).to(device)
+        return Controlled(self.backbone.on(device), net, self.scale)
 
     def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
         """See `Predictor`.

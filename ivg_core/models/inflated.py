@@ -27,8 +27,10 @@ from .told import Told
 from .unet import KeptFeatures, SharedTextAttention, settings_of
 
 LATENTS = 4
-#: What stands beside the latents, by the number of its channels.
-BESIDE = {0: "nothing", 1: "a depth map", 5: "a mask and the latents of the masked frames"}
+#: Channels beside the latents.
+DEPTH, INPAINTING = 1, 5
+#: What stands there, by the number of its channels.
+BESIDE = {0: "nothing", DEPTH: "a depth map", INPAINTING: "a mask and the latents of the masked frames"}
 
 #: Frames of each clip in a pass. Of the pass and not of the network, since two threads may be in it.
 FRAMES: ContextVar[int] = ContextVar("FRAMES")

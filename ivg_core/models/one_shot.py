@@ -1,8 +1,8 @@
 """An image model tuned to one video: it looks along the frames, and knows the clips in which it learned the video.
 
 * Layers over time stand after each transformer block, see `temporal_block`.
-* The queries of the attention within frames have a LoRA for each of the clips of the video, which overlap. A window of a
-  long video is told where it begins, and hears the LoRA of the clip that began there; told nothing, it hears none.
+* The queries of the attention within frames have a LoRA for each of the video's clips, which overlap. A window of
+  a long video is told where it begins, and hears the LoRA of the clip that began there; told nothing, none.
 
 Source: one-shot tuning of Gen-L-Video (arXiv 2305.18264) and its released code.
 """

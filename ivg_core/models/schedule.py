@@ -167,6 +167,16 @@ def predict_x0(noisy: Tensor, model_output: Tensor, alphas_cumprod_t: Tensor, pr
     raise IVGError(f"Unknown prediction_type {prediction_type!r}: use {', '.join(PREDICTIONS)}.")
 
 
+def predict_noise(noisy: Tensor, model_output: Tensor, alphas_cumprod_t: Tensor, prediction_type: str) -> Tensor:
+    """The noise that a model output implies; see `predict_x0`."""
+    a = over_latents(alphas_cumprod_t)
+    if prediction_type == "epsilon":
+        return model_output
+    if prediction_type == "v_prediction":
+        return a.sqrt() * model_output + (1 - a).sqrt() * noisy
+    return (noisy - a.sqrt() * predict_x0(noisy, model_output, alphas_cumprod_t, prediction_type)) / (1 - a).sqrt()
+
+
 def min_snr_weight(schedule: Schedule, levels: Tensor, gamma: float) -> Tensor:
     """Weights (B,) of the noise loss that keep easy timesteps from drowning the others.
 

@@ -1,4 +1,4 @@
-"""Keeping the photo where nothing should change."""
+"""Keeping the photo, or a source video, where nothing should change."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ def keep_first(frames: Tensor, photos: Tensor) -> Tensor:
     return torch.cat([photos[:, None], frames[:, 1:]], dim=1)
 
 
-def composite_over(frames: Tensor, photos: Tensor, masks: Tensor, feather: float) -> Tensor:
-    """Lay the frames over the still photo: theirs inside the mask, the photo's pixels outside.
+def composite_over(frames: Tensor, under: Tensor, masks: Tensor, feather: float) -> Tensor:
+    """Lay the frames over a still photo, or over another video: theirs inside the mask, the pixels under them outside.
 
     Args:
         frames: (B, F, H, W, 3) 0..1.
-        photos: (B, H, W, 3) 0..1.
-        masks: (B, H, W) 0..1.
+        under: (B or 1, F or 1, H, W, 3) 0..1.
+        masks: (B or 1, F or 1, H, W) 0..1.
         feather: width in pixels of the seam, which lies outside the mask's core (values of at least 0.5).
 
     Returns:
         (B, F, H, W, 3).
     """
-    alpha = torch.stack([seam(mask, feather) for mask in masks])[:, None, ..., None]  # (B, 1, H, W, 1)
+    alpha = torch.stack([seam(mask, feather) for mask in masks.flatten(0, 1)])
+    alpha = alpha.reshape(masks.shape)[..., None]  # (B or 1, F or 1, H, W, 1)
     rows, columns = around((alpha.amax((0, 1, 4)) > 0).byte().numpy())
-    laid = torch.empty_like(frames, memory_format=torch.contiguous_format).copy_(photos[:, None])
+    laid = torch.empty_like(frames, memory_format=torch.contiguous_format).copy_(under)
     over = frames[:, :, rows, columns]
     laid[:, :, rows, columns].lerp_(over, alpha[:, :, rows, columns].to(over).expand_as(over))
     return laid

@@ -1,4 +1,4 @@
-"""The end of a run: latents become frames, all at once or a few at a time, and are laid into the photo."""
+"""The end of a run: latents become frames, all at once or a few at a time, and are laid into photo or source video."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..models.codec import ImageCodec
 from ..rom.composite import composite_over, keep_first
 from .crop import Windows
 from .decode import decode_chunks, decode_frames
+from .edit import Edit
 from .inputs import Pictures
 from .settings import Sampling
 
@@ -32,6 +33,7 @@ class Frames:
         pictures: of the run.
         windows: that were sampled; None: the whole pictures.
         how: of the run.
+        edit: the source video that they are laid over; None: the photos.
     """
 
     model: IVGModel
@@ -39,6 +41,7 @@ class Frames:
     pictures: Pictures
     windows: Windows | None
     how: Sampling
+    edit: Edit | None = None
 
     def __len__(self) -> int:
         """F of each video."""
@@ -68,9 +71,12 @@ class Frames:
         pictures, how = self.pictures, self.how
         if self.windows:
             frames = self.windows.stitch(frames, pictures.photos)
-        if how.composite:
+        if how.composite and self.edit:
+            under, masks = self.edit.shown(first, frames.shape[1])
+            frames = composite_over(frames, under[None], masks[None], how.feather or 0)
+        elif how.composite:
             seam_width = min(pictures.size) / 32 if how.feather is None else how.feather
-            frames = composite_over(frames, pictures.photos, pictures.masks, seam_width)
+            frames = composite_over(frames, pictures.photos[:, None], pictures.masks[:, None], seam_width)
         if how.keep_first_frame and first == 0:
             frames = keep_first(frames, pictures.photos)
         return (frames * 255).byte().float() / 255 if how.parity else frames

@@ -19,19 +19,25 @@ from ..media.images import ImageLike, to_image
 from ..media.tracks import Track
 from ..models.backbone import UNetBackbone
 from ..models.codec import ImageCodec
+from ..models.control import Controlled
 from ..models.domain import UNFAMILIAR, unfamiliar
+from ..models.told import Told
 from .boxes import check_boxes, told_boxes
-from .crop import OnStep, Windows, motion_windows
+from .clip_windows import as_tuned
+from .crop import OnStep, motion_windows
 from .decode import preview_rgb
+from .edit import ControlVideo, SourceVideo, fit_source
 from .finish import Frames
 from .guidance import what_overflowed
 from .inputs import Items, Pictures, check_beside, check_photo, collect, prepare_pictures, warn_of_actions
+from .invert import both_ways, clean_latents, invert_source, told_alone
 from .ladder import ladder_of
 from .loop import denoise, sample_latents
-from .noise import NoisePrior, fit_noise, free_noise, gaussian_noise, initial_latents, mix_noise
+from .noise import NoisePrior, initial_latents
 from .prompts import PromptSchedule, windows_for
 from .settings import Sampling, check_count
 from .solver import make_solver
+from .start import start_of, still_of
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
@@ -76,6 +82,8 @@ def generate(
     noise: Tensor | None = None,
     prior: NoisePrior | None = None,
     beside: Tensor | None = None,
+    source: SourceVideo | None = None,
+    control: ControlVideo | None = None,
     how: Sampling = Sampling(),  # noqa: B008 (frozen)
     stage: int = 2,
     on_step: OnStep | None = None,
@@ -92,18 +100,22 @@ def generate(
         action: what is done; 77 tokens are read, and words beyond them are named in a warning. A schedule of several
             sentences is sampled in windows of time: those of `how`, or such as the model was made for.
         mask: where things may move (white): a path, a PIL image or a tensor (H, W) 0..1; None lets everything move. One
-            of another size than the photo is stretched to it, with a warning.
+            of another size than the photo is stretched to it, with a warning. With a source video: where that changes,
+            one for all its frames, or a list or tensor (F, H, W) with one for each; it is for `Sampling.composite` and
+            for models that inpaint.
         boxes: where things are to be over time, for a model with gates for boxes.
         negative_prompt: what should not be seen.
         motion_strength: how much moves: 3 to 8 is usual, 1..20 works; None does not tell the network.
-        num_frames: F >= 1; None takes what the model was made for.
-        size: (width, height) of the video, multiples of 8; None takes the area the model is made for and the photo's
-            aspect ratio.
+        num_frames: F >= 1; None takes what the model was made for, or those of the source video.
+        size: (width, height) of the video, multiples of 8; None takes the area the model is made for and the aspect
+            ratio of the photo or source video.
         seed: 0..2^64-1, the same on every device. In a batch a single seed s means s, s + 1, …; None chooses one.
         noise: (B, 4, F, h, w), instead of a seed.
         prior: an inverted clip, whose motion shines through: mixed into each video's noise of its seed.
         beside: (B or 1, C, F or 1, h, w), what an image model with a depth map or for inpainting reads beside the
-            latents, see `InflatedUNet.forward`.
+            latents, see `InflatedUNet.forward`. For inpainting None makes it of source video and mask.
+        source: a video to start from, for a model that takes no photo.
+        control: what an image model made a video model is held to, by a ControlNet or another.
         how: everything else, see `Sampling`.
         stage: 2 makes the video, 1 the mask video.
         on_step: called as `on_step(step, total, x0)` after each of the steps 1..N, with the clean latents
@@ -126,6 +138,12 @@ def generate(
     own = defaults.num_frames
     backbone = UNetBackbone(model, stage, codec=ImageCodec(model.vae, scale))
     unet, codec, base = backbone.network, backbone.codec, (defaults.width, defaults.height)
+    predictor = backbone if control is None else Controlled(backbone, control.net, control.scale)
+    edit = None
+    if source is not None:
+        others = {"noise": noise, "noise prior": prior}
+        edit = fit_source(model, source, mask, num_frames, size, how, beside, others)
+        mask, num_frames, size = None, len(edit.frames), edit.size
     num_frames = num_frames or own
     guidance_scale = defaults.guidance_scale if how.guidance_scale is None else how.guidance_scale
     if how.region == "zoom" and noise is not None:
@@ -140,53 +158,66 @@ def generate(
     items = collect(image, action, negative_prompt, mask, motion_strength, seed, boxes)
     if items.batched and not at_once:
         raise IVGError("The frames of a batch cannot come a few at a time: make its videos one by one.")
-    check_photo(model, image, items.masked or None, how)
+    check_photo(model, image, items.masked or None, how, edit is not None)
     check_boxes(model, items.tracks, how)
     warn_of_actions(items.sentences)
+    how = as_tuned(how, model, num_frames)
     how, spans = windows_for(items.schedules, how, num_frames, own)
     pictures = prepare_pictures(items, size, base, codec, how, num_frames, at_once)
-    check_beside(model, beside, (len(items.schedules), 4, num_frames, *pictures.cells.shape[-2:]))
+    if edit is None or not edit.paints:
+        check_beside(model, beside, (len(items.schedules), 4, num_frames, *pictures.cells.shape[-2:]))
+    pixels = None if control is None else control.pixels(num_frames, pictures.size)
     windows = motion_windows(pictures, codec.cell, how.region, base)
     if items.masked and not unet.config["motion_mask"]:
         log.warning("The model %s reads no mask: the whole picture may move.", model.name)
     steps = how.num_inference_steps or defaults.num_inference_steps
     solver = make_solver(model.scheduler_config, steps, how.solver, False if how.parity else None, items.seeds)
-    device = model.work_device or unet.device
+    device, count = model.work_device or unet.device, len(items.schedules)
     seeds = items.seeds if noise is None else None
     with model.at_work(model.vae):
         _warn_of_unfamiliar(model, items.images)
-        start = _start(items, pictures, windows, codec, how, num_frames, own, noise, prior, device)
+        if edit is not None:  # whose latents stand where noise would
+            noise = clean_latents(codec, edit.frames).expand(count, -1, -1, -1, -1)
+            beside = edit.beside(codec) if edit.paints else beside
+            solver, pictures = solver.last(edit.steps(steps)), edit.masked(pictures)
+        start = start_of(items, pictures, windows, codec, how, num_frames, own, noise, prior, device)
         if windows and on_step:
-            on_step = windows.seen_whole(on_step, _still(codec, pictures.photos).to(device), codec.cell)
+            on_step = windows.seen_whole(on_step, still_of(codec, pictures.photos).to(device), codec.cell)
+    if edit is not None and not len(solver):
+        return _generated(items, edit.frames.expand(count, -1, -1, -1, -1), start.noise, pictures, seeds)
     with model.at_work(model.text_encoder):
         at_boxes = told_boxes(model, items.tracks, num_frames, windows) if stage == 2 else None
         ladder = ladder_of(
             backbone, items, pictures.cells, start.still, start.cells, at_boxes, how, guidance_scale, spans, device
         )
-    if beside is not None:
-        ladder = [(scale, replace(told, beside=beside.to(told.text))) for scale, told in ladder]
+        silent = told_alone(model, "", num_frames) if edit is not None else None
+    ladder = [(scale, replace(told, beside=beside, control=pixels).to(device, unet.dtype)) for scale, told in ladder]
     begin = initial_latents(solver, start.still if backbone.takes_mask else None, start.noise, how.t_last)
     held = (start.still, start.noise[:, :, :1]) if how.keep_first_frame and start.still is not None else None
-    with model.at_work(unet):
-        latents = sample_latents(backbone, ladder, how, solver, own, begin, held, on_step)
+    with model.at_work(unet, *([control.net] if control is not None and control.net is not None else [])):
+        if silent is not None:
+            rung = replace(Told.cat([silent] * count), beside=beside, control=pixels).to(device, unet.dtype)
+            before, on_step = both_ways(on_step)
+            begin = invert_source(predictor, rung, how, solver, own, begin, before)
+        latents = sample_latents(predictor, ladder, how, solver, own, begin, held, on_step)
     if not is_finite(latents):
         raise what_overflowed(backbone, ladder)
-
-    frames = Frames(model, latents, pictures, windows, how)
+    frames = Frames(model, latents, pictures, windows, how, edit)
     clips = frames.all() if at_once else pictures.photos.new_empty(1, 0, *pictures.masks.shape[1:], 3)
-    later = None if at_once else frames
+    return _generated(items, clips, latents, pictures, seeds, None if at_once else frames)
+
+
+def _generated(
+    items: Items,
+    frames: Tensor,
+    latents: Tensor,
+    pictures: Pictures,
+    seeds: list[int] | None,
+    later: Frames | None = None,
+) -> Generated:
     if items.batched:
-        return Generated(clips, latents.cpu(), pictures.masks, seeds)
-    return Generated(clips[0], latents.cpu(), pictures.masks[0], seeds and seeds[0], later)
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What is sampled: the whole pictures or windows of them."""
-
-    cells: Tensor  # (B, 1, 1 or F, h, w), the mask
-    still: Tensor | None  # (B, 4, 1, h, w) float32, the photo's latent
-    noise: Tensor  # (B, 4, F, h, w) float32
+        return Generated(frames, latents.cpu(), pictures.masks, seeds)
+    return Generated(frames[0], latents.cpu(), pictures.masks[0], seeds and seeds[0], later)
 
 
 def _warn_of_unfamiliar(model: IVGModel, images: list[ImageLike]) -> None:
@@ -197,61 +228,3 @@ def _warn_of_unfamiliar(model: IVGModel, images: list[ImageLike]) -> None:
         if said := unfamiliar(model, to_image(image)):
             log.warning(said, extra={UNFAMILIAR: True})
             return
-
-
-def _start(
-    items: Items,
-    pictures: Pictures,
-    windows: Windows | None,
-    codec: ImageCodec,
-    how: Sampling,
-    num_frames: int,
-    own: int,
-    noise: Tensor | None,
-    prior: NoisePrior | None,
-    device: torch.device,
-) -> _Start:
-    sampled = windows.cut_pictures(pictures, codec, how.binarize_mask) if windows else pictures
-    # A window at the video's own scale gets its part of the whole picture's noise, so that the motion is the whole
-    # picture's too.
-    drawn = sampled if how.region == "zoom" else pictures
-    shape = (4, num_frames, *drawn.cells.shape[-2:])
-    if noise is not None:
-        noise = _check_noise(noise, (len(items.schedules), *shape))
-    elif how.context is not None and how.context.noise == "freenoise":
-        noise = free_noise(items.seeds, shape, *how.context.lengths(own))
-    else:
-        noise = gaussian_noise(items.seeds, shape)
-    if windows and drawn is pictures:
-        noise = windows.cut(noise, codec.cell)
-    if prior is not None:
-        noise = mix_noise(_prior_of(prior, pictures, windows, codec, num_frames), noise, prior.strength)
-    still = _still(codec, sampled.photos).to(device) if items.images else None
-    return _Start(sampled.cells, still, noise.to(device, torch.float32))
-
-
-def _prior_of(
-    prior: NoisePrior, pictures: Pictures, windows: Windows | None, codec: ImageCodec, num_frames: int
-) -> Tensor:
-    """The clip's noise for the whole pictures, or its windows; `mix_noise` brings these to the size of a zoom."""
-    latents = prior.inverted.latents
-    if windows is None:
-        return latents
-    whole = fit_noise(latents, num_frames, *pictures.cells.shape[-2:])
-    return windows.cut(whole.expand(len(pictures.cells), *whole.shape), codec.cell)
-
-
-def _still(codec: ImageCodec, photos: Tensor) -> Tensor:
-    """The latents (B, 4, 1, h, w) of photos (B, H, W, 3)."""
-    return codec.encode(photos).transpose(0, 1)[:, :, None]
-
-
-def _check_noise(noise: Tensor, shape: tuple[int, ...]) -> Tensor:
-    if tuple(noise.shape) != shape:
-        raise IVGError(
-            f"The noise has shape {tuple(noise.shape)}, and this run needs {shape}: change the noise, or "
-            "num_frames and size."
-        )
-    if not is_finite(noise):
-        raise IVGError("The noise holds NaN or infinite values.")
-    return noise

@@ -120,8 +120,12 @@ def collect(
     return Items(images, schedules, negatives, masks, strengths, tracks, seeds, bool(lengths))
 
 
-def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling) -> None:
+def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling, source: bool = False) -> None:
     """Let pass a photo where the model takes one, and none where it does not.
+
+    Args:
+        model, image, mask, how: of the run.
+        source: whether there is a source video, which masks and composites may be of as well.
 
     Raises:
         IVGError: it is the other way round, or something is asked for that only a photo can give.
@@ -136,9 +140,9 @@ def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling) -> None:
             "an IVG model."
         )
     asked = {
-        "a mask": mask is not None,
+        "a mask": mask is not None and not source,
         "keep_first_frame": how.keep_first_frame,
-        "composite": how.composite,
+        "composite": how.composite and not source,
         f"region {how.region}": how.region != "whole",
         "t_last": how.t_last is not None,
     }

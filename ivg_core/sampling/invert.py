@@ -16,21 +16,22 @@ from ..media.cache import Cache, user_cache
 from ..media.clips import MemoryClip
 from ..media.frames import to_frames
 from ..media.images import ImageLike, resize_image, resize_mask, to_image, to_mask
-from ..media.targets import check_memory, user_path
-from ..models.backbone import UNetBackbone
-from ..models.codec import check_cells, check_size, fit_size, mask_cells
+from ..media.targets import user_path
+from ..models.backbone import Movable, UNetBackbone
+from ..models.codec import ImageCodec, check_cells, mask_cells
 from ..models.fingerprint import base_fingerprint, fingerprint
 from ..models.text import encode_text
 from ..models.told import Told, latent_motion_score
 from .boxes import told_boxes
 from .context import ContextWindows
 from .crop import OnStep
+from .edit import at_size, source_size
 from .guidance import what_overflowed
 from .inputs import check_beside
 from .loop import sample_latents
 from .noise import Inverted, noise_around
 from .settings import Sampling, check_count
-from .solver import make_inverse
+from .solver import Inverse, Solver, make_inverse
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
@@ -89,18 +90,16 @@ def invert(
     device = model.work_device or unet.device
     shown = (clip.shape[2], clip.shape[1])
     with model.at_work(model.vae):
-        clean = codec.encode(clip)[None]  # (1, 4, F, h, w)
+        clean = clean_latents(codec, clip)
         own = clip[:1] if photo is None else resize_image(to_image(photo), shown)[None]
         still = clean[:, :, :1] if photo is None else codec.encode(own)[None]
-    if not (is_finite(clean) and is_finite(still)):
+    if not is_finite(still):
         raise overflow(model.vae, "The autoencoder", model.vae.dtype)
     check_beside(model, beside, tuple(clean.shape))
     clean, still = clean.to(device), still.to(device)
     with model.at_work(model.text_encoder):
-        told = Told(encode_text(model, [prompt]), photo=still if model.takes_photo else None)
-        if (nothing := told_boxes(model, [None], clean.shape[2], None)) is not None:
-            told = replace(told, boxes=nothing.boxes, phrases=nothing.phrases)
-    told = replace(told, beside=beside)
+        told = told_alone(model, prompt, clean.shape[2])
+    told = replace(told, photo=still if model.takes_photo else None, beside=beside)
     if model.takes_mask:
         white = torch.ones(1, *clip.shape[1:3]) if mask is None else resize_mask(to_mask(mask)[None], shown)
         cells = check_cells(mask_cells(white, *clean.shape[-2:]))
@@ -190,11 +189,67 @@ def _read(path: Path) -> Inverted | None:
     return inverted if latents.ndim == 4 and latents.numel() and is_finite(latents) else None
 
 
+def clean_latents(codec: ImageCodec, clip: Tensor) -> Tensor:
+    """The latents (1, 4, F, h, w) of a clip (F, H, W, 3).
+
+    Raises:
+        IVGError: the autoencoder gives NaN or infinity.
+    """
+    clean = codec.encode(clip)[None]
+    if not is_finite(clean):
+        raise overflow(codec.vae, "The autoencoder", codec.vae.dtype)
+    return clean
+
+
+def told_alone(model: IVGModel, prompt: str, num_frames: int) -> Told:
+    """What a clip is told of a sentence alone; gates for boxes see none."""
+    told = Told(encode_text(model, [prompt]))
+    if (nothing := told_boxes(model, [None], num_frames, None)) is not None:
+        told = replace(told, boxes=nothing.boxes, phrases=nothing.phrases)
+    return told
+
+
+def invert_source(
+    backbone: Movable,
+    told: Told,
+    how: Sampling,
+    solver: Solver,
+    own: int,
+    clean: Tensor,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """The noise from which the steps of a solver lead back to about a source video, without guidance.
+
+    Args:
+        backbone: what predicts, where it is to compute.
+        told: what it is told, in its dtype.
+        how: of the video; its windows of time and parity count.
+        solver: a fresh one.
+        own: frames that the model was made for.
+        clean: (B, 4, F, h, w) float32, latents of the source video.
+        on_step: see `generate`; from clean to noise.
+
+    Returns:
+        (B, 4, F, h, w) float32, at the noise level of the solver's first step.
+    """
+    windows = how.context and replace(how.context, smooth=False)
+    back = Sampling(context=windows, parity=how.parity)
+    return sample_latents(backbone, [(1.0, told)], back, Inverse(solver), own, clean, on_step=on_step)
+
+
+def both_ways(on_step: OnStep | None) -> tuple[OnStep | None, OnStep | None]:
+    """`on_step` for the way to the noise and for the way back, of as many steps, which it counts as one run."""
+    if on_step is None:
+        return None, None
+    return (
+        lambda step, total, x0: on_step(step, 2 * total, x0),
+        lambda step, total, x0: on_step(total + step, 2 * total, x0),
+    )
+
+
 def _clip(model: IVGModel, frames: Tensor, size: tuple[int, int] | None) -> Tensor:
     """The clip (F, H, W, 3) at the size at which it is inverted."""
-    clip, made_for, cell = to_frames(frames, "frames of the clip"), model.defaults, model.vae_scale_factor
+    clip = to_frames(frames, "frames of the clip")
     if len(clip) == 1:
         raise IVGError("The clip has one frame, in which nothing moves: give a video, or several frames.")
-    size = size or fit_size(clip.shape[2], clip.shape[1], made_for.width, made_for.height, cell)
-    check_memory(len(clip), check_size(size, cell))
-    return torch.stack([resize_image(frame, size) for frame in clip])
+    return at_size(clip, source_size(model, clip, size))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..devices import usable_device
-from ..models.backbone import UNetBackbone
+from ..models.backbone import Movable, Predictor
 from ..models.told import Told
 from .crop import OnStep
 from .frugal import Frugal, OneByOne
@@ -56,7 +55,7 @@ def denoise(
 
 
 def sample_latents(
-    backbone: UNetBackbone,
+    backbone: Movable,
     ladder: list[tuple[float, Told]],
     how: Sampling,
     solver: Solver,
@@ -68,7 +67,7 @@ def sample_latents(
     """`denoise` as the options have it.
 
     Args:
-        backbone: the network, where it is to compute.
+        backbone: what predicts, where it is to compute.
         ladder: what it is told, see `Guided`.
         how: of the run.
         solver, latents, held, on_step: see `denoise`.
@@ -83,7 +82,7 @@ def sample_latents(
     if how.parity:
         stacked = Stacked(context.spans(latents.shape[2], own), context.smooth)
         return _denoised_as_coded(backbone, ladder, how, stacked, solver, latents, on_step)
-    replicas = [_replica(backbone, name) for name in context.devices]
+    replicas = [backbone.on(usable_device(name)) for name in context.devices]
     windowed = Windowed(backbone, context, own, solver.timesteps, replicas)
     after = smoothed if context.smooth else None
     return _denoised(predictor(windowed, ladder, how), solver, latents, held, on_step, after)
@@ -102,7 +101,7 @@ def _denoised(
 
 
 def _denoised_as_coded(
-    backbone: UNetBackbone,
+    backbone: Predictor,
     ladder: list[tuple[float, Told]],
     how: Sampling,
     stacked: Stacked,
@@ -114,8 +113,3 @@ def _denoised_as_coded(
     joined = on_step and (lambda step, total, x0: on_step(step, total, stacked.join(x0)))
     predict = predictor(OneByOne(backbone), [(scale, stacked.told(told)) for scale, told in ladder], how)
     return stacked.join(_denoised(predict, solver, stacked.cut(latents), None, joined, stacked))
-
-
-def _replica(backbone: UNetBackbone, device: str) -> UNetBackbone:
-    network = copy.deepcopy(backbone.network).to(usable_device(device))
-    return UNetBackbone(backbone.model, backbone.stage, network, codec=backbone.codec)

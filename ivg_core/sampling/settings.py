@@ -39,8 +39,9 @@ class Sampling:
         decode_chunk: frames decoded at once; fewer take less memory. None takes as many as make 512 x 512 pixels, 1 to
             8.
         keep_first_frame: frame 0 is the photo itself; its latent is held in the loop, so that the rest connects to it.
-        composite: outside the mask the photo's own pixels are kept.
-        feather: width of the composite's seam in pixels; None is 1/32 of the shorter side.
+        composite: outside the mask the photo's own pixels are kept, or those of the source video.
+        feather: width of the composite's seam in pixels; None is 1/32 of the shorter side, and none over a source
+            video, which stays as it is outside the mask, bit for bit.
         binarize_mask: round the latent mask to 0 and 1, as in training.
         motion_mode: "raw", or "scaled_by_area": times the mean of the latent mask, which calms small regions.
         parity: do as the released code does, to the letter: `size` is the base of its area rule, the mask's soft edge

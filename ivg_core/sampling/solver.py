@@ -8,22 +8,19 @@ from typing import Any, cast
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_ddim_inverse import DDIMInverseScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from torch import Tensor
 
 from ..errors import IVGError
-from ..models.schedule import PREDICTIONS, predict_x0
+from ..models.schedule import PREDICTIONS, predict_noise, predict_x0
 from .settings import SOLVERS, SolverName
 
-INVERSE = "ddim inverse"
 #: Solver -> diffusers' class of it, and what of a checkpoint's config does not hold for it.
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "dpm++2m": (DPMSolverMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
     "ddim": (DDIMScheduler, {}),
     "lcm": (LCMScheduler, {}),
-    INVERSE: (DDIMInverseScheduler, {"clip_sample": False}),  # a clip's own latents go beyond 1
 }
 
 
@@ -35,7 +32,7 @@ class Solver:
 
     def __init__(
         self,
-        scheduler: DDIMScheduler | DPMSolverMultistepScheduler | LCMScheduler | DDIMInverseScheduler,
+        scheduler: DDIMScheduler | DPMSolverMultistepScheduler | LCMScheduler,
         num_inference_steps: int,
         seeds: Sequence[int] = (),
     ):
@@ -51,6 +48,11 @@ class Solver:
 
     def __len__(self) -> int:
         return len(self.timesteps)
+
+    def last(self, steps: int) -> Solver:
+        """It itself, of whose steps only the last so many are left; to be called before the first of them."""
+        self.timesteps = self.timesteps[len(self) - steps :]
+        return self
 
     def add_noise(self, clean: Tensor, noise: Tensor, step: int) -> Tensor:
         """Noise clean latents to the level at which `step` begins; the level after the last step counts as clean."""
@@ -68,6 +70,35 @@ class Solver:
         return self.scheduler.step(
             noise_pred, cast(Any, self.timesteps[step]), latents, **self.added, return_dict=False
         )[0]
+
+
+class Inverse(Solver):
+    """The steps of a solver taken the other way, by DDIM: from clean latents to the level at which they begin.
+
+    A step asks the network at the level that it leads to.
+
+    Args:
+        solver: a fresh one, of which nothing is changed.
+
+    Source: DDIM (arXiv 2010.02502), section 4.3.
+    """
+
+    def __init__(self, solver: Solver):
+        self.scheduler, self.added = solver.scheduler, solver.added
+        self.timesteps, self.prediction_type = solver.timesteps.flip(0), solver.prediction_type
+        self.alphas, self.alphas_cumprod = solver.alphas, solver.alphas_cumprod
+        clean = getattr(self.scheduler, "final_alpha_cumprod", self.alphas_cumprod[0])
+        self.levels = torch.cat([clean.reshape(1), self.alphas_cumprod[self.timesteps]])  # (N + 1,)
+
+    def predict_x0(self, noise_pred: Tensor, latents: Tensor, step: int) -> Tensor:
+        """See `Solver`."""
+        return predict_x0(latents, noise_pred, self.levels[step].to(latents), self.prediction_type)
+
+    def step(self, noise_pred: Tensor, latents: Tensor, step: int) -> Tensor:
+        """See `Solver`."""
+        above = self.levels[step + 1].to(latents)
+        noise = predict_noise(latents, noise_pred, self.levels[step].to(latents), self.prediction_type)
+        return above.sqrt() * self.predict_x0(noise_pred, latents, step) + (1 - above).sqrt() * noise
 
 
 def derived_seed(seed: int) -> int:
@@ -106,33 +137,8 @@ def make_solver(
     """
     if name not in SOLVERS:
         raise IVGError(f"There is no solver {name!r}: choose {' or '.join(SOLVERS)}.")
-    return _made(scheduler_config, num_inference_steps, name, zero_snr, seeds)
-
-
-def make_inverse(scheduler_config: Mapping[str, Any], num_inference_steps: int) -> Solver:
-    """Build the solver "ddim" of a checkpoint that goes the other way: from clean latents to the noise they come from.
-
-    Args:
-        scheduler_config: the content of scheduler_config.json.
-        num_inference_steps: N >= 1; more of them come closer to the way back.
-
-    Raises:
-        IVGError: as `make_solver`.
-
-    Source: DDIM (arXiv 2010.02502), section 4.3; MotionDirector inverts in 50 steps.
-    """
-    return _made(scheduler_config, num_inference_steps, INVERSE, None, ())
-
-
-def _made(
-    scheduler_config: Mapping[str, Any],
-    num_inference_steps: int,
-    name: str,
-    zero_snr: bool | None,
-    seeds: Sequence[int],
-) -> Solver:
     scheduler_class, overrides = SCHEDULERS[name]
-    if name in ("ddim", INVERSE) and scheduler_config.get("timestep_spacing") == "linspace":
+    if name == "ddim" and scheduler_config.get("timestep_spacing") == "linspace":
         # diffusers' DDIM walks T // N timesteps at a time; these are further apart, and noise would be left over
         overrides = overrides | {"timestep_spacing": "trailing"}
     if zero_snr is not None:
@@ -153,3 +159,18 @@ def _made(
     if num_inference_steps > most:
         raise IVGError(f"{num_inference_steps} steps are more than this model's schedule allows: take at most {most}.")
     return Solver(scheduler, num_inference_steps, seeds)
+
+
+def make_inverse(scheduler_config: Mapping[str, Any], num_inference_steps: int) -> Inverse:
+    """Build the solver "ddim" of a checkpoint that goes the other way: from clean latents to the noise they come from.
+
+    Args:
+        scheduler_config: the content of scheduler_config.json.
+        num_inference_steps: N >= 1; more of them come closer to the way back.
+
+    Raises:
+        IVGError: as `make_solver`.
+
+    Source: MotionDirector inverts in 50 steps.
+    """
+    return Inverse(make_solver(scheduler_config, num_inference_steps, "ddim"))

@@ -21,6 +21,7 @@ from ..models.backbone import Backbone, UNetBackbone
 from ..models.fingerprint import fingerprint
 from ..models.inflated import InflatedUNet
 from ..models.lora import LoRA
+from ..models.one_shot import OneShotUNet, VideoClips, with_clips
 from ..models.schedule import DiffusionSchedule
 from .engine import put_back_afterwards
 
@@ -76,22 +77,25 @@ class TrainableUNet(UNetBackbone):
     Args:
         model: the checkpoint.
         config: stage, method and what changes the noise.
+        clips: of the video that an image model is tuned to, for `clip_rank`.
+
+    Raises:
+        IVGError: the model cannot be trained like this.
     """
 
-    def __init__(self, model: IVGModel, config: TrainConfig):
+    def __init__(self, model: IVGModel, config: TrainConfig, clips: VideoClips | None = None):
         stage = config.stage
-        if isinstance(model.unet, InflatedUNet):
-            raise IVGError(
-                f'The model "{model.name}" is an image model made a video model, which is not trained: train an IVG or '
-                "text-to-video model."
-            )
+        _check_image_model(model, config)
         if not model.takes_mask and stage == 1:
             raise IVGError(
                 f'The model "{model.name}" makes videos of sentences, and stage 1 needs a photo: begin an IVG model '
                 "from it with python -m ivg_core init-model, and train that."
             )
         unet = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
-        if config.gates:
+        if clips is not None:
+            network = with_clips(unet, clips, config.clip_rank, config.seed)
+            model = replace(model, defaults=replace(model.defaults, num_frames=clips.frames))
+        elif config.gates:
             network = with_gates(unet, config.gates, config.visual_widths, config.seed)
         else:
             network = copy.deepcopy(unet) if config.method == "full" else unet
@@ -178,3 +182,20 @@ class TrainableUNet(UNetBackbone):
 
     def _current(self, **networks: Any) -> IVGModel:
         return replace(self.model, scheduler_config=self.schedule.scheduler_config, **networks)
+
+
+def _check_image_model(model: IVGModel, config: TrainConfig) -> None:
+    """Lets pass a model that is no image model, or one that is tuned to a video."""
+    image, one_shot = (isinstance(model.unet, kind) for kind in (InflatedUNet, OneShotUNet))
+    if config.clip_rank and not image:
+        raise IVGError(
+            f'The model "{model.name}" is no image model: one-shot tuning (clip_rank) is for Stable Diffusion, so load '
+            "one, or set clip_rank to 0."
+        )
+    if image and not (config.clip_rank or (one_shot and config.method == "full")):
+        raise IVGError(
+            f'The model "{model.name}" is an image model made a video model, which can only be tuned to one video: use '
+            "the preset one-shot, or train an IVG or text-to-video model."
+        )
+    if image and config.gates:
+        raise IVGError(f'The model "{model.name}" is an image model, which follows no boxes: remove gates.')

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "golden"))
 
-from glv_steps import FLAT, ladder, recorded, schedule_of  # noqa: F401
+from glv_steps import FLAT, inverted, ladder, recorded, schedule_of, windowed_steps  # noqa: F401
 
 
 def close(ours, theirs, allowed=1e-4):

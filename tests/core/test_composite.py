@@ -20,11 +20,19 @@ def test_only_frame_zero_becomes_the_photo():
 
 
 def test_frames_inside_photo_outside():
-    out = composite_over(FRAMES, PHOTOS, torch.stack([square(), torch.ones(32, 32)]), feather=4)
+    out = composite_over(FRAMES, PHOTOS[:, None], torch.stack([square(), torch.ones(32, 32)])[:, None], feather=4)
     assert torch.equal(out[0, :, 10:20, 12:22], FRAMES[0, :, 10:20, 12:22])
     far = seam(square(), 4) == 0
     assert far[0, 0] and torch.equal(out[0, :, far], PHOTOS[:1].expand(3, -1, -1, -1)[:, far])
     assert torch.equal(out[1], FRAMES[1])
+
+
+def test_over_a_video_with_a_mask_for_each_frame():
+    video = torch.rand(1, 3, 32, 32, 3, generator=torch.Generator().manual_seed(1))
+    masks = torch.stack([square(), torch.zeros(32, 32), square().flip(0)])
+    out = composite_over(FRAMES, video, masks[None], feather=0)
+    inside = masks[None, ..., None].bool().expand_as(out)
+    assert torch.equal(out[inside], FRAMES[inside]) and torch.equal(out[~inside], video.expand_as(out)[~inside])
 
 
 def test_the_seam_falls_over_the_feather_and_no_further():

@@ -1,7 +1,8 @@
-"""Follow-Your-Pose's folder: told from ModelScope's, loaded, saved, and sampled with and without a video of skeletons."""
+"""Follow-Your-Pose's folder: told from ModelScope's, loaded, saved, sampled with and without a video of skeletons."""
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,10 +24,12 @@ from ivg_core.models.inflated import seen_together
 from ivg_core.models.lora import lora_sites
 from ivg_core.models.told import Told
 from ivg_core.sampling.context import ContextWindows
+from ivg_core.sampling.edit import ControlVideo
 from ivg_core.sampling.generate import Sampling, generate
 from ivg_core.sampling.prompts import read_schedule
 
 BIN, SAFE = "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.safetensors"
+SENTENCE = "a man walking"
 LONG = Sampling(num_inference_steps=2, solver="ddim", context=ContextWindows(length=4, stride=2))
 
 
@@ -88,14 +91,55 @@ def test_frames_see_the_first_one_and_the_one_before(model):
             assert (attention(other) != before).flatten(1).any(1).nonzero().flatten().tolist() == sees
 
 
-def test_a_long_video_of_sentences_alone(model):
-    def video(prompt):
-        return generate(model, None, prompt, num_frames=6, seed=1, how=LONG)
+@pytest.fixture(scope="module")
+def pose():
+    """Frames (6, 64, 64, 3) of lines that move."""
+    frames = torch.zeros(6, 64, 64, 3)
+    for i in range(6):
+        frames[i, 8:56, 10 + 8 * i : 14 + 8 * i] = torch.tensor([1.0, 0.5, 0.0])
+    return frames
 
-    one = video("rain")
-    assert one.frames.shape == (6, 64, 64, 3) and one.frames.std() > 0.01
-    several = video(read_schedule("0: rain | 3: fog"))
-    assert not torch.equal(several.latents[:, :, -1], one.latents[:, :, -1])
+
+def video(model, prompt="rain", **given):
+    return generate(model, None, prompt, num_frames=6, seed=1, how=given.pop("how", LONG), **given)
+
+
+def test_a_long_video_of_skeletons_and_a_sentence(model, pose):
+    alone, held = video(model), video(model, control=ControlVideo(None, pose))
+    assert held.frames.shape == (6, 64, 64, 3) and held.frames.std() > 0.01
+    assert not torch.equal(held.latents, alone.latents)
+    assert torch.equal(video(model, control=ControlVideo(None, pose, scale=0)).latents, alone.latents)
+    mirrored = video(model, control=ControlVideo(None, pose.flip(2)))
+    assert not torch.equal(mirrored.latents, held.latents)
+    spread = replace(LONG, context=replace(LONG.context, devices=("cpu",)))
+    elsewhere = video(model, control=ControlVideo(None, pose), how=spread).latents
+    torch.testing.assert_close(elsewhere, held.latents, atol=1e-4, rtol=0)
+
+
+def test_several_sentences(model, pose):
+    one = video(model, control=ControlVideo(None, pose)).latents
+    several = video(model, read_schedule("0: rain | 3: fog"), control=ControlVideo(None, pose)).latents
+    assert not torch.equal(several[:, :, -1], one[:, :, -1])
+
+
+def test_the_same_as_the_recording_by_generate(model, follow_pose):
+    part, io = follow_pose.meta["params"]["fyp"], follow_pose.io
+    context = ContextWindows(length=part["w"], stride=part["s"], weights="flat")
+    how = Sampling(num_inference_steps=part["steps"], guidance_scale=part["g"], solver="ddim", context=context)
+    frames = follow_pose.shown("fyp_pose_u8_q")[0].permute(1, 2, 3, 0)
+    made = generate(
+        model, None, SENTENCE, noise=io["fyp_start"], num_frames=part["T"], control=ControlVideo(None, frames), how=how
+    )
+    torch.testing.assert_close(made.latents, io["fyp_long_steps"][-1], atol=2e-4, rtol=0)
+
+
+def test_a_video_of_skeletons_that_does_not_fit(model, pose, golden):
+    with pytest.raises(IVGError, match="control video has 4 frames and the video 6"):
+        video(model, control=ControlVideo(None, pose[:4]))
+    wide = video(model, control=ControlVideo(None, torch.ones(1, 40, 80, 3)))  # is brought to the video's size
+    assert wide.frames.shape == (6, 64, 64, 3)
+    with pytest.raises(IVGError, match="came nothing that follows a control video: give a ControlNet or"):
+        video(load_model(golden / "glv_more" / "sd1"), control=ControlVideo(None, pose))
 
 
 def test_other_kinds_of_numbers(source, follow_pose):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from comparing import CALL, SAMPLER, Check, difference
-from glv_steps import ladder, schedule_of, windowed_steps
+from glv_steps import inverted, ladder, schedule_of, windowed_steps
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.control import Controlled
 from ivg_core.models.text import encode_text
 from ivg_core.models.told import Told
+from ivg_core.sampling.beside import depth_beside, masked_beside
 from ivg_core.sampling.context import spans
 from ivg_core.sampling.generate import denoise
 from ivg_core.sampling.guidance import Guided
@@ -49,7 +50,7 @@ class GenLVideo:
 
     def checks(self) -> Iterator[Check]:
         """All of them."""
-        parts = (self.text, self.calls, self.mix, self.inversion, self.control, self.inpainting, self.both)
+        parts = (self.text, self.calls, self.depth, self.mix, self.inversion, self.control, self.inpainting, self.both)
         with torch.no_grad():
             for part in parts:
                 yield from part()
@@ -100,6 +101,13 @@ class GenLVideo:
                 yield difference(ours, expected, name, CALL)
 
     # ------------------------------------------------------------ several sentences, with depth
+
+    def depth(self) -> Iterator[Check]:
+        """Depth maps as the network reads them."""
+        if self.holds("depth_map_u8", "mix_depth_latent"):
+            cells = self.io["mix_depth_latent"].shape[-2:]
+            ours = depth_beside(self.io["depth_map_u8"].float() / 255, *cells)
+            yield difference(ours, self.io["mix_depth_latent"], "mix: depth", CALL)
 
     def mix(self) -> Iterator[Check]:
         """Co-denoising: each window its sentence."""
@@ -168,15 +176,11 @@ class GenLVideo:
             yield difference(added.mid.transpose(0, 1)[None], self.io["ctl_mid"], "ctl_mid", CALL)
             ours = controlled(clip, self.io["t"], Told(self.said("night"), control=seen))
             yield difference(ours, self.io["ctl_unet_out"], "ctl_unet_out", CALL)
-        done, config = int(part["steps"] * part["strength"]), backbone.model.scheduler_config
-        solver = make_inverse(config, part["steps"])
-        solver.timesteps = solver.timesteps[:done]
-        nothing = [(1.0, Told(self.said(""), control=edges))]
-        last = windowed_steps(controlled, nothing, part, solver, start)[-1]
-        yield difference(last, self.io["ctl_inverted"], "ctl: inversion", SAMPLER)
-        solver = make_solver(config, part["steps"], "ddim")
-        solver.timesteps = solver.timesteps[-done:]
+        solver = make_solver(backbone.model.scheduler_config, part["steps"], "ddim")
+        solver = solver.last(int(part["steps"] * part["strength"]))
         yield Check("ctl: timesteps", float(solver.timesteps.tolist() != part["timesteps"]), 0.0)
+        noise = inverted(controlled, Told(self.said(""), control=edges), part, solver, start)
+        yield difference(noise, self.io["ctl_inverted"], "ctl: inversion", SAMPLER)
         below, above = (Told(self.said(part[name]), control=edges) for name in ("negative", "prompt"))
         rungs = [(1.0, below), (part["g"], above)]
         steps = windowed_steps(controlled, rungs, part, solver, self.io["ctl_inverted"])
@@ -188,6 +192,8 @@ class GenLVideo:
 
     def inpainting(self) -> Iterator[Check]:
         """From the inverted clip."""
+        if self.holds("inp_pixels_u8_8x8", "inp_mask_u8", "inp_mask_latent", folder="sd2_inpaint"):
+            yield from self._masked()
         if self.holds("inp_latents", "inp_inverted", "inp_steps", "inp_mask_latent", folder="sd2_inpaint"):
             yield from self._painted("inp", self.backbone("sd2_inpaint"), None)
 
@@ -202,20 +208,34 @@ class GenLVideo:
         control = torch.cat([numbers, torch.zeros_like(numbers), torch.zeros_like(numbers)], 1)
         yield from self._painted("inpctl", controlled, control.transpose(0, 1)[None])
 
+    def _masked(self) -> Iterator[Check]:
+        """What stands beside the latents, of pixels and masks; the reference drew its latents, twice."""
+        masks, codec = self.io["inp_mask_u8"][:, 0].float() / 255, self.backbone("sd2_inpaint").codec
+        blocks = self.io["inp_pixels_u8_8x8"].float().permute(0, 2, 3, 1) / 255  # (F, h, w, 3)
+        times = [whole // part for whole, part in zip(masks.shape[1:], blocks.shape[1:3], strict=True)]
+        pixels = blocks.repeat_interleave(times[0], 1).repeat_interleave(times[1], 2)
+        mean = masked_beside(codec, pixels, masks)[0].transpose(0, 1)  # (F, 5, h, w)
+        yield difference(mean[:, :1], self.io["inp_mask_latent"], "inp: mask", 0.0)
+        one = torch.ones_like(mean[:, 1:]).transpose(0, 1)
+        covers = (masks >= 0.5)[..., None]
+        spread = codec.encode(torch.where(covers, 0.5, pixels), one).transpose(0, 1) - mean[:, 1:]
+        for name in ("inp_masked_latents", "inp_masked_latents_inversion"):
+            if self.holds(name):
+                drawn = (self.io[name] - mean[:, 1:]) / spread
+                off = max(abs(drawn.mean().item()), abs(drawn.std().item() - 1))
+                yield Check(f"{name}: Gaussian around ours", off, 4 / drawn.numel() ** 0.5)
+
     def _painted(self, name: str, backbone: UNetBackbone | Controlled, control: Tensor | None) -> Iterator[Check]:
         part, mask = self.part("inp"), self.io["inp_mask_latent"]
-        config = self.backbone("sd2_inpaint").model.scheduler_config
 
         def told(sentence: str, masked: str) -> Told:
             beside = torch.cat([mask, self.io[masked]], 1).transpose(0, 1)[None]  # (1, 5, T, h, w)
             return Told(self.said(sentence), beside=beside, control=control)
 
-        solver = make_inverse(config, part["steps"])
-        rungs = [(1.0, told("", "inp_masked_latents_inversion"))]
-        last = windowed_steps(backbone, rungs, part, solver, self.io["inp_latents"])[-1]
-        yield difference(last, self.io[f"{name}_inverted"], f"{name}: inversion", SAMPLER)
-        solver = make_solver(config, part["steps"], "ddim")
+        solver = make_solver(self.backbone("sd2_inpaint").model.scheduler_config, part["steps"], "ddim")
         yield Check(f"{name}: timesteps", float(solver.timesteps.tolist() != part["timesteps"]), 0.0)
+        noise = inverted(backbone, told("", "inp_masked_latents_inversion"), part, solver, self.io["inp_latents"])
+        yield difference(noise, self.io[f"{name}_inverted"], f"{name}: inversion", SAMPLER)
         rungs = [(1.0, told("", "inp_masked_latents")), (part["g"], told(part["prompt"], "inp_masked_latents"))]
         steps = windowed_steps(backbone, rungs, part, solver, self.io[f"{name}_inverted"])
         yield difference(steps, self.io[f"{name}_steps"], f"{name}: steps", SAMPLER)

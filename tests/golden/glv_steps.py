@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ivg_core.models.told import Told
 from ivg_core.sampling.context import ContextWindows
-from ivg_core.sampling.generate import denoise
+from ivg_core.sampling.generate import Sampling, denoise
 from ivg_core.sampling.guidance import Guided
+from ivg_core.sampling.invert import invert_source
 from ivg_core.sampling.prompts import PromptMode, PromptSchedule, Stretch
 from ivg_core.sampling.solver import Solver
 from ivg_core.sampling.windowed import Windowed
@@ -50,3 +51,9 @@ def windowed_steps(
     """`recorded`, in the flat windows of a part of the recording: `w` frames each, `s` from one to the next."""
     windowed = Windowed(backbone, ContextWindows(part["w"], part["s"], **FLAT), part["w"], solver.timesteps)
     return recorded(Guided(windowed, rungs), solver, latents)
+
+
+def inverted(backbone: Any, told: Told, part: dict[str, Any], solver: Solver, clean: Tensor) -> Tensor:
+    """The noise from which a solver's steps lead back, over the windows of a part of the recording."""
+    how = Sampling(context=ContextWindows(part["w"], part["s"], **FLAT))
+    return invert_source(backbone, told, how, solver, part["w"], clean)

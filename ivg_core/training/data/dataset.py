@@ -23,10 +23,11 @@ from ...models.text import encode_phrases, encode_text
 from ..batches import Sample, bucketed_batches
 from .boxes import track_identity
 from .masks import MaskMaker
+from .overlapping import find_clips
 from .prepare import About, Prepared, check_motion, prepare
 from .report import Report
 from .settings import DataSettings
-from .sources import Found, Rejected, TrainingClip, find_training_clips
+from .sources import Rejected, TrainingClip
 from .transform import bucket_sizes
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class CachedClips:
         masks = ("rom_mask", "frame_masks") if self.frame_masks else ("rom_mask",)
         sample |= {key: tensors[key].float() / 255 for key in masks}
         sample |= {"empty_text": self.empty_text, "caption": about.caption, "name": about.name}
+        sample |= {"begins": about.begins} if about.begins is not None else {}
         return sample | ({"things": about.things} if "boxes" in sample else {})
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -107,7 +109,7 @@ def load_data(
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
     """
     settings = _as_needed(settings, model)
-    found = find_training_clips(settings) if clips is None else Found(list(clips))
+    found = find_clips(settings, clips)
     encoder = _Encoder(settings, model, stage, Cache(user_path(settings.cache or cache)), pixels)
     report, files = Report([], list(found.rejected)), {}
     for number, clip in enumerate(found.clips):
@@ -161,7 +163,7 @@ def survey(
         on_prepared: shown each clip that can be used.
     """
     settings = _as_needed(settings, model)
-    found = find_training_clips(settings)
+    found = find_clips(settings)
     make_masks, sizes = MaskMaker(settings, stage, model), training_sizes(settings, model)
     report = Report([], list(found.rejected))
     for number, clip in enumerate(found.clips):

@@ -12,6 +12,7 @@ from ...media.clips import Video
 from .boxes import boxes_of
 from .masks import MaskMaker, Masks, View
 from .motion import background_motion, camera_motion, motion_score, stabilise
+from .overlapping import Part
 from .settings import DataSettings
 from .sources import TrainingClip
 from .transform import choose_frames, cover, nearest_bucket
@@ -38,6 +39,7 @@ class About:
     frame_masks: bool  # whether there is a mask of each frame
     notes: list[str] = field(default_factory=list)
     things: list[str] = field(default_factory=list)  # what the boxes are around
+    begins: int | None = None  # the frame of its video at which it begins, where that is cut into clips
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -110,6 +112,7 @@ def prepare(
         masks.frames is not None,
         notes,
         things,
+        clip.media.begins if isinstance(clip.media, Part) else None,
     )
     return Prepared(frames, masks, about, boxes)
 

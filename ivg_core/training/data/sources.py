@@ -25,11 +25,8 @@ from ...media.targets import user_path
 from ...media.text import plain, read_text
 from ...media.tracks import MOST_THINGS, Track
 from ...settings import read_json
-from .settings import DataSettings
+from .settings import MADE_MASKS, DataSettings
 from .tracked import Tracked, got10k, is_got10k, is_youtube_vis, youtube_vis
-
-#: Values of `masks` that are no folder.
-MADE_MASKS = ("hands", "arms", "stage1", "white")
 
 
 @dataclass(frozen=True)
