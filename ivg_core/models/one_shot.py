@@ -54,19 +54,11 @@ class ClipQueries(nn.Module):
         linear: the layer.
         clips: how many there are.
         rank: of each LoRA.
-
-    Raises:
-        IVGError: the rank is above the layer's width.
     """
 
     def __init__(self, linear: nn.Linear, clips: int, rank: int):
         super().__init__()
         width, inner = linear.in_features, linear.out_features
-        if not 1 <= rank <= min(width, inner):
-            raise IVGError(
-                f"A LoRA of rank {rank} for each clip does not fit a layer of {width} channels in and {inner} out: set "
-                f"clip_rank to 1 to {min(width, inner)}."
-            )
         self.linear = linear
         down = [nn.Linear(width, rank, bias=False) for _ in range(clips)]
         up = [nn.Linear(rank, inner, bias=False) for _ in range(clips)]
@@ -97,7 +89,7 @@ class OneShotUNet(InflatedUNet):
         learned: clips whose LoRA was heard with gradient since it was last emptied.
 
     Raises:
-        IVGError: `clip_rank` is above a layer's width.
+        IVGError: one of these is no number from 1 up, or `clip_rank` is above the width of a layer.
     """
 
     learned: set[int]
@@ -107,13 +99,18 @@ class OneShotUNet(InflatedUNet):
         """Builds the network that a `unet/config.json` describes; keys it does not know are left aside."""
         made = super().from_config_dict(config)
         assert isinstance(made, cls)
-        clips, rank, stride = (config[key] for key in ("clips", "clip_rank", "clip_stride"))
-        if not all(isinstance(value, int) and value >= 1 for value in (clips, stride)):
-            raise IVGError(f"This UNet config has clips {clips!r} and clip_stride {stride!r}, where numbers belong.")
         add_temporal_layers(made)
-        for name, layer in list(made.named_modules()):
-            if name.endswith(QUERIES):
-                made.set_submodule(name, ClipQueries(layer, clips, rank))  # type: ignore[arg-type]
+        queries: dict[str, Any] = {name: layer for name, layer in made.named_modules() if name.endswith(QUERIES)}
+        narrowest = min(min(layer.in_features, layer.out_features) for layer in queries.values())
+        clips, rank, stride = (config[key] for key in ("clips", "clip_rank", "clip_stride"))
+        for key, value, most in (("clips", clips, None), ("clip_stride", stride, None), ("clip_rank", rank, narrowest)):
+            if not isinstance(value, int) or value < 1 or (most and value > most):
+                raise IVGError(
+                    f"{key} of a model that is tuned to one video is {value!r}: give a whole number "
+                    + (f"of 1 to {most}, the channels of its narrowest layer." if most else "from 1 up.")
+                )
+        for name, layer in queries.items():
+            made.set_submodule(name, ClipQueries(layer, clips, rank))
         made.register_to_config(clips=clips, clip_rank=rank, clip_stride=stride)
         made.learned = set()
         return made
@@ -163,7 +160,7 @@ def with_clips(unet: InflatedUNet, clips: VideoClips, rank: int, seed: int = 0) 
         The copy, in the mode, dtype and on the device of `unet`.
 
     Raises:
-        IVGError: the network is tuned to other clips, or the rank is above a layer's width.
+        IVGError: the network is tuned to other clips, or the rank is none from 1 to a layer's width.
     """
     new = {"clips": clips.count, "clip_rank": rank, "clip_stride": clips.stride}
     weights = unet.state_dict()
