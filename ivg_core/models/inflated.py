@@ -53,10 +53,17 @@ def run_again_later(layer: nn.Module, *args: Any) -> Any:
 
 
 class Residuals(NamedTuple):
-    """What a ControlNet adds to the outputs of the down blocks' layers and of the middle, (B * F, C, h, w) each."""
+    """What is added to a network's layers: (B * F, C, h, w) each.
 
-    down: tuple[Tensor, ...]
-    mid: Tensor
+    Args:
+        down: to what the down blocks' layers hand to the up blocks: of a ControlNet.
+        mid: to the middle: of a ControlNet.
+        levels: to what each down block's last layer gives, before it is halved: of a T2I-Adapter.
+    """
+
+    down: tuple[Tensor, ...] | None = None
+    mid: Tensor | None = None
+    levels: tuple[Tensor, ...] = ()
 
 
 class PooledNorm(nn.GroupNorm):
@@ -71,26 +78,39 @@ class PooledNorm(nn.GroupNorm):
 
 
 class CrossFrameAttention(AttnProcessor2_0):
-    """Self-attention of each frame to the middle frame of its clip and to the neighbour on the way there."""
+    """Self-attention of each frame to one frame of its clip and to the neighbour on the way there.
+
+    Args:
+        first: that one frame is the first; otherwise the middle one.
+    """
+
+    def __init__(self, first: bool = False):
+        super().__init__()
+        self.first = first
 
     def __call__(
         self, attn, hidden_states: Tensor, encoder_hidden_states: Any = None, attention_mask=None, temb: Any = None
     ):
         if (frames := FRAMES.get()) > 1:
-            middle = frames // 2
-            near = [i + (i < middle) - (i > middle) for i in range(frames)]
+            one = 0 if self.first else frames // 2
+            near = [i + (i < one) - (i > one) for i in range(frames)]
             clips = rearrange(hidden_states, "(b f) n c -> b f n c", f=frames)
-            encoder_hidden_states = torch.cat([clips[:, [middle] * frames], clips[:, near]], dim=2).flatten(0, 1)
+            encoder_hidden_states = torch.cat([clips[:, [one] * frames], clips[:, near]], dim=2).flatten(0, 1)
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
 
-def inflate(network: nn.Module) -> None:
-    """Makes the frames of a clip see each other in a network of Stable Diffusion's blocks; its weights stay its own."""
+def inflate(network: nn.Module, first: bool = False) -> None:
+    """Makes the frames of a clip see each other in a network of Stable Diffusion's blocks; its weights stay its own.
+
+    Args:
+        network: changed in place.
+        first: see `CrossFrameAttention`.
+    """
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.GroupNorm) and name.endswith((".norm1", ".norm2", "conv_norm_out")):
             module.__class__ = PooledNorm  # same parameters, another forward
         elif name.endswith(".attn1"):
-            module.set_processor(CrossFrameAttention())  # type: ignore[operator]
+            module.set_processor(CrossFrameAttention(first))  # type: ignore[operator]
         elif name.endswith(".attn2"):
             module.set_processor(SharedTextAttention())  # type: ignore[operator]
 
@@ -110,6 +130,8 @@ class InflatedUNet(UNet2DConditionModel):
     """
 
     takes_photo = takes_mask = takes_boxes = False  # see `Backbone`
+    #: What came with the network to follow control videos, a `control.ControlNet`.
+    control_net: Any = None
 
     @classmethod
     def from_config_dict(cls, config: dict[str, Any]) -> InflatedUNet:
@@ -149,7 +171,7 @@ class InflatedUNet(UNet2DConditionModel):
             beside: what stands beside the latents, (B or 1, C, F or 1, h, w): a depth map in -1..1, near is 1; or a
                 mask, 1 = to be painted, and the latents of the frames without what it covers.
             features: None; there is no layer whose input is kept here.
-            residuals: of a ControlNet, see `control`.
+            residuals: of a ControlNet or a T2I-Adapter, see `control`.
 
         Returns:
             (B, 4, F, h, w).
@@ -165,14 +187,15 @@ class InflatedUNet(UNet2DConditionModel):
             stretched = beside.to(sample).expand(batch, -1, frames, -1, -1)
             sample = torch.cat([sample, stretched], dim=1)
         images, levels = as_images(sample, timestep)
-        down, mid = residuals or (None, None)
+        added = residuals or Residuals()
         with seen_together(frames):
             out = super().forward(
                 images,
                 levels,
                 encoder_hidden_states,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=mid,
+                down_block_additional_residuals=added.down,
+                mid_block_additional_residual=added.mid,
+                down_intrablock_additional_residuals=list(added.levels) or None,
                 return_dict=False,
             )[0]
         return rearrange(out, "(b f) c h w -> b c f h w", b=batch)
