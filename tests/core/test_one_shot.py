@@ -10,11 +10,14 @@ from glv import FLAT, close, recorded
 from safetensors.torch import load_file
 from test_glv_parity import SCHEDULE
 
+from ivg_core.checkpoints.adapters import config_of, from_released
 from ivg_core.checkpoints.info import inspect_checkpoint
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.save import save_file, save_folder
 from ivg_core.errors import IVGError
+from ivg_core.models.adapter import FrameAdapter
 from ivg_core.models.backbone import UNetBackbone
+from ivg_core.models.control import Controlled
 from ivg_core.models.one_shot import OneShotUNet, VideoClips, with_clips
 from ivg_core.models.told import Told
 from ivg_core.sampling.context import ContextWindows
@@ -72,6 +75,17 @@ def test_a_clip_hears_its_own_lora(first):
         close(ask(io["x6"], io["t"], told), io[f"oneshot_clip_{name}"], 1e-5)
     told = Told(io["ehs"].expand(2, -1, -1), begins=torch.tensor([-1, 3]))
     close(ask(io["x6b"], io["t"], told), io["oneshot_clip_batch"], 1e-5)
+
+
+def test_a_clip_that_is_held_to_a_control_video(first):
+    ask, io = first
+    released = {name.removeprefix("adapter."): x.float() for name, x in io.items() if name.startswith("adapter.")}
+    adapter = FrameAdapter.from_config_dict(config_of({name: tuple(x.shape) for name, x in released.items()}))
+    adapter.load_state_dict(from_released(released))
+    adapter.parity = True
+    told = Told(io["ehs"], begins=torch.tensor([3]), control=io["control6"].float() / 255)
+    with torch.no_grad():
+        close(Controlled(ask, adapter)(io["x6"], io["t"], told), io["oneshot_adapter"], 1e-5)
 
 
 def test_a_long_video(first):

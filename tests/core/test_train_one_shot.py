@@ -1,6 +1,7 @@
 """One-shot tuning in the one trainer: a video cut into clips, what learns, what is left out by chance, resume."""
 
 import logging
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -204,6 +205,68 @@ def test_a_tuned_model_is_tuned_further(model, tmp_path):
         assert done.network.config["clips"] == 3 and load_model(done.path).defaults.num_frames == FRAMES
 
 
+# ---------------------------------------------------------------- held to a control video
+
+
+@pytest.fixture(scope="module")
+def outlines(film, tmp_path_factory):
+    """What the bar's place in each frame is, white on black, at another resolution."""
+    folder = tmp_path_factory.mktemp("control") / "outlines"
+    folder.mkdir()
+    for k in range(11):
+        frame = np.zeros((128, 128, 3), np.uint8)
+        frame[:, 10 * k : 10 * k + 20] = 255
+        Image.fromarray(frame).save(folder / f"{k:03}.png")
+    return folder
+
+
+def test_each_clip_comes_with_its_part_of_the_control_video(film, outlines, model, tmp_path):
+    third = data(film, model, tmp_path, control=str(outlines))[2]
+    assert third["begins"] == 4 and third["control"].shape == (FRAMES, 64, 64, 3)
+    for k, frame in enumerate(third["control"], 4):
+        assert (frame[:, 5 * k : 5 * k + 9] == 255).all() and not frame[:, : 5 * k - 1].any()
+    assert "control" not in data(film, model, tmp_path)[2]  # what is kept of both is kept apart
+
+
+def test_it_learns_with_an_adapter_that_stays_as_it_is(golden, film, outlines, model, tmp_path):
+    adapter = golden / "glv_more" / "t2i_adapter.safetensors"
+    learned = data(film, model, tmp_path, control=str(outlines))
+    with_it, without = (
+        train(config(tmp_path / str(bool(net)), steps=2, control_net=net), model, learned) for net in (str(adapter), "")
+    )
+    assert with_it.history[0]["loss"] != without.history[0]["loss"]
+    settings = config(tmp_path, control_net=str(adapter))
+    backbone = TrainableUNet(model, settings, clips_of_one_video(learned))
+    told = []
+    backbone.controlled.control_net.register_forward_hook(lambda net, given, out: told.append(given[3]))
+    batch = collate([learned[0], learned[2]])
+    Denoising(settings, backbone)(Learner(backbone, None), batch, torch.Generator().manual_seed(0))
+    assert torch.equal(told[0], batch["control"].permute(0, 4, 1, 2, 3) / 255)
+    with backbone.training(torch.device("cpu")):
+        assert not any(p.requires_grad for p in backbone.controlled.control_net.parameters())
+
+
+def test_control_videos_that_do_not_fit(golden, film, outlines, model, tmp_path):
+    shorter = tmp_path / "shorter"
+    shorter.mkdir()
+    for k in range(5):
+        (shorter / f"{k}.png").write_bytes((outlines / f"{k:03}.png").read_bytes())
+    for stride in (2, 0):
+        with pytest.raises(IVGError, match="its control video has 5 frames and it has 11"):
+            data(film, model, tmp_path, control=str(shorter), stride=stride)
+    with pytest.raises(IVGError, match=r"no video at .*none"):
+        data(film, model, tmp_path, control=str(tmp_path / "none"))
+    two = tmp_path / "two"
+    for name in "ab":
+        shutil.copytree(film / "dance", two / name)
+    with pytest.raises(IVGError, match=r"control is of one clip, and .* holds 2"):
+        data(two, model, tmp_path, control=str(outlines))
+    with pytest.raises(IVGError, match="control is what a control_net follows"):
+        config(tmp_path, data={"source": "x", "control": "y"})
+    with pytest.raises(IVGError, match="comes without control, which the control net follows"):
+        train(config(tmp_path, control_net=str(golden / "glv_more" / "t2i_adapter.safetensors")), model, clips())
+
+
 # ---------------------------------------------------------------- chance
 
 
@@ -239,7 +302,7 @@ def test_a_model_that_is_no_image_model(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"clip_rank": 0}, "can only be tuned to one video: use the preset one-shot"),
+        ({"clip_rank": 0}, "tuned to one video: use the preset one-shot"),
         ({"clip_rank": 9}, "give a whole number of 1 to 8"),
         ({"gates": "boxes"}, "follows no boxes: remove gates"),
     ],
