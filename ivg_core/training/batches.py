@@ -40,6 +40,7 @@ class Sample(Always, total=False):
     photo_boxes: Tensor  # (1, N, 5), where they are in the photo, where this is not the first of `latents`
     phrases: Tensor  # (N, D) text states of what they are called, 0 for those beyond the last; or (F, N, D)
     things: list[str]  # what they are called
+    control: Tensor  # (F, H, W, 3) uint8, pixels of the control video
     begins: int  # the frame of its video at which it begins, where a video is cut into clips
 
 

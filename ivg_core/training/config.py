@@ -150,6 +150,8 @@ class TrainConfig:
         visual_widths: channels of the four levels of the encoder that shows the photo to new gates.
         clip_rank: for method "full" and an image model: tune it to one video, which `data.stride` cuts into clips that
             overlap. The network first gets layers over time, and of this rank a LoRA for each clip; 0 = neither.
+        control_net: for an image model: the T2I-Adapter or ControlNet that holds it to `data.control` while it learns:
+            its folder or file; it stays as it is. "" = none.
         losses: name -> weight, or -> a mapping with `weight` and the loss's own options.
         paths: in place of `losses`, for a LoRA whose roles learn in different ways; see `TrainingPath`.
         text_dropout: share of clips whose text is left out, so that guidance works.
@@ -202,6 +204,7 @@ class TrainConfig:
     gates: str = ""
     visual_widths: list[int] = field(default_factory=lambda: list(VISUAL_WIDTHS))
     clip_rank: int = 0
+    control_net: str = ""
     losses: dict[str, Any] = field(default_factory=dict)
     paths: list[TrainingPath] = field(default_factory=list)
     text_dropout: float = 0.15
@@ -308,7 +311,7 @@ def _check(config: TrainConfig) -> None:
     check_ranges(config, RANGES)
     check_ranges(config.validation, VALIDATION_RANGES, "validation.")
     check_name(config.name)
-    user_path(config.out), user_path(config.model)
+    user_path(config.out), user_path(config.model), user_path(config.control_net)
     for role, settings in config.lora.items():
         if role not in ROLES:
             raise IVGError(f"lora: there is no role {role!r}{nearest(role, ROLES)}")
@@ -321,6 +324,8 @@ def _check(config: TrainConfig) -> None:
         raise IVGError("A LoRA cannot give a network gates: remove gates, or use method full.")
     if config.method == "lora" and config.clip_rank:
         raise IVGError("A LoRA cannot give a network others for its clips: remove clip_rank, or use method full.")
+    if config.data.get("control") and not config.control_net:
+        raise IVGError("data: control is what a control_net follows: name one (a T2I-Adapter), or remove control.")
     if config.gates and config.stage == 1:
         raise IVGError("Stage 1 predicts the mask and follows no boxes: remove gates, or train stage 2.")
     if config.method == "lora" and config.prediction:

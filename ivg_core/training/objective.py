@@ -286,6 +286,9 @@ class Denoising:
         if draw.drop_clip is not None:
             begins = torch.tensor(batch["begins"], device=t.device)
             told = replace(told, begins=torch.where(draw.drop_clip, -1, begins))
+        if self.config.control_net:
+            pixels = batch.need("control", "the control net follows").float() / 255
+            told = replace(told, control=pixels.permute(0, 4, 1, 2, 3))
         output = network(noisy, t, told, voices)
         gamma = self.config.min_snr
         return Prediction(

@@ -1,6 +1,7 @@
 """One-shot tuning in the one trainer: a video cut into clips, what learns, what is left out by chance, resume."""
 
 import logging
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from ivg_core.checkpoints.load import load_model
 from ivg_core.errors import IVGError
 from ivg_core.media.clips import MemoryClip
+from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.one_shot import OneShotUNet, VideoClips, with_clips
 from ivg_core.sampling.generate import Sampling, generate
 from ivg_core.settings import from_mapping
@@ -21,7 +23,9 @@ from ivg_core.training.data.dataset import load_data, survey
 from ivg_core.training.data.overlapping import find_clips
 from ivg_core.training.data.settings import DataSettings
 from ivg_core.training.data.sources import TrainingClip
+from ivg_core.training.learner import Learner
 from ivg_core.training.objective import Denoising
+from ivg_core.training.order import Order
 from ivg_core.training.trainer import train
 
 FRAMES = 4
@@ -124,11 +128,19 @@ def test_a_part_of_a_clip_is_a_clip():
 # ---------------------------------------------------------------- training
 
 
+def loss(model, network, learned) -> float:
+    """With noise that is always the same."""
+    settings = TrainConfig(losses={"noise": 1.0})
+    backbone = UNetBackbone(model, 2, network)
+    batch, ask = collate([learned[i] for i in range(len(learned))]), Learner(backbone, None)
+    return sum(Denoising(settings, backbone).measure(ask, batch, number, 8).item() for number in range(8))
+
+
 def test_it_learns_one_video_and_makes_a_long_one(film, model, tmp_path):
     settings = config(tmp_path / "run", steps=40, learning_rate=5e-3)
-    done = train(settings, model, data(film, model, tmp_path))
-    losses = [figures["loss"] for figures in done.history]
-    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    learned = data(film, model, tmp_path)
+    done = train(settings, model, learned)
+    assert loss(model, done.network, learned) < 0.9 * loss(model, model.unet, learned)
     tuned = load_model(done.path)
     assert isinstance(tuned.unet, OneShotUNet) and tuned.unet.config["clips"] == 4
     assert tuned.defaults.num_frames == FRAMES and not isinstance(model.unet, OneShotUNet)
@@ -151,18 +163,12 @@ def test_a_clip_that_was_not_seen_does_not_move(model, tmp_path):
     """The reference's optimiser keeps moving it; see `parity`."""
     settings = config(tmp_path / "one", steps=2, batch_size=1, clip_dropout=0.0)
     done = train(settings, model, clips())
-    seen = {2 * i for i in [settings_index for settings_index in order_of(settings)]}
+    order = Order(clips(), settings.batch_size, settings.seed)
+    seen = {order.batch(number)["begins"][0] for number in range(settings.steps)}
     before = with_clips(model.unet, VideoClips(3, 2, FRAMES), 2, seed=0)
     for clip, weights in done.network.groups().items():
         same = all(torch.equal(a, b) for a, b in zip(weights, before.groups()[clip], strict=True))
         assert same == (2 * clip not in seen)
-
-
-def order_of(settings):
-    from ivg_core.training.order import Order
-
-    order = Order(clips(), settings.batch_size, settings.seed)
-    return [order.batch(number)["begins"][0] // 2 for number in range(settings.steps)]
 
 
 def test_recomputed_activations_hear_the_same_clips(model, tmp_path):
@@ -199,13 +205,75 @@ def test_a_tuned_model_is_tuned_further(model, tmp_path):
         assert done.network.config["clips"] == 3 and load_model(done.path).defaults.num_frames == FRAMES
 
 
+# ---------------------------------------------------------------- held to a control video
+
+
+@pytest.fixture(scope="module")
+def outlines(film, tmp_path_factory):
+    """What the bar's place in each frame is, white on black, at another resolution."""
+    folder = tmp_path_factory.mktemp("control") / "outlines"
+    folder.mkdir()
+    for k in range(11):
+        frame = np.zeros((128, 128, 3), np.uint8)
+        frame[:, 10 * k : 10 * k + 20] = 255
+        Image.fromarray(frame).save(folder / f"{k:03}.png")
+    return folder
+
+
+def test_each_clip_comes_with_its_part_of_the_control_video(film, outlines, model, tmp_path):
+    third = data(film, model, tmp_path, control=str(outlines))[2]
+    assert third["begins"] == 4 and third["control"].shape == (FRAMES, 64, 64, 3)
+    for k, frame in enumerate(third["control"], 4):
+        assert (frame[:, 5 * k : 5 * k + 9] == 255).all() and not frame[:, : 5 * k - 1].any()
+    assert "control" not in data(film, model, tmp_path)[2]  # what is kept of both is kept apart
+
+
+def test_it_learns_with_an_adapter_that_stays_as_it_is(golden, film, outlines, model, tmp_path):
+    adapter = golden / "glv_more" / "t2i_adapter.safetensors"
+    learned = data(film, model, tmp_path, control=str(outlines))
+    with_it, without = (
+        train(config(tmp_path / str(bool(net)), steps=2, control_net=net), model, learned) for net in (str(adapter), "")
+    )
+    assert with_it.history[0]["loss"] != without.history[0]["loss"]
+    settings = config(tmp_path, control_net=str(adapter))
+    backbone = TrainableUNet(model, settings, clips_of_one_video(learned))
+    told = []
+    backbone.controlled.control_net.register_forward_hook(lambda net, given, out: told.append(given[3]))
+    batch = collate([learned[0], learned[2]])
+    Denoising(settings, backbone)(Learner(backbone, None), batch, torch.Generator().manual_seed(0))
+    assert torch.equal(told[0], batch["control"].permute(0, 4, 1, 2, 3) / 255)
+    with backbone.training(torch.device("cpu")):
+        assert not any(p.requires_grad for p in backbone.controlled.control_net.parameters())
+
+
+def test_control_videos_that_do_not_fit(golden, film, outlines, model, tmp_path):
+    shorter = tmp_path / "shorter"
+    shorter.mkdir()
+    for k in range(5):
+        (shorter / f"{k}.png").write_bytes((outlines / f"{k:03}.png").read_bytes())
+    for stride in (2, 0):
+        with pytest.raises(IVGError, match="its control video has 5 frames and it has 11"):
+            data(film, model, tmp_path, control=str(shorter), stride=stride)
+    with pytest.raises(IVGError, match=r"no video at .*none"):
+        data(film, model, tmp_path, control=str(tmp_path / "none"))
+    two = tmp_path / "two"
+    for name in "ab":
+        shutil.copytree(film / "dance", two / name)
+    with pytest.raises(IVGError, match=r"control is of one clip, and .* holds 2"):
+        data(two, model, tmp_path, control=str(outlines))
+    with pytest.raises(IVGError, match="control is what a control_net follows"):
+        config(tmp_path, data={"source": "x", "control": "y"})
+    with pytest.raises(IVGError, match="comes without control, which the control net follows"):
+        train(config(tmp_path, control_net=str(golden / "glv_more" / "t2i_adapter.safetensors")), model, clips())
+
+
 # ---------------------------------------------------------------- chance
 
 
 def test_what_is_left_out_by_chance(model, tmp_path):
     asked = []
 
-    def network(noisy, levels, told, voices):
+    def network(noisy, levels, told, voices=None):
         asked.append(told)
         return noisy
 
@@ -216,7 +284,7 @@ def test_what_is_left_out_by_chance(model, tmp_path):
         objective = Denoising(settings, TrainableUNet(tuned, settings))
         objective(network, batch, torch.Generator().manual_seed(0))
         assert asked[-1].begins.tolist() == begins
-    objective.measure(lambda *given: network(*given, None), batch, 0, 1)
+    objective.measure(network, batch, 0, 1)
     assert asked[-1].begins.tolist() == [0, 2, 4]  # nothing is left out where it is measured
     many = collate([clips()[0]] * 64)
     drawn = Denoising(config(tmp_path), TrainableUNet(tuned, settings)).draw(many, torch.Generator().manual_seed(0))
@@ -234,7 +302,7 @@ def test_a_model_that_is_no_image_model(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"clip_rank": 0}, "can only be tuned to one video: use the preset one-shot"),
+        ({"clip_rank": 0}, "tuned to one video: use the preset one-shot"),
         ({"clip_rank": 9}, "give a whole number of 1 to 8"),
         ({"gates": "boxes"}, "follows no boxes: remove gates"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import IVGError
 from ...media.clips import Facts, Media
 from .settings import DataSettings
-from .sources import Found, Rejected, TrainingClip, find_training_clips
+from .sources import Found, Rejected, TrainingClip, check_control, find_training_clips
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def _parts(clip: TrainingClip, frames: int, stride: int) -> list[TrainingClip]:
             f"it has {facts.frames} frames, and is to be cut into clips of {frames}: give a longer one, or set frames "
             "to fewer"
         )
+    check_control(clip, facts)
     starts = range(0, facts.frames - frames + 1, stride)
     left = facts.frames - starts[-1] - frames
     notes = {starts[-1]: f"the {left} frames after it are in no clip" if left else ""}
@@ -81,6 +82,7 @@ def _parts(clip: TrainingClip, frames: int, stride: int) -> list[TrainingClip]:
             # Held out or not, the parts of a clip belong together: what follows # does not count there.
             name=f"{clip.name} #{number}, from frame {begins}",
             media=Part(clip.media, facts, begins, frames),
+            control=clip.control and Part(clip.control, facts, begins, frames),
             note=notes.get(begins) or clip.note,
         )
         for number, begins in enumerate(starts, 1)

@@ -60,6 +60,8 @@ class DataSettings:
             `cut.track.json` or SMCD's `cut.boxes.txt` (pixels of the clip; its thing has the clip's caption for a
             name), or within a folder of pictures `track.json` or `bbox.txt`; and from the folders of GOT-10k and of
             YouTube-VIS. Clips without any are rejected.
+        control: of a single clip: its control video (edges, a pose, depth), a video or a folder of pictures, as many
+            frames as the clip; for a training with a `control_net`.
         heldout: this many clips are not trained on, but measured with.
         cache: folder for what was encoded; None: beside the training's results.
     """
@@ -83,10 +85,11 @@ class DataSettings:
     cache: str | None = None
     boxes: bool = False
     stride: int = 0
+    control: str | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES, "data: ")
-        for path in filter(None, (self.source, self.videos, self.masks, self.cache)):
+        for path in filter(None, (self.source, self.videos, self.masks, self.control, self.cache)):
             user_path(path)
         if self.stride > self.frames:
             raise IVGError(
