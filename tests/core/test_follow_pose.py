@@ -178,7 +178,7 @@ def test_where_loras_stand(model):
 def test_what_it_is_not_for(model, folder):
     with pytest.raises(IVGError, match="is an image model"):
         init_model(folder)
-    with pytest.raises(IVGError, match="one-shot tuning .* is for Stable Diffusion"):
+    with pytest.raises(IVGError, match=r"one-shot tuning .* is for Stable Diffusion"):
         TrainableUNet(model, read_config("one-shot"))
 
 
