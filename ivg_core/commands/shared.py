@@ -151,7 +151,7 @@ def sampling_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--stride",
         type=count(),
-        help="frames from a window to the next (default: half a window, or as a model was tuned)",
+        help="frames from a window to the next (default: half a window; a tuned model's own)",
     )
     group.add_argument("--window-schedule", choices=WINDOW_SCHEDULES, help="uniform windows shift from step to step")
     group.add_argument("--window-weights", choices=WEIGHTS, help="of a window's frames, where windows overlap")
