@@ -88,8 +88,8 @@ def test_the_report_names_the_clips_and_what_is_left_over(film, model):
     values = {"source": str(film), "frames": FRAMES, "stride": 2}
     report = survey(from_mapping(DataSettings, values, "data"), model, 2)
     assert [about.name for about in report.clips] == [f"dance #{i + 1}, from frame {2 * i}" for i in range(4)]
-    assert [about.notes for about in report.clips][-1] == ["the 1 frames after it are in no clip"]
-    assert not report.clips[0].notes
+    assert [about.notes for about in report.clips][-1] == ["what follows it, from frame 10 on, is in no clip"]
+    assert not report.clips[0].notes and report.clips[-1].indices == [6, 7, 8, 9]
 
 
 def test_the_parts_of_a_clip_are_held_out_together(film, model, tmp_path):

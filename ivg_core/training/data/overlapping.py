@@ -74,8 +74,8 @@ def _parts(clip: TrainingClip, frames: int, stride: int) -> list[TrainingClip]:
         )
     check_control(clip, facts)
     starts = range(0, facts.frames - frames + 1, stride)
-    left = facts.frames - starts[-1] - frames
-    notes = {starts[-1]: f"the {left} frames after it are in no clip" if left else ""}
+    after = starts[-1] + frames
+    left = f"what follows it, from frame {after} on, is in no clip" if after < facts.frames else ""
     return [
         replace(
             clip,
@@ -83,7 +83,7 @@ def _parts(clip: TrainingClip, frames: int, stride: int) -> list[TrainingClip]:
             name=f"{clip.name} #{number}, from frame {begins}",
             media=Part(clip.media, facts, begins, frames),
             control=clip.control and Part(clip.control, facts, begins, frames),
-            note=notes.get(begins) or clip.note,
+            note=left if begins == starts[-1] and left else clip.note,
         )
         for number, begins in enumerate(starts, 1)
     ]

@@ -31,7 +31,7 @@ class About:
     height: int
     native_frames: int
     fps: float
-    indices: list[int]  # the frames that are trained on
+    indices: list[int]  # the frames that are trained on; of the whole video, where that is cut into clips
     size: tuple[int, int]  # (width, height) of the training clip
     motion: int  # see `motion_score`
     camera: float | None  # see `camera_motion`; None: not looked at, or not to be told
@@ -102,6 +102,7 @@ def prepare(
     masks = make_masks(clip, View(indices, facts.frames, shape, cut, frames, homographies))
     notes += filter(None, (masks.note, clip.note))
     boxes, things = boxes_of(clip, facts, indices, cut, homographies) if settings.boxes else (None, [])
+    first = clip.media.begins if isinstance(clip.media, Part) else 0
     about = About(
         clip.name,
         clip.caption,
@@ -109,7 +110,7 @@ def prepare(
         facts.height,
         facts.frames,
         facts.fps,
-        indices,
+        [first + i for i in indices],
         cut.size,
         motion,
         camera,
@@ -117,7 +118,7 @@ def prepare(
         masks.frames is not None,
         notes,
         things,
-        clip.media.begins if isinstance(clip.media, Part) else None,
+        first if isinstance(clip.media, Part) else None,
     )
     return Prepared(frames, masks, about, boxes, control)
 
