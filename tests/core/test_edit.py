@@ -16,6 +16,7 @@ from ivg_core.sampling import generate as generating
 from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.edit import ControlVideo, SourceVideo
 from ivg_core.sampling.generate import Sampling, generate
+from ivg_core.sampling.invert import invert_source
 from ivg_core.sampling.solver import Inverse, make_solver
 
 SOLVERS = ("ddim", "dpm++2m", "lcm")
@@ -89,6 +90,15 @@ def test_generate_is_the_second_recording_from_its_latents_to_frames(glv_more, n
     )
     close(video.latents, io["ctl_steps"][-1])
     close((video.frames[::4] * 255).round(), io["ctl_video_u8"].permute(1, 2, 3, 0).float(), 1.5)
+
+
+def test_frames_are_drawn_together_on_the_way_back_alone(plain, first):  # noqa: F811
+    told = Told(first["text_table"][:1])
+    found = []
+    for smooth in (False, True):
+        how = Sampling(context=ContextWindows(6, 3, smooth=smooth, **FLAT))
+        found.append(invert_source(plain, told, how, make_solver(SCHEDULE, 3, "ddim"), 6, first["lat12"]))
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -241,6 +251,12 @@ def test_inpainting_reads_the_masked_source(painting, clip, square, monkeypatch)
     before, told[:] = told[0], []
     made(painting, other, 1, mask=masks, how=replace(HOW, context=None))
     assert torch.equal(told[0], before)
+
+
+def test_inpainting_takes_what_it_is_given_beside(painting, clip):
+    beside = torch.rand(1, 5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    one, other = (made(painting, clip, 0.5, beside=given).latents for given in (beside, 1 - beside))
+    assert not torch.equal(one, other)
 
 
 # ---------------------------------------------------------------- what cannot work
