@@ -35,11 +35,19 @@ def pooled(norm: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return rearrange(normed, "b c f h w -> (b f) c h w")
 
 
-def seen_by_each(states: Tensor) -> Tensor:
-    """What each frame of a clip attends to: (B * F, n, C) -> (B * F, 2 n, C), but one frame to itself alone."""
+def seen_by_each(states: Tensor, first: bool = False) -> Tensor:
+    """What each frame of a clip attends to: one frame of the clip, and the neighbour on the way there.
+
+    Args:
+        states: (B * F, n, C).
+        first: that one frame is the first; otherwise the middle one.
+
+    Returns:
+        (B * F, 2 n, C); of a clip of one frame that frame alone, (B, n, C).
+    """
     if (frames := FRAMES.get()) == 1:
         return states
-    middle = frames // 2
-    near = [i + (i < middle) - (i > middle) for i in range(frames)]
+    one = 0 if first else frames // 2
+    near = [i + (i < one) - (i > one) for i in range(frames)]
     clips = rearrange(states, "(b f) n c -> b f n c", f=frames)
-    return torch.cat([clips[:, [middle] * frames], clips[:, near]], dim=2).flatten(0, 1)
+    return torch.cat([clips[:, [one] * frames], clips[:, near]], dim=2).flatten(0, 1)
