@@ -31,8 +31,8 @@ class Told:
     seen: Tensor | None = None  # (B, 4, 1, h, w) what the gates see of the photo, where it is not `photo`
     said: Tensor | None = None  # (B, T, S) float32, share of each of several sentences in each frame; for windows
     beside: Tensor | None = None  # (B, C, 1 or T, h, w) further channels beside the latents, see `inflated.BESIDE`
-    begins: Tensor | None = None  # (B,) int64, frame of its video at which it begins, from 0; -1 is not told
     control: Tensor | None = None  # (B, 3, 1 or T, H, W) 0..1 pixels of what a ControlNet follows
+    begins: Tensor | None = None  # (B,) int64, frame of its video at which it begins, from 0; -1 is not told
 
     def rows(self, rows: slice) -> Told:
         """What some of the clips are told."""

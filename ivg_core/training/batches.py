@@ -146,15 +146,16 @@ def clips_of_one_video(dataset: ClipDataset) -> VideoClips:
     Raises:
         IVGError: they are not all the clips of one video.
     """
-    begins = sorted(dataset[i].get("begins", -1) for i in range(len(dataset)))
-    frames = {dataset[i]["latents"].shape[1] for i in range(len(dataset))}
-    stride = begins[1] if len(begins) > 1 else max(frames)
-    if len(frames) > 1 or stride < 1 or begins != list(range(0, len(begins) * stride, stride)):
+    samples = (dataset[i] for i in range(len(dataset)))
+    found = sorted((sample.get("begins", -1), sample["latents"].shape[1]) for sample in samples)
+    begins, frames = ([one[k] for one in found] for k in (0, 1))
+    stride = begins[1] if len(begins) > 1 else frames[0]
+    if len(set(frames)) > 1 or stride < 1 or begins != list(range(0, len(begins) * stride, stride)):
         raise IVGError(
             "One-shot tuning (clip_rank) learns all overlapping clips of one video, and these are others: give one "
             "video as data.source, set data.stride (4 is usual), and hold none of it out."
         )
-    return VideoClips(len(begins), stride, max(frames))
+    return VideoClips(len(begins), stride, frames[0])
 
 
 def describe(dataset: ClipDataset, cell: int = 8, most: int = 20) -> dict[str, object]:

@@ -88,10 +88,8 @@ def train(
         raise IVGError("There is no clip to train on: look at what the data report rejected and why (--dry-run).")
     with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
         if isinstance(model, IVGModel):
-            backbone: Any = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
-        else:
-            backbone = model
-        trainer = _Trainer(config, backbone, dataset, heldout, objective, stack)
+            model = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
+        trainer = _Trainer(config, model, dataset, heldout, objective, stack)
         return trainer.run(resume, on_step, should_stop or (lambda: False))
 
 
