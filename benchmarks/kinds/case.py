@@ -22,6 +22,7 @@ CANARY = "canary"  # what hostile files write into the folder of their case
 SECRET = "secret_of_others"  # a folder in that of the case that no node may look into
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "golden" / "tiny_ckpt"  # random weights
+SD = ROOT / "tests" / "golden" / "glv_more" / "sd1"  # so is this image model, with a ControlNet
 
 
 @dataclass(frozen=True)

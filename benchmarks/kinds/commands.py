@@ -25,7 +25,7 @@ from ivg_core.media.tracks import Keyframe, Thing, Track
 from ivg_core.media.video import read_video, write_video
 
 from . import odd
-from .case import TINY, Case, kind
+from .case import SD, TINY, Case, kind
 from .files import clip_frames
 from .loras import FORMATS, lora_pairs
 
@@ -60,6 +60,9 @@ GOOD: dict[str, tuple[str, ...]] = {
     "synth": ("--out", "out", "--scenes", "1", "--frames", "2", "--size", "64x48"),
     "download": (),
 }  # fmt: skip
+#: `generate` again, by an image model that makes a video of a video.
+VIDEO_TO_VIDEO = ("--video", "clip.mp4", "--strength", "1", "--mask", "mask.png", "--canny", "--control-net",
+    str(SD / "controlnet"), "--prompt", "stir", "--model", str(SD), *SHORT, "--out", "out.mp4")  # fmt: skip
 #: What writes; anything else that is a path is read.
 WRITTEN = (
     "out",
@@ -218,7 +221,7 @@ def run(words: list[str]) -> Ran:
         lines = [line for line in ran.err.replace("\r", "\n").splitlines() if "error: " in line]
         late = (
             " (only after the work)"
-            if "step 1/1" in ran.err and words[0] in ("generate", "predict-mask", "invert")
+            if "step 1/" in ran.err and words[0] in ("generate", "predict-mask", "invert")
             else ""
         )
         raise IVGError(("\n".join(lines) or ran.err) + late)
@@ -269,6 +272,11 @@ def _odd_value(rng: random.Random, action: argparse.Action) -> str:
         "truth",
         "photo",
         "noise_prior",
+        "video",
+        "control",
+        "control_net",
+        "depth",
+        "mask",
     ):
         return rng.choice(IN_PATHS)
     return odd.text(rng)
@@ -285,10 +293,10 @@ def _replaced(words: list[str], action: argparse.Action, new: list[str]) -> list
     return [*words, *new]
 
 
-def _command(rng: random.Random, folder: Path, names: list[str]) -> Case:
+def _command(rng: random.Random, folder: Path, names: list[str], good: tuple[str, ...] = ()) -> Case:
     kit(folder)
     name = rng.choice(names)
-    words, changed = list(GOOD[name]), []
+    words, changed = list(good or GOOD[name]), []
     for action in rng.sample(_options()[name], rng.choice((1, 1, 1, 2))):
         new = odd_words(rng, action)
         changed += [(action, new)]
@@ -338,8 +346,16 @@ def commands_of_masks(rng: random.Random, folder: Path) -> Case:
 @kind("commands", 100)
 def commands_that_sample(rng: random.Random, folder: Path) -> Case:
     """`generate`, `predict-mask` and `invert`: what cannot be is said before the work."""
-    case = _command(rng, folder, ["generate", "generate", "predict-mask", "invert"])
+    return _before_the_work(_command(rng, folder, ["generate", "generate", "predict-mask", "invert"]))
 
+
+@kind("commands", 40)
+def commands_of_video_to_video(rng: random.Random, folder: Path) -> Case:
+    """`generate --video`: what cannot be is said before the work."""
+    return _before_the_work(_command(rng, folder, ["generate"], VIDEO_TO_VIDEO))
+
+
+def _before_the_work(case: Case) -> Case:
     def call() -> Ran:
         try:
             return case.call()

@@ -195,15 +195,13 @@ def fit_source(
 
 def _masks(mask: ImageLike | Sequence[ImageLike | None], count: int, size: tuple[int, int]) -> Tensor:
     """(1 or F, H, W) at the video's size."""
+    several: Any = mask if isinstance(mask, list | tuple) else [mask]
     if isinstance(mask, np.ndarray | Tensor) and mask.ndim == 3:
-        found = resize_mask(to_masks(torch.as_tensor(mask)).cpu(), size)
-    else:
-        several: Any = mask if isinstance(mask, list | tuple) else [mask]
-        if not several or any(one is None for one in several):
-            raise IVGError("One of the masks of the source video is missing: give one, or one for each frame.")
-        found = torch.stack([resize_mask(to_mask(one), size) for one in several])
-    if len(found) not in (1, count):
+        several = to_masks(torch.as_tensor(mask)).cpu()
+    if len(several) not in (1, count):
         raise IVGError(
-            f"There are {len(found)} masks for the {count} frames of the source video: give one, or one for each."
+            f"There are {len(several)} masks for the {count} frames of the source video: give one, or one for each."
         )
-    return found
+    if any(one is None for one in several):
+        raise IVGError("One of the masks of the source video is None: give one for each frame, or one for all.")
+    return torch.stack([resize_mask(to_mask(one), size) for one in several])
