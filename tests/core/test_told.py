@@ -55,7 +55,8 @@ def test_a_window_of_frames_takes_its_part_of_what_changes_in_time():
 def test_motion_strength_and_boxes_stay_in_single_precision():
     half = told().to(dtype=torch.bfloat16)
     assert {x.dtype for x in (half.text, half.photo, half.mask, half.phrases, half.seen)} == {torch.bfloat16}
-    assert half.motion.dtype == half.boxes.dtype == half.said.dtype == torch.float32 and half.begins.dtype == torch.int64
+    assert half.motion.dtype == half.boxes.dtype == half.said.dtype == torch.float32
+    assert half.begins.dtype == torch.int64
 
 
 def test_what_is_not_told_stays_untold():
