@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from ..models.adapter import CELL, KIND
@@ -19,7 +19,7 @@ _MODERN_BODY = re.compile(r"adapter\.body\.(\d+)\.(?:resnets\.(\d+)\.)?(.+)")
 T = TypeVar("T")
 
 
-def is_released(names: Mapping[str, Any]) -> bool:
+def is_released(names: Collection[str]) -> bool:
     """Whether weights of these names are a full T2I-Adapter's as released."""
     return FIRST in names and "body.0.block1.weight" in names
 

@@ -12,6 +12,7 @@ from ..errors import IVGError
 from ..media.files import PICTURES, entries_in
 from ..media.targets import check_fps
 from ..sampling.settings import Sampling
+from .edit import check_edit, edit_of, edit_options
 from .invert import prior_of, prior_options
 from .kinds import a_path, new_folder, new_picture, new_video, not_negative, number
 from .shared import (
@@ -45,7 +46,7 @@ def add(commands) -> None:
     """Add the commands to the parser."""
     model, scene, stage1 = model_options(), scene_options(), stage1_options()
     said = "photo + sentence -> video, by way of the mask; with a text-to-video model: sentence -> video"
-    how = (network_options(), sampling_options(), prior_options(), hand_options())
+    how = (network_options(), sampling_options(), prior_options(), edit_options(), hand_options())
     generate = command(commands, "generate", _generate, said, model, scene_options(False), stage1, *how)
     generate.add_argument(
         "--out", type=new_video, required=True, help="video to write: .mp4, .webm, .gif or .png (numbered)"
@@ -99,13 +100,14 @@ def _generate(options: argparse.Namespace) -> None:
     from ..sampling.predict import mask_frames
     from ..sampling.prompts import as_schedule, windows_for
 
+    source_fps = check_edit(options)
     photo = load_image(options.image) if options.image else None
-    how = sampling_of(options, photo is not None)
+    how = sampling_of(options, photo is not None, options.video is not None and options.mask is not None)
     _check_chain(options, how)
-    if options.fps:
-        check_fps(options.out, options.fps)
+    if fps := given(options.fps, source_fps):
+        check_fps(options.out, fps)
     model = load_for_sampling(options)
-    check_photo(model, photo, options.mask or options.fallback, how)
+    check_photo(model, photo, options.mask or options.fallback, how, options.video is not None)
     boxes = _boxes_of(options, photo)
     prior = prior_of(options, model)
     needs_mask = model.takes_mask or options.mask or options.fallback
@@ -114,8 +116,10 @@ def _generate(options: argparse.Namespace) -> None:
     if options.chain:
         frames = _chained(options, model, photo, action, how, prior, bool(needs_mask))
         notes = {"prompt": str(action), "seed": options.seed}
-        return _keep([frames], options.out, given(options.fps, model.defaults.fps), notes)
-    windows_for([schedule], how, options.frames or made_for, made_for)  # says what does not fit, before any work
+        return _keep([frames], options.out, given(fps, model.defaults.fps), notes)
+    edited = edit_of(options, model)
+    num_frames = edited.get("num_frames") or options.frames
+    windows_for([schedule], how, num_frames or made_for, made_for)  # says what does not fit, before any work
     mask = None
     if photo is not None and needs_mask:
         given_one = options.mask or options.fallback or len(schedule.stretches) == 1
@@ -128,21 +132,19 @@ def _generate(options: argparse.Namespace) -> None:
         model,
         options.image if options.parity else photo,
         action,
-        mask=mask,
         boxes=boxes,
         negative_prompt=options.negative,
         motion_strength=options.motion,
-        num_frames=options.frames,
-        size=options.size,
         seed=options.seed,
         prior=prior,
         how=how,
         on_step=progress("video"),
         at_once=options.sheet is not None,
+        **{"mask": mask, "num_frames": options.frames, "size": options.size, **edited},
     )
     said = str(action)
     notes = {"prompt": said, "seed": video.seed}
-    _keep(video.chunks, options.out, given(options.fps, model.defaults.fps), notes)
+    _keep(video.chunks, options.out, given(fps, model.defaults.fps), notes)
     if options.sheet:
         save_png(contact_sheet(video.frames, video.mask, photo, said), options.sheet)
         say(options.sheet)

@@ -135,7 +135,9 @@ def sampling_options() -> argparse.ArgumentParser:
     )
     group.add_argument("--decode-chunk", type=count(), help="frames decoded at once; fewer take less memory")
     group.add_argument("--free-first-frame", action="store_true", help="do not hold frame 1 to the photo")
-    group.add_argument("--no-composite", action="store_true", help="do not paste the photo back outside the mask")
+    group.add_argument(
+        "--no-composite", action="store_true", help="do not paste the photo, or --video, back outside the mask"
+    )
     group.add_argument("--feather", type=not_negative, help="width of the composite's seam in pixels")
     group.add_argument("--binarize-mask", action="store_true", help="round the latent mask to 0 and 1, as in training")
     group.add_argument(
@@ -163,8 +165,14 @@ def sampling_options() -> argparse.ArgumentParser:
     return options
 
 
-def sampling_of(options: argparse.Namespace, photo: bool = True) -> Sampling:
-    """What `sampling_options` were given; without a photo there is none to hold the video to."""
+def sampling_of(options: argparse.Namespace, photo: bool = True, masked: bool = False) -> Sampling:
+    """What `sampling_options` were given.
+
+    Args:
+        options: of the command line.
+        photo: whether there is one to hold the video to.
+        masked: whether there is a source video that is to stay outside masks.
+    """
     held = photo and not options.parity
     return Sampling(
         num_inference_steps=options.steps,
@@ -175,7 +183,7 @@ def sampling_of(options: argparse.Namespace, photo: bool = True) -> Sampling:
         cache_every=options.cache_every,
         decode_chunk=options.decode_chunk,
         keep_first_frame=held and not options.free_first_frame,
-        composite=held and not options.no_composite,
+        composite=(photo or masked) and not (options.parity or options.no_composite),
         feather=options.feather,
         binarize_mask=options.binarize_mask,
         motion_mode=options.motion_mode,

@@ -137,7 +137,7 @@ class Controlled:
         places = [(one.dtype, one.device.type) for one in (network, net)]
         if places[0] != places[1]:
             ours, theirs = (f"{str(dtype).removeprefix('torch.')} on {device}" for dtype, device in places)
-            raise IVGError(f"The ControlNet is in {theirs} and the model in {ours}: load both alike.")
+            raise IVGError(f"What follows the control video is in {theirs} and the model in {ours}: load both alike.")
         self.backbone, self.control_net, self.scale = backbone, net, scale
         self.network = network
 

@@ -1,5 +1,6 @@
 """T2I-Adapters: how they are loaded, that they are an equal of a ControlNet, and what does not fit."""
 
+import copy
 import shutil
 
 import pytest
@@ -9,8 +10,10 @@ from diffusers import T2IAdapter
 from safetensors.torch import load_file, save_file
 
 from ivg_core.checkpoints.control_nets import load_control_net
+from ivg_core.checkpoints.load import load_model
 from ivg_core.errors import IVGError
 from ivg_core.models.adapter import FrameAdapter
+from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.control import Controlled, InflatedControlNet
 from ivg_core.models.told import Told
 
@@ -158,6 +161,25 @@ def test_what_is_no_adapter(glv_more, folder, tmp_path):
     (tmp_path / "half.safetensors").write_bytes((glv_more.folder / RELEASED).read_bytes()[:2000])
     with pytest.raises(IVGError, match="half-downloaded or damaged"):
         load_control_net(tmp_path / "half.safetensors")
+
+
+def test_an_adapter_is_no_model(glv_more):
+    with pytest.raises(IVGError, match="is a T2I-Adapter: load a model of Stable Diffusion"):
+        load_model(glv_more.folder / RELEASED)
+
+
+def test_gradients_pass_it_whatever_is_recomputed(plain, adapter, io, told):
+    def gradients(recomputed):
+        network = copy.deepcopy(plain.network).requires_grad_(True).train()
+        if recomputed:
+            network.enable_gradient_checkpointing()
+        held = UNetBackbone(plain.model, 2, network)
+        Controlled(held, adapter)(io["x"], io["t"], told).square().mean().backward()
+        return {name: p.grad for name, p in network.named_parameters()}
+
+    kept, recomputed = gradients(False), gradients(True)
+    for name, gradient in kept.items():
+        torch.testing.assert_close(recomputed[name], gradient, msg=name)
 
 
 def test_either_kind_where_the_other_might_be_meant(glv_more):

@@ -16,6 +16,7 @@ from ivg_core.sampling import generate as generating
 from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.edit import ControlVideo, SourceVideo
 from ivg_core.sampling.generate import Sampling, generate
+from ivg_core.sampling.invert import invert_source
 from ivg_core.sampling.solver import Inverse, make_solver
 
 SOLVERS = ("ddim", "dpm++2m", "lcm")
@@ -89,6 +90,15 @@ def test_generate_is_the_second_recording_from_its_latents_to_frames(glv_more, n
     )
     close(video.latents, io["ctl_steps"][-1])
     close((video.frames[::4] * 255).round(), io["ctl_video_u8"].permute(1, 2, 3, 0).float(), 1.5)
+
+
+def test_frames_are_drawn_together_on_the_way_back_alone(plain, first):  # noqa: F811
+    told = Told(first["text_table"][:1])
+    found = []
+    for smooth in (False, True):
+        how = Sampling(context=ContextWindows(6, 3, smooth=smooth, **FLAT))
+        found.append(invert_source(plain, told, how, make_solver(SCHEDULE, 3, "ddim"), 6, first["lat12"]))
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -243,6 +253,12 @@ def test_inpainting_reads_the_masked_source(painting, clip, square, monkeypatch)
     assert torch.equal(told[0], before)
 
 
+def test_inpainting_takes_what_it_is_given_beside(painting, clip):
+    beside = torch.rand(1, 5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    one, other = (made(painting, clip, 0.5, beside=given).latents for given in (beside, 1 - beside))
+    assert not torch.equal(one, other)
+
+
 # ---------------------------------------------------------------- what cannot work
 
 
@@ -276,17 +292,17 @@ def test_what_cannot_be_a_source_or_a_control(model, tiny_model, net, clip):
         with pytest.raises(IVGError, match="strength of the source video is"):
             SourceVideo(clip, strength)
     for scale in (float("inf"), None):
-        with pytest.raises(IVGError, match="scale of the ControlNet is"):
+        with pytest.raises(IVGError, match="scale of the control video is"):
             ControlVideo(net, clip, scale)
     for frames, said in ((clip[0], "have shape"), (clip * 255, "divide by 255"), (clip[:0], "no frames")):
         with pytest.raises(IVGError, match=said):
             made(model, frames)
         with pytest.raises(IVGError, match=said):
             generate(model, None, "snow", num_frames=6, control=ControlVideo(net, frames), how=HOW)
-    with pytest.raises(IVGError, match="ControlNet is for image models"):
+    with pytest.raises(IVGError, match="is for image models"):
         generate(tiny_model, clip[0], "stir", num_frames=2, control=ControlVideo(net, clip[:1]))
     half = load_control_net_in_half(net)
-    with pytest.raises(IVGError, match="ControlNet is in float16 on cpu and the model in float32 on cpu"):
+    with pytest.raises(IVGError, match="is in float16 on cpu and the model in float32 on cpu"):
         generate(model, None, "snow", num_frames=6, control=ControlVideo(half, clip), how=HOW)
 
 

@@ -27,6 +27,8 @@ from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.edit import ControlVideo
 from ivg_core.sampling.generate import Sampling, generate
 from ivg_core.sampling.prompts import read_schedule
+from ivg_core.training.backbone import TrainableUNet
+from ivg_core.training.config import read_config
 
 BIN, SAFE = "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.safetensors"
 SENTENCE = "a man walking"
@@ -173,9 +175,14 @@ def test_where_loras_stand(model):
     assert not [name for name in others if "_temp" in name or "skeleton" in name]
 
 
-def test_what_does_not_fit(folder):
+def test_what_it_is_not_for(model, folder):
     with pytest.raises(IVGError, match="is an image model"):
         init_model(folder)
+    with pytest.raises(IVGError, match=r"one-shot tuning .* is for Stable Diffusion"):
+        TrainableUNet(model, read_config("one-shot"))
+
+
+def test_what_does_not_fit(folder):
     weights = torch.load(folder / BIN, weights_only=True)
     del weights["mid_block.attentions.0.transformer_blocks.0.conv_temporal.up.weight"]
     torch.save(weights, folder / BIN)

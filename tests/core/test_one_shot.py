@@ -77,11 +77,15 @@ def test_a_clip_hears_its_own_lora(first):
     close(ask(io["x6b"], io["t"], told), io["oneshot_clip_batch"], 1e-5)
 
 
-def test_a_clip_that_is_held_to_a_control_video(first):
+def test_a_clip_that_is_held_to_a_control_video(first, golden):
     ask, io = first
     released = {name.removeprefix("adapter."): x.float() for name, x in io.items() if name.startswith("adapter.")}
     adapter = FrameAdapter.from_config_dict(config_of({name: tuple(x.shape) for name, x in released.items()}))
     adapter.load_state_dict(from_released(released))
+    levels = adapter(io["x6"], io["t"], io["ehs"], io["control6"].float() / 255, 1.0).levels
+    features = load_file(golden / "glv" / "adapter_features.safetensors")
+    for i, level in enumerate(levels):
+        close(level.transpose(0, 1)[None], features[f"adapter_feat_{i}"], 1e-5)
     adapter.parity = True
     told = Told(io["ehs"], begins=torch.tensor([3]), control=io["control6"].float() / 255)
     with torch.no_grad():
