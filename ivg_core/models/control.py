@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..errors import IVGError
 from .backbone import UNetBackbone
-from .inflated import InflatedUNet, Residuals, as_images, inflate, seen_together
+from .inflated import InflatedUNet, Residuals, as_images, inflate
+from .together import seen_together
 from .told import Told
 from .unet import settings_of
 

@@ -10,9 +10,7 @@ Source: Gen-L-Video (arXiv 2305.18264) and its released code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
+from .together import FRAMES, pooled, seen_by_each, seen_together
 from .told import Told
 from .unet import KeptFeatures, SharedTextAttention, settings_of
 
@@ -31,19 +30,6 @@ LATENTS = 4
 DEPTH, INPAINTING = 1, 5
 #: What stands there, by the number of its channels.
 BESIDE = {0: "nothing", DEPTH: "a depth map", INPAINTING: "a mask and the latents of the masked frames"}
-
-#: Frames of each clip in a pass. Of the pass and not of the network, since two threads may be in it.
-FRAMES: ContextVar[int] = ContextVar("FRAMES")
-
-
-@contextmanager
-def seen_together(frames: int) -> Iterator[None]:
-    """Inside the `with` block a batch of images is clips of so many frames each."""
-    token = FRAMES.set(frames)
-    try:
-        yield
-    finally:
-        FRAMES.reset(token)
 
 
 def run_again_later(layer: nn.Module, *args: Any) -> Any:
@@ -70,11 +56,7 @@ class PooledNorm(nn.GroupNorm):
     """A group norm whose statistics are those of all frames of a clip."""
 
     def forward(self, input: Tensor) -> Tensor:  # (B * F, C, h, w)
-        frames = FRAMES.get()
-        if frames == 1:
-            return super().forward(input)
-        normed = super().forward(rearrange(input, "(b f) c h w -> b c f h w", f=frames))
-        return rearrange(normed, "b c f h w -> (b f) c h w")
+        return pooled(super().forward, input)
 
 
 class CrossFrameAttention(AttnProcessor2_0):
@@ -91,11 +73,8 @@ class CrossFrameAttention(AttnProcessor2_0):
     def __call__(
         self, attn, hidden_states: Tensor, encoder_hidden_states: Any = None, attention_mask=None, temb: Any = None
     ):
-        if (frames := FRAMES.get()) > 1:
-            one = 0 if self.first else frames // 2
-            near = [i + (i < one) - (i > one) for i in range(frames)]
-            clips = rearrange(hidden_states, "(b f) n c -> b f n c", f=frames)
-            encoder_hidden_states = torch.cat([clips[:, [one] * frames], clips[:, near]], dim=2).flatten(0, 1)
+        if FRAMES.get() > 1:
+            encoder_hidden_states = seen_by_each(hidden_states, self.first)
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
 

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import Attention
 from einops import rearrange
 from torch import Tensor, nn
 
-from .inflated import FRAMES
+from .together import FRAMES
 
 #: Channels between the two convolutions over time, or half the block's where it has fewer.
 CONVOLVED = 160

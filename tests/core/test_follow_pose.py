@@ -20,8 +20,8 @@ from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.control import Controlled
 from ivg_core.models.float8 import store_in_float8
 from ivg_core.models.follow_pose import PoseUNet
-from ivg_core.models.inflated import seen_together
 from ivg_core.models.lora import lora_sites
+from ivg_core.models.together import seen_together
 from ivg_core.models.told import Told
 from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.edit import ControlVideo

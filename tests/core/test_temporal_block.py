@@ -4,8 +4,9 @@ import pytest
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 
-from ivg_core.models.inflated import InflatedUNet, seen_together
+from ivg_core.models.inflated import InflatedUNet
 from ivg_core.models.temporal_block import TemporalBlock, add_temporal_layers
+from ivg_core.models.together import seen_together
 
 CONFIG = {
     "sample_size": 8, "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
