@@ -35,6 +35,7 @@ MODULES = {
     "motion": ["IVGMotionClip", "IVGTrainMotion"],
     "tracks": ["IVGBoxTrack", "IVGBoxTrackFrom"],
     "long_video": ["IVGWindows", "IVGPromptSchedule"],
+    "inflate": ["IVGInflateModel", "IVGDepthConditioning", "IVGEncodeSchedule"],
 }
 
 #: Nodes that were renamed, as keywords of core's `io.NodeReplace`: workflows that hold the old name open with the new

@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "MASK": (Tensor, "a mask"),
     "LATENT": (dict, "a latent"),
     "POSE_KEYPOINT": (list, "keypoints"),
+    "CONDITIONING": (list, "a conditioning"),
     "BOUNDING_BOX": ((dict, list), "boxes"),
 }
 #: What no other socket can bring.

@@ -11,7 +11,8 @@ import functools
 import inspect
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from comfy_execution.utils import get_executing_context
 
@@ -64,11 +65,11 @@ def noted(execute: Callable) -> Callable:
             return execute(cls, *args, **kwargs)
         except IVGError as error:  # newer interfaces hide the sentence behind a button
             lines.append(str(error))
-            raise _Told(str(error)).with_traceback(error.__traceback__) from None
+            raise _plain(error) from None
         finally:
             log.removeHandler(listener)
             _lines.reset(token)
-            _show(list(dict.fromkeys(lines)))  # a batch of photos would say the same for each
+            show(list(dict.fromkeys(lines)))  # a batch of photos would say the same for each
 
     return run
 
@@ -80,7 +81,21 @@ def say(text: str) -> None:
         lines.append(text)
 
 
-def _show(lines: list[str]) -> None:
+def _plain(error: IVGError) -> IVGError:
+    return _Told(str(error)).with_traceback(error.__traceback__)
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """For what runs inside another node: an IVGError reaches ComfyUI as from one of ours."""
+    try:
+        yield
+    except IVGError as error:
+        raise _plain(error) from None
+
+
+def show(lines: list[str]) -> None:
+    """Show sentences on the node that is running, whosoever it is; none take an earlier one away."""
     # not at the top: where nodes are loaded without ComfyUI's main.py, its `utils` may not be found yet
     from server import PromptServer
 

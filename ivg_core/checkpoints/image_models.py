@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..models.bundle import ModelDefaults
 from ..models.inflated import BESIDE, LATENTS
+from .adapters import SKELETON
 
 IMAGE_UNET = "UNet2DConditionModel"
+#: Of one that is tuned to one video, which diffusers does not know.
+ONE_SHOT_UNET = "OneShotUNet"
 #: Blocks that Stable Diffusion's UNet has, of those that diffusers knows.
 BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D")
 #: Frames of a window, and latent cells of a side where the config names none.
@@ -26,7 +30,12 @@ LICENCE = (
 
 def is_image_model(config: Mapping[str, Any]) -> bool:
     """Whether a unet/config.json is that of an image model, of whatever kind."""
-    return config.get("_class_name") == IMAGE_UNET
+    return config.get("_class_name") in (IMAGE_UNET, ONE_SHOT_UNET)
+
+
+def follows_pose(names: Iterable[str]) -> bool:
+    """Whether weights of these names are those of Follow-Your-Pose's UNet, whose config names ModelScope's class."""
+    return any(name.startswith(SKELETON) for name in names)
 
 
 def other_image_model(config: Mapping[str, Any]) -> str:
@@ -53,6 +62,11 @@ def other_image_model(config: Mapping[str, Any]) -> str:
 def image_kind(config: Mapping[str, Any]) -> str:
     """One sentence, what a Stable Diffusion model is here."""
     kind, _ = KINDS[config.get("in_channels", LATENTS) - LATENTS]
+    if config["_class_name"] == ONE_SHOT_UNET:
+        return (
+            f"An image model (Stable Diffusion{kind}) tuned to one video: it makes that video again in other words, in "
+            f"windows of time that begin {config.get('clip_stride')} frames apart."
+        )
     return (
         f"An image model (Stable Diffusion{kind}) made a video model: "
         "it makes videos of sentences, without a photo; in windows of time they can be long."
@@ -73,6 +87,17 @@ def image_defaults(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> ModelDefa
     levels = vae.get("block_out_channels")
     pixels = side * 2 ** (len(levels) - 1 if isinstance(levels, list) else 3)
     return ModelDefaults(pixels, pixels, FRAMES, num_inference_steps=30, guidance_scale=7.5)
+
+
+POSE_KIND = (
+    "An image model trained on videos (Follow-Your-Pose): it makes videos of sentences and of a control video of drawn "
+    "skeletons, without a photo; in windows of time they can be long."
+)
+
+
+def pose_defaults(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> ModelDefaults:
+    """The settings of Follow-Your-Pose, as Gen-L-Video's released code has them."""
+    return replace(image_defaults(unet, vae), num_inference_steps=50, guidance_scale=12.5)
 
 
 def _is_old(version: str) -> bool:

@@ -20,7 +20,7 @@ from ..models.bundle import ModelDefaults
 from ..models.codec import check_size, frames_at_once
 from ..models.grounding import sees_photo
 from ..models.inflated import InflatedUNet
-from .image_models import LICENCE, image_kind
+from .image_models import LICENCE, ONE_SHOT_UNET, POSE_KIND, image_kind
 from .layout import Layout, find_checkpoint, read_layout
 from .load import empty_component
 from .networks import adapt_weights, compare_keys
@@ -161,6 +161,8 @@ def _inspect_component(layout: Layout, name: str) -> ComponentReport:
     notes = []
     if name in ("unet", "rom_unet") and config.get("gates"):
         notes.append(f'follows boxes: gates "{config["gates"]}"')
+    if config.get("_class_name") == ONE_SHOT_UNET:
+        notes.append(f"{config.get('clips')} clips, each with a LoRA of rank {config.get('clip_rank')}")
     if name in ("unet", "rom_unet") and layout.takes_photo and not sees_photo(config):
         if not config.get("motion_mask", False):
             notes.append("its config says motion_mask false: masks have no effect")
@@ -182,6 +184,8 @@ def _inspect_component(layout: Layout, name: str) -> ComponentReport:
 def _kind(layout: Layout) -> str:
     if sees_photo(layout.configs.get("unet", {})):
         return "A model of SMCD (Animate Your Motion): it makes videos of a photo, a sentence and a track of boxes."
+    if layout.follows_pose:
+        return POSE_KIND
     if layout.is_image_model:
         return image_kind(layout.configs["unet"])
     if not layout.takes_photo:

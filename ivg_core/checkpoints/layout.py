@@ -18,8 +18,9 @@ from ..media.text import read_text
 from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
 from ..models.grounding import sees_photo
-from ..settings import read_json, read_yaml
-from .image_models import image_defaults, is_image_model
+from ..settings import read_yaml
+from .config_files import json_object, read_config
+from .image_models import follows_pose, image_defaults, is_image_model, pose_defaults
 from .mistaken import what_are_these_tensors, what_is_this_file, what_is_this_folder, what_is_this_unet
 from .original import PICTURES, PUBLISHED, SCHEDULER, VAE_PREFIX, config_of, find_part, is_unet, part_of
 from .smcd import find_smcd, is_gated, parts_beside
@@ -97,8 +98,15 @@ class Layout:
 
     @property
     def is_image_model(self) -> bool:
-        """Whether its UNet is Stable Diffusion's."""
-        return is_image_model(self.configs.get("unet", {}))
+        """Whether its UNet is Stable Diffusion's, or was made of it."""
+        return is_image_model(self.configs.get("unet", {})) or self.follows_pose
+
+    @property
+    def follows_pose(self) -> bool:
+        """Whether its UNet is Follow-Your-Pose's; one that cannot be read is not."""
+        with suppress(IVGError):
+            return "unet" in self.weights and follows_pose(self.tensors("unet"))
+        return False
 
     def networks(self) -> list[str]:
         """The networks that have both a config and weights."""
@@ -182,7 +190,8 @@ def _folder_layout(folder: Path) -> Layout:
     if (folder / "config.yaml").is_file():
         _read_run_config(folder / "config.yaml", layout)
     elif layout.is_image_model:
-        layout.defaults = image_defaults(layout.configs["unet"], layout.configs.get("vae", {}))
+        defaults = pose_defaults if layout.follows_pose else image_defaults
+        layout.defaults = defaults(layout.configs.get("unet", {}), layout.configs.get("vae", {}))
     elif not layout.takes_photo:
         layout.defaults = _text_to_video_defaults(folder)
     return layout
@@ -275,23 +284,3 @@ def _file_layout(path: Path, beside: Sequence[str | Path]) -> Layout:
 
 def _domain(text: str | None) -> Domain | None:
     return Domain.from_json(text) if text else None
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A JSON file of a checkpoint.
-
-    Raises:
-        IVGError: it is damaged.
-    """
-    try:
-        return json_object(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise IVGError(f"{path} is half-downloaded or damaged ({error}): download it again.") from error
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """A JSON object. Diffusers would take a string in its place for a repository's name, and ask the hub for it."""
-    found = read_json(text)
-    if not isinstance(found, dict):
-        raise ValueError(f"it holds {type(found).__name__} where an object belongs")
-    return found

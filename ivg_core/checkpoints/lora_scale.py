@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import IVGError
-from .layout import json_object
+from .config_files import json_object
 
 HEADER = "lora_adapter_metadata"  # diffusers' name for peft's config in the header of a safetensors file
 #: Ways to begin a training that also change the weights of the base, which a LoRA alone cannot do.

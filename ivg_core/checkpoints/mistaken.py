@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .adapters import is_released
 from .image_models import is_image_model, other_image_model
 from .original import PUBLISHED, part_of
 from .smcd import PARTS
@@ -71,6 +72,8 @@ def what_are_these_tensors(path: Path) -> str:
             f"{path} holds gates for boxes alone: load the model that they were made for, and give this as boxes_model "
             "(--boxes-model)."
         )
+    if is_released(keys):
+        return f"{path} is a T2I-Adapter: load a model of Stable Diffusion, and give this with a control video."
     if any("lora" in key for key in keys):
         return f"{path} is a LoRA, not a model: load an IVG checkpoint and give the LoRA beside it."
     if any(key.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")) for key in keys):

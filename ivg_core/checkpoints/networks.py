@@ -13,17 +13,21 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from ..errors import IVGError, shortly
+from ..models.adapter import FrameAdapter
 from ..models.control import InflatedControlNet
+from ..models.follow_pose import PoseUNet
 from ..models.inflated import InflatedUNet
+from ..models.one_shot import OneShotUNet
 from ..models.unet import IVGUNet
+from .adapters import SKELETON, from_released
 from .convert import from_ldm, from_modelscope, from_open_clip
-from .image_models import is_image_model
+from .image_models import ONE_SHOT_UNET, follows_pose, is_image_model
 from .layout import IVG_KEYS
 from .original import FIRST
 
 log = logging.getLogger("ivg")
 
-LAYER_COUNTS = ("num_hidden_layers", "layers_per_block", "transformer_layers_per_block")
+LAYER_COUNTS = ("num_hidden_layers", "layers_per_block", "transformer_layers_per_block", "num_res_blocks", "clips")
 LEGACY_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
@@ -31,7 +35,7 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
     """The network of a component on the meta device: all shapes, no memory, no time spent on random weights.
 
     Args:
-        name: unet, rom_unet, vae, text_encoder or controlnet.
+        name: unet, rom_unet, vae, text_encoder, controlnet or adapter.
         config: its config.json.
         shapes: of its weights; they decide where published configs are known to be wrong.
         where: what to call the place in an error.
@@ -52,8 +56,13 @@ def empty_network(name: str, config: dict[str, Any], shapes: dict[str, tuple[int
                 return CLIPTextModel(CLIPTextConfig.from_dict(config))
             if name == "controlnet":
                 return InflatedControlNet.from_config_dict(config)
+            if name == "adapter":
+                return FrameAdapter.from_config_dict(config)
+            if follows_pose(shapes):
+                return PoseUNet.from_config_dict(config)
             if is_image_model(config):
-                return InflatedUNet.from_config_dict(config)
+                one_shot = config["_class_name"] == ONE_SHOT_UNET
+                return (OneShotUNet if one_shot else InflatedUNet).from_config_dict(config)
             photo = config.get("photo", any(key in shapes for key in IVG_KEYS))
             plain: dict[str, Any] = {} if photo else {"motion_mask": False, "motion_strength": False}
             config = {**_true_input_channels(config, shapes, where), "photo": photo, **plain}
@@ -128,7 +137,7 @@ def adapt_weights(name: str, tensors: dict[str, Tensor], network: nn.Module) -> 
         prefix = "text_model." if next(iter(needed)).startswith("text_model.") else ""
         named = {prefix + key.removeprefix("text_model."): tensor for key, tensor in tensors.items()}
         return {key: tensor for key, tensor in named.items() if key in needed or not key.endswith(".position_ids")}
-    tensors = from_modelscope(tensors, cast(Any, network)) if FIRST in tensors else tensors
+    tensors = from_modelscope(tensors, cast(Any, network)) if FIRST in tensors else from_released(tensors, SKELETON)
     # No forward pass ever reads motion_embedding, so a file may do without it.
     like = next(iter(tensors.values()), torch.empty(0))
     unused = {key: t.shape for key, t in network.state_dict().items() if key.startswith("motion_embedding.")}

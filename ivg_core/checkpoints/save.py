@@ -18,9 +18,12 @@ from transformers import CLIPTextModel
 from ..media.files import atomic_folder, atomic_write
 from ..media.targets import user_path
 from ..models.bundle import IVGModel
+from ..models.follow_pose import PoseUNet, blocks_named
 from ..models.inflated import InflatedUNet
+from ..models.one_shot import OneShotUNet
 from ..models.unet import IVGUNet
-from .image_models import IMAGE_UNET, image_pipeline
+from .adapters import SKELETON, as_released
+from .image_models import IMAGE_UNET, ONE_SHOT_UNET, image_pipeline
 from .layout import FILE_FORMAT
 from .tokenizer import tokenizer_files
 from .write import save_tensors
@@ -119,9 +122,14 @@ def component_config(network: nn.Module) -> dict[str, Any]:
         values = {key: config[key] for key in UNET_KEYS if key not in plain}
         values |= {key: config[key] for key in ("gates", "visual_widths") if config[key]}
         return {"_class_name": "UNet3DConditionModel", "_diffusers_version": diffusers.__version__, **values}
+    if isinstance(network, PoseUNet):
+        values = {key: value for key, value in dict(config).items() if not key.startswith("_")}
+        head = {"_class_name": "UNet3DConditionModel", "_diffusers_version": diffusers.__version__}
+        return head | blocks_named(values, "2D", "3D")
     if isinstance(network, InflatedUNet):
         values = {key: value for key, value in dict(config).items() if not key.startswith("_")}
-        return {"_class_name": IMAGE_UNET, "_diffusers_version": diffusers.__version__, **values}
+        kind = ONE_SHOT_UNET if isinstance(network, OneShotUNet) else IMAGE_UNET
+        return {"_class_name": kind, "_diffusers_version": diffusers.__version__, **values}
     if isinstance(network, AutoencoderKL):
         values = {key: value for key, value in dict(config).items() if not key.startswith("_")}
         values = {key: value for key, value in values.items() if VAE_LATER_KEYS.get(key, ...) != value}
@@ -141,16 +149,20 @@ def _components(model: IVGModel) -> dict[str, nn.Module]:
 def _named_weights(network: nn.Module) -> dict[str, Tensor]:
     # transformers 5 dropped the prefix that every published text encoder has.
     prefix = "text_model." if isinstance(network, CLIPTextModel) else ""
-    weights = network.state_dict()
+    weights = as_released(network.state_dict(), SKELETON) if isinstance(network, PoseUNet) else network.state_dict()
     return {prefix + key.removeprefix(prefix): tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
 
 
 def _model_index(model: IVGModel) -> dict[str, Any]:
     scheduler = model.scheduler_config.get("_class_name", "DDIMScheduler")
     pipeline, unet, kind = "LatentToVideoPipeline", "models.unet_3d_condition_mask", "UNet3DConditionModel"
-    if isinstance(model.unet, InflatedUNet):
+    if isinstance(model.unet, PoseUNet):  # no other program knows it
+        pipeline, unet = "IVGPipeline", "ivg_core.models.follow_pose"
+    elif isinstance(model.unet, OneShotUNet):  # likewise
+        pipeline, unet, kind = "IVGPipeline", "ivg_core.models.one_shot", ONE_SHOT_UNET
+    elif isinstance(model.unet, InflatedUNet):
         pipeline, unet, kind = image_pipeline(model.unet.beside_channels), "diffusers", IMAGE_UNET
-    elif model.takes_boxes:  # no other program knows it
+    elif model.takes_boxes:  # likewise
         pipeline, unet = "IVGPipeline", "ivg_core.models.unet"
     elif not model.takes_photo:
         pipeline, unet = "TextToVideoSDPipeline", "diffusers"

@@ -32,9 +32,17 @@ def edit_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--strength", type=a_share, help=f"how much it changes: 0 is the video itself, 1 anew (default: {STRENGTH})"
     )
-    group.add_argument("--control-net", type=a_path, help="folder of a ControlNet for this version of Stable Diffusion")
+    group.add_argument(
+        "--control-net",
+        type=a_path,
+        help="folder of a ControlNet, or folder or file of a T2I-Adapter, for this version of Stable Diffusion",
+    )
     shown = group.add_mutually_exclusive_group()
-    shown.add_argument("--control", type=a_path, help="video, or picture for all frames, that the ControlNet follows")
+    shown.add_argument(
+        "--control",
+        type=a_path,
+        help="video, or picture for all frames, that it follows; Follow-Your-Pose follows skeletons without it",
+    )
     shown.add_argument("--canny", action="store_true", help="it follows the edges of --video")
     group.add_argument("--control-scale", type=number(), help="how strongly it is followed (default: 1)")
     group.add_argument(
@@ -54,18 +62,18 @@ def check_edit(options: argparse.Namespace) -> float | None:
     """
     from ..media.clips import open_media
 
+    shown = options.control or options.canny
     needs = [
         ("--strength", options.strength is not None, "--video", options.video),
         ("--canny", options.canny, "--video", options.video),
         ("--canny", options.canny, "--control-net", options.control_net),
-        ("--control", options.control, "--control-net", options.control_net),
-        ("--control-scale", options.control_scale is not None, "--control-net", options.control_net),
-        ("--control-net", options.control_net, "--control or --canny", options.control or options.canny),
+        ("--control-scale", options.control_scale is not None, "--control or --canny", shown),
+        ("--control-net", options.control_net, "--control or --canny", shown),
     ]
     for name, asked, other, given in needs:
         if asked and not given:
             raise IVGError(f"{name} is of no use without {other}: give both, or leave it out.")
-    if not (options.video or options.control_net or options.depth):
+    if not (options.video or options.control or options.depth):
         return None
     photos = {
         "--image": options.image,
@@ -124,8 +132,10 @@ def _controlled(options: argparse.Namespace, frames: Tensor) -> ControlVideo:
     from ..checkpoints.control_nets import load_control_net
     from ..sampling.edit import ControlVideo
 
-    device = "cpu" if options.offload else options.device
-    net = load_control_net(options.control_net, dtype=getattr(torch, options.dtype), device=device)
+    net = None  # what came with the model
+    if options.control_net:
+        device = "cpu" if options.offload else options.device
+        net = load_control_net(options.control_net, dtype=getattr(torch, options.dtype), device=device)
     return ControlVideo(net, frames, 1.0 if options.control_scale is None else options.control_scale)
 
 

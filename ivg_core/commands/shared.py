@@ -150,7 +150,11 @@ def sampling_options() -> argparse.ArgumentParser:
     group.add_argument("--t-last", type=count(0), help="start noise of the released web app, 0 at its first run")
     group = options.add_argument_group("windows of time, for long videos; any of these options turns them on")
     group.add_argument("--window", type=count(), help="frames of a window (default: what the model was made for)")
-    group.add_argument("--stride", type=count(), help="frames from a window to the next (default: half a window)")
+    group.add_argument(
+        "--stride",
+        type=count(),
+        help="frames from a window to the next (default: half a window; a tuned model's own)",
+    )
     group.add_argument("--window-schedule", choices=WINDOW_SCHEDULES, help="uniform windows shift from step to step")
     group.add_argument("--window-weights", choices=WEIGHTS, help="of a window's frames, where windows overlap")
     group.add_argument("--window-noise", choices=WINDOW_NOISES, help="freenoise: all windows begin alike")

@@ -126,7 +126,7 @@ class UNetBackbone:
     def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
         """See `Backbone`."""
         if isinstance(self.network, InflatedUNet):
-            return self.network(noisy, level, told.text, beside=told.beside, features=features)
+            return self.network(noisy, level, told.text, features=features, **self.network.reads(told))
         return self.network(
             noisy,
             level,

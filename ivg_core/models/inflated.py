@@ -10,9 +10,7 @@ Source: Gen-L-Video (arXiv 2305.18264) and its released code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 import torch
@@ -20,8 +18,11 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import IVGError
+from .together import FRAMES, pooled, seen_by_each, seen_together
+from .told import Told
 from .unet import KeptFeatures, SharedTextAttention, settings_of
 
 LATENTS = 4
@@ -30,59 +31,65 @@ DEPTH, INPAINTING = 1, 5
 #: What stands there, by the number of its channels.
 BESIDE = {0: "nothing", DEPTH: "a depth map", INPAINTING: "a mask and the latents of the masked frames"}
 
-#: Frames of each clip in a pass. Of the pass and not of the network, since two threads may be in it.
-FRAMES: ContextVar[int] = ContextVar("FRAMES")
 
-
-@contextmanager
-def seen_together(frames: int) -> Iterator[None]:
-    """Inside the `with` block a batch of images is clips of so many frames each."""
-    token = FRAMES.set(frames)
-    try:
-        yield
-    finally:
-        FRAMES.reset(token)
+def run_again_later(layer: nn.Module, *args: Any) -> Any:
+    """Runs a layer, and again in the backward pass in place of keeping its activations: of clips of as many frames."""
+    now = copy_context()  # the backward pass runs later, and may do so in another thread
+    return checkpoint(lambda *given: now.run(layer, *given), *args, use_reentrant=False)
 
 
 class Residuals(NamedTuple):
-    """What a ControlNet adds to the outputs of the down blocks' layers and of the middle, (B * F, C, h, w) each."""
+    """What is added to a network's layers: (B * F, C, h, w) each.
 
-    down: tuple[Tensor, ...]
-    mid: Tensor
+    Args:
+        down: to what the down blocks' layers hand to the up blocks: of a ControlNet.
+        mid: to the middle: of a ControlNet.
+        levels: to what each down block's last layer gives, before it is halved: of a T2I-Adapter.
+    """
+
+    down: tuple[Tensor, ...] | None = None
+    mid: Tensor | None = None
+    levels: tuple[Tensor, ...] = ()
 
 
 class PooledNorm(nn.GroupNorm):
     """A group norm whose statistics are those of all frames of a clip."""
 
     def forward(self, input: Tensor) -> Tensor:  # (B * F, C, h, w)
-        frames = FRAMES.get()
-        if frames == 1:
-            return super().forward(input)
-        normed = super().forward(rearrange(input, "(b f) c h w -> b c f h w", f=frames))
-        return rearrange(normed, "b c f h w -> (b f) c h w")
+        return pooled(super().forward, input)
 
 
 class CrossFrameAttention(AttnProcessor2_0):
-    """Self-attention of each frame to the middle frame of its clip and to the neighbour on the way there."""
+    """Self-attention of each frame to one frame of its clip and to the neighbour on the way there.
+
+    Args:
+        first: that one frame is the first; otherwise the middle one.
+    """
+
+    def __init__(self, first: bool = False):
+        super().__init__()
+        self.first = first
 
     def __call__(
         self, attn, hidden_states: Tensor, encoder_hidden_states: Any = None, attention_mask=None, temb: Any = None
     ):
-        if (frames := FRAMES.get()) > 1:
-            middle = frames // 2
-            near = [i + (i < middle) - (i > middle) for i in range(frames)]
-            clips = rearrange(hidden_states, "(b f) n c -> b f n c", f=frames)
-            encoder_hidden_states = torch.cat([clips[:, [middle] * frames], clips[:, near]], dim=2).flatten(0, 1)
+        if FRAMES.get() > 1:
+            encoder_hidden_states = seen_by_each(hidden_states, self.first)
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
 
-def inflate(network: nn.Module) -> None:
-    """Makes the frames of a clip see each other in a network of Stable Diffusion's blocks; its weights stay its own."""
+def inflate(network: nn.Module, first: bool = False) -> None:
+    """Makes the frames of a clip see each other in a network of Stable Diffusion's blocks; its weights stay its own.
+
+    Args:
+        network: changed in place.
+        first: see `CrossFrameAttention`.
+    """
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.GroupNorm) and name.endswith((".norm1", ".norm2", "conv_norm_out")):
             module.__class__ = PooledNorm  # same parameters, another forward
         elif name.endswith(".attn1"):
-            module.set_processor(CrossFrameAttention())  # type: ignore[operator]
+            module.set_processor(CrossFrameAttention(first))  # type: ignore[operator]
         elif name.endswith(".attn2"):
             module.set_processor(SharedTextAttention())  # type: ignore[operator]
 
@@ -102,6 +109,8 @@ class InflatedUNet(UNet2DConditionModel):
     """
 
     takes_photo = takes_mask = takes_boxes = False  # see `Backbone`
+    #: What came with the network to follow control videos, a `control.ControlNet`.
+    control_net: Any = None
 
     @classmethod
     def from_config_dict(cls, config: dict[str, Any]) -> InflatedUNet:
@@ -110,10 +119,18 @@ class InflatedUNet(UNet2DConditionModel):
         inflate(made)
         return made
 
+    def enable_gradient_checkpointing(self, gradient_checkpointing_func=None) -> None:
+        """Recomputes every layer in the backward pass instead of keeping its activations; same results, less memory."""
+        super().enable_gradient_checkpointing(run_again_later)
+
     @property
     def beside_channels(self) -> int:
         """Channels that stand beside the latents, see `BESIDE`."""
         return int(self.config["in_channels"]) - LATENTS
+
+    def reads(self, told: Told) -> dict[str, Any]:
+        """What of it `forward` is given, besides the text."""
+        return {"beside": told.beside}
 
     def forward(  # type: ignore[override]
         self,
@@ -133,7 +150,7 @@ class InflatedUNet(UNet2DConditionModel):
             beside: what stands beside the latents, (B or 1, C, F or 1, h, w): a depth map in -1..1, near is 1; or a
                 mask, 1 = to be painted, and the latents of the frames without what it covers.
             features: None; there is no layer whose input is kept here.
-            residuals: of a ControlNet, see `control`.
+            residuals: of a ControlNet or a T2I-Adapter, see `control`.
 
         Returns:
             (B, 4, F, h, w).
@@ -149,14 +166,15 @@ class InflatedUNet(UNet2DConditionModel):
             stretched = beside.to(sample).expand(batch, -1, frames, -1, -1)
             sample = torch.cat([sample, stretched], dim=1)
         images, levels = as_images(sample, timestep)
-        down, mid = residuals or (None, None)
+        added = residuals or Residuals()
         with seen_together(frames):
             out = super().forward(
                 images,
                 levels,
                 encoder_hidden_states,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=mid,
+                down_block_additional_residuals=added.down,
+                mid_block_additional_residual=added.mid,
+                down_intrablock_additional_residuals=list(added.levels) or None,
                 return_dict=False,
             )[0]
         return rearrange(out, "(b f) c h w -> b c f h w", b=batch)

@@ -278,13 +278,13 @@ def network_for(model: IVGModel, stage: int) -> IVGUNet:
 
 
 def _role(name: str, module: nn.Module) -> str | None:
-    if ".fuser." in name or name.startswith(("visual_encoder.", "position_net.")):
-        return None  # what follows boxes is no place for a LoRA of looks or motion
+    if ".fuser." in name or name.startswith(("visual_encoder.", "position_net.", "skeleton_adapter.")):
+        return None  # what follows boxes or poses is no place for a LoRA of looks or motion
     if isinstance(module, nn.Conv2d | nn.Conv3d):
         return "conv"
     if not isinstance(module, nn.Linear) or ".transformer_blocks." not in name:
         return None
-    if ".temp_attentions." in name or name.startswith("transformer_in."):
+    if ".temp_attentions." in name or ".attn_temp." in name or name.startswith("transformer_in."):
         return "temporal"
     return "text" if ".attn2." in name else "spatial"
 

@@ -32,6 +32,7 @@ class Told:
     said: Tensor | None = None  # (B, T, S) float32, share of each of several sentences in each frame; for windows
     beside: Tensor | None = None  # (B, C, 1 or T, h, w) further channels beside the latents, see `inflated.BESIDE`
     control: Tensor | None = None  # (B, 3, 1 or T, H, W) 0..1 pixels of what a ControlNet follows
+    begins: Tensor | None = None  # (B,) int64, frame of its video at which it begins, from 0; -1 is not told
 
     def rows(self, rows: slice) -> Told:
         """What some of the clips are told."""
@@ -43,8 +44,8 @@ class Told:
         return replace(self, **cut)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Told:
-        """Moved and cast; what is turned into waves, and shares, stay in float32."""
-        waves = ("motion", "boxes", "photo_boxes", "said")
+        """Moved and cast; what is turned into waves, shares and counts keep their own dtype."""
+        waves = ("motion", "boxes", "photo_boxes", "said", "begins")
         exact = {name: x.to(device) for name in waves if (x := getattr(self, name)) is not None}
         return replace(self._each(lambda x: x.to(device=device, dtype=dtype)), **exact)
 

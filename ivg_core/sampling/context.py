@@ -27,8 +27,8 @@ class ContextWindows:
 
     Args:
         length: frames of a window; None takes what the model was made for.
-        stride: frames from one window to the next, at most `length`; None is half of it. The time that a video takes is
-            about length / stride times that of clips by themselves.
+        stride: frames from one window to the next, at most `length`; None is half of it; of a model tuned to one video,
+            that of its clips. The time that a video takes is about length / stride times that of clips by themselves.
         weights: of a window's frames where windows overlap. "pyramid": the more, the nearer to its middle. "flat": all
             the same. "overlap-linear": rising and falling over the overlaps.
         schedule: "static": the same windows at every step. "uniform": they shift from step to step, which hides their

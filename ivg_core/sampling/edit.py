@@ -17,7 +17,7 @@ from ..media.images import ImageLike, resize_image, resize_mask, to_mask
 from ..media.masks import to_masks
 from ..media.targets import check_memory
 from ..models.codec import Codec, check_size, fit_size
-from ..models.control import InflatedControlNet
+from ..models.control import ControlNet
 from ..models.inflated import INPAINTING, InflatedUNet
 from .beside import masked_beside
 from .inputs import Pictures, check_mask
@@ -61,7 +61,8 @@ class ControlVideo:
     """What an image model made a video model is held to.
 
     Args:
-        net: the ControlNet, made for this version of Stable Diffusion; see `load_control_net`.
+        net: a ControlNet or a T2I-Adapter, made for this version of Stable Diffusion, see `load_control_net`; None:
+            what came with the model, as with Follow-Your-Pose.
         frames: (F, H, W, 3) 0..1, such as edges, brought to the video's size; or (1, H, W, 3) for all frames.
         scale: how strongly, 1 is what was trained.
 
@@ -69,13 +70,13 @@ class ControlVideo:
         IVGError: the scale is no number.
     """
 
-    net: InflatedControlNet
+    net: ControlNet | None
     frames: Tensor
     scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.scale, int | float) or not math.isfinite(self.scale):
-            raise IVGError(f"The scale of the ControlNet is {self.scale}: give a number; 1 is usual, 0 is off.")
+            raise IVGError(f"The scale of the control video is {self.scale}: give a number; 1 is usual, 0 is off.")
 
     def pixels(self, num_frames: int, size: tuple[int, int]) -> Tensor:
         """(1, 3, F or 1, H, W) for a video of so many frames and this (width, height).

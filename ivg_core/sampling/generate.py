@@ -23,6 +23,7 @@ from ..models.control import Controlled
 from ..models.domain import UNFAMILIAR, unfamiliar
 from ..models.told import Told
 from .boxes import check_boxes, told_boxes
+from .clip_windows import as_tuned
 from .crop import OnStep, motion_windows
 from .decode import preview_rgb
 from .edit import ControlVideo, SourceVideo, fit_source
@@ -114,7 +115,7 @@ def generate(
         beside: (B or 1, C, F or 1, h, w), what an image model with a depth map or for inpainting reads beside the
             latents, see `InflatedUNet.forward`. For inpainting None makes it of source video and mask.
         source: a video to start from, for a model that takes no photo.
-        control: what an image model made a video model is held to by a ControlNet.
+        control: what an image model made a video model is held to, by a ControlNet or another.
         how: everything else, see `Sampling`.
         stage: 2 makes the video, 1 the mask video.
         on_step: called as `on_step(step, total, x0)` after each of the steps 1..N, with the clean latents
@@ -160,6 +161,7 @@ def generate(
     check_photo(model, image, items.masked or None, how, edit is not None)
     check_boxes(model, items.tracks, how)
     warn_of_actions(items.sentences)
+    how = as_tuned(how, model, num_frames)
     how, spans = windows_for(items.schedules, how, num_frames, own)
     pictures = prepare_pictures(items, size, base, codec, how, num_frames, at_once)
     if edit is None or not edit.paints:
@@ -192,7 +194,7 @@ def generate(
     ladder = [(scale, replace(told, beside=beside, control=pixels).to(device, unet.dtype)) for scale, told in ladder]
     begin = initial_latents(solver, start.still if backbone.takes_mask else None, start.noise, how.t_last)
     held = (start.still, start.noise[:, :, :1]) if how.keep_first_frame and start.still is not None else None
-    with model.at_work(unet, *([control.net] if control is not None else [])):
+    with model.at_work(unet, *([control.net] if control is not None and control.net is not None else [])):
         if silent is not None:
             rung = replace(Told.cat([silent] * count), beside=beside, control=pixels).to(device, unet.dtype)
             before, on_step = both_ways(on_step)

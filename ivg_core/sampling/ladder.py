@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..models.backbone import Predictor, UNetBackbone
+from ..models.one_shot import OneShotUNet
 from ..models.text import encode_text
 from ..models.told import Told
 from .boxes import ToldBoxes
@@ -52,12 +53,16 @@ def ladder_of(
         told = replace(told, photo=still)
     if still is not None and backbone.takes_mask:
         told = replace(told, mask=cells, motion=motion)
+    if isinstance(backbone.network, OneShotUNet):
+        told = replace(told, begins=torch.zeros(1, dtype=torch.int64))
     if at_boxes is not None:
         told = replace(told, boxes=at_boxes.boxes, phrases=at_boxes.phrases)
     ladder = [(guidance_scale if guided else 1.0, told)]
     if guided:
         negatives = torch.stack([states[sentence] for sentence in items.negatives])
         told = replace(told, text=negatives if told.said is None else negatives[:, None].expand_as(told.text))
+        if told.begins is not None:  # so that guidance also leads to what was learned of the clip
+            told = replace(told, begins=torch.full_like(told.begins, -1))
     if any(items.tracks) and at_boxes is not None:
         ladder.insert(0, (how.boxes_scale, told))
         told = replace(told, boxes=at_boxes.absent)

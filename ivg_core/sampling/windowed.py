@@ -107,8 +107,8 @@ def told_in(told: Told, window: slice) -> Told:
         window: of its frames.
 
     Returns:
-        The sentence and the mask of the window's middle frame, and its boxes. What things are carried from is where
-        they are in the photo, which is not the window's first frame.
+        The sentence and the mask of the window's middle frame, its boxes, and where it begins. What things are carried
+        from is where they are in the photo, which is not the window's first frame.
     """
     if told.boxes is not None and told.photo_boxes is None:
         told = replace(told, photo_boxes=told.boxes[:, :1])
@@ -117,6 +117,8 @@ def told_in(told: Told, window: slice) -> Told:
         told = replace(told, text=torch.einsum("bs,bsld->bld", shares, told.text), said=None)
     if told.mask is not None and told.mask.shape[2] > 1:
         told = replace(told, mask=told.mask[:, :, middle(window), None])
+    if told.begins is not None:
+        told = replace(told, begins=torch.where(told.begins < 0, told.begins, told.begins + window.start))
     return told.frames(window)
 
 

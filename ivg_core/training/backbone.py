@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from ..checkpoints.control_nets import load_control_net
 from ..checkpoints.lora_files import save_lora
 from ..checkpoints.save import save_folder
 from ..errors import IVGError
 from ..media.tracks import Track
 from ..models.add_gates import with_gates
 from ..models.backbone import Backbone, UNetBackbone
+from ..models.control import Controlled
 from ..models.fingerprint import fingerprint
-from ..models.inflated import InflatedUNet
+from ..models.inflated import BESIDE, InflatedUNet
 from ..models.lora import LoRA
+from ..models.one_shot import OneShotUNet, VideoClips, with_clips
 from ..models.schedule import DiffusionSchedule
+from ..models.told import Told
 from .engine import put_back_afterwards
 
 if TYPE_CHECKING:
@@ -76,28 +80,37 @@ class TrainableUNet(UNetBackbone):
     Args:
         model: the checkpoint.
         config: stage, method and what changes the noise.
+        clips: of the video that an image model is tuned to, for `clip_rank`.
+
+    Raises:
+        IVGError: the model cannot be trained like this.
     """
 
-    def __init__(self, model: IVGModel, config: TrainConfig):
+    def __init__(self, model: IVGModel, config: TrainConfig, clips: VideoClips | None = None):
         stage = config.stage
-        if isinstance(model.unet, InflatedUNet):
-            raise IVGError(
-                f'The model "{model.name}" is an image model made a video model, which is not trained: train an IVG or '
-                "text-to-video model."
-            )
+        _check_image_model(model, config)
         if not model.takes_mask and stage == 1:
             raise IVGError(
                 f'The model "{model.name}" makes videos of sentences, and stage 1 needs a photo: begin an IVG model '
                 "from it with python -m ivg_core init-model, and train that."
             )
         unet = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
-        if config.gates:
+        if clips is not None:
+            network = with_clips(unet, clips, config.clip_rank, config.seed)
+            model = replace(model, defaults=replace(model.defaults, num_frames=clips.frames))
+        elif config.gates:
             network = with_gates(unet, config.gates, config.visual_widths, config.seed)
         else:
             network = copy.deepcopy(unet) if config.method == "full" else unet
         schedule = DiffusionSchedule(model.scheduler_config, config.zero_terminal_snr, config.prediction)
         super().__init__(model, stage, network, schedule)
         self.config = config
+        self.controlled = Controlled(self, load_control_net(config.control_net)) if config.control_net else None
+
+    def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
+        """See `Backbone`."""
+        ask = super().__call__ if self.controlled is None else self.controlled
+        return ask(noisy, level, told, features)
 
     @property
     def fps(self) -> float:
@@ -116,7 +129,8 @@ class TrainableUNet(UNetBackbone):
                 network.enable_gradient_checkpointing()
             else:
                 network.disable_gradient_checkpointing()
-            for part in (model.vae, model.text_encoder):
+            control_nets: list[Any] = [self.controlled.control_net] if self.controlled else []
+            for part in (model.vae, model.text_encoder, *control_nets):
                 put_back_afterwards(part, stack)
                 part.requires_grad_(False).to(device)
             yield
@@ -154,6 +168,7 @@ class TrainableUNet(UNetBackbone):
 
     def sample(self, clip: Sample, seed: int, steps: int) -> Tensor:
         """See `TrainableBackbone`."""
+        from ..sampling.edit import ControlVideo
         from ..sampling.generate import Sampling, generate
 
         _, frames, height, width = clip["latents"].shape
@@ -164,6 +179,8 @@ class TrainableUNet(UNetBackbone):
             told = {"image": photo, "mask": clip.get("rom_mask") if self.stage == 2 and self.takes_mask else None}
         if self.takes_boxes and self.stage == 2 and "boxes" in clip and clip.get("things"):
             told["boxes"] = Track.of_boxes(clip["boxes"], clip["things"])
+        if self.controlled:
+            told["control"] = ControlVideo(self.controlled.control_net, clip["control"].float() / 255)
         return generate(
             self._current(unet=self.network, rom_unet=self.network),
             action=clip["caption"],
@@ -178,3 +195,28 @@ class TrainableUNet(UNetBackbone):
 
     def _current(self, **networks: Any) -> IVGModel:
         return replace(self.model, scheduler_config=self.schedule.scheduler_config, **networks)
+
+
+def _check_image_model(model: IVGModel, config: TrainConfig) -> None:
+    """Lets pass a model that is no image model, or Stable Diffusion that is tuned to a video."""
+    image, tuned = isinstance(model.unet, InflatedUNet), isinstance(model.unet, OneShotUNet)
+    stable_diffusion = tuned or type(model.unet) is InflatedUNet
+    if config.clip_rank and not stable_diffusion:
+        raise IVGError(
+            f'The model "{model.name}" is no image model: one-shot tuning (clip_rank) is for Stable Diffusion, so load '
+            "one, or set clip_rank to 0."
+        )
+    if not image:
+        return
+    if not stable_diffusion or not (config.clip_rank or (tuned and config.method == "full")):
+        raise IVGError(
+            f'The model "{model.name}" is an image model made a video model, and of these only Stable Diffusion can be '
+            "trained, tuned to one video: use the preset one-shot, or train an IVG or text-to-video model."
+        )
+    if beside := model.unet.beside_channels:  # type: ignore[union-attr]
+        raise IVGError(
+            f'The model "{model.name}" reads {BESIDE[beside]} beside the latents, which a training has not: take '
+            "Stable Diffusion 1.5 or 2."
+        )
+    if config.gates:
+        raise IVGError(f'The model "{model.name}" is an image model, which follows no boxes: remove gates.')

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from ..models.one_shot import VideoClips
 
 
 class Always(TypedDict):
@@ -39,6 +40,8 @@ class Sample(Always, total=False):
     photo_boxes: Tensor  # (1, N, 5), where they are in the photo, where this is not the first of `latents`
     phrases: Tensor  # (N, D) text states of what they are called, 0 for those beyond the last; or (F, N, D)
     things: list[str]  # what they are called
+    control: Tensor  # (F, H, W, 3) uint8, pixels of the control video
+    begins: int  # the frame of its video at which it begins, where a video is cut into clips
 
 
 @runtime_checkable
@@ -135,6 +138,24 @@ def collate(samples: Sequence[Sample]) -> Batch:
                 )
     values = {key: [sample[key] for sample in samples] for key in first}  # type: ignore[literal-required]
     return Batch({key: torch.stack(vs) if isinstance(vs[0], Tensor) else vs for key, vs in values.items()})
+
+
+def clips_of_one_video(dataset: ClipDataset) -> VideoClips:
+    """How the clips of a data set lie in the video that they were cut from.
+
+    Raises:
+        IVGError: they are not all the clips of one video.
+    """
+    samples = (dataset[i] for i in range(len(dataset)))
+    found = sorted((sample.get("begins", -1), sample["latents"].shape[1]) for sample in samples)
+    begins, frames = ([one[k] for one in found] for k in (0, 1))
+    stride = begins[1] if len(begins) > 1 else frames[0]
+    if len(set(frames)) > 1 or stride < 1 or begins != list(range(0, len(begins) * stride, stride)):
+        raise IVGError(
+            "One-shot tuning (clip_rank) learns all overlapping clips of one video, and these are others: give one "
+            "video as data.source, set data.stride (4 is usual), and hold none of it out."
+        )
+    return VideoClips(len(begins), stride, frames[0])
 
 
 def describe(dataset: ClipDataset, cell: int = 8, most: int = 20) -> dict[str, object]:

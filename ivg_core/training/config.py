@@ -35,7 +35,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "clip": (0, MANY),
     "ema": (0, ALMOST_ALL),
     "seed": (0, 2**63 - 1),
+    "clip_rank": (0, 4096),
     "text_dropout": (0, 1),
+    "clip_dropout": (0, 1),
     "boxes_dropout": (0, 1),
     "photo_dropout": (0, 1),
     "seen_dropout": (0, 1),
@@ -146,9 +148,14 @@ class TrainConfig:
             text-to-video model "boxes_photo", whose gates also see the photo; for a model of IVG "carry", which a small
             network learns to follow sooner.
         visual_widths: channels of the four levels of the encoder that shows the photo to new gates.
+        clip_rank: for method "full" and an image model: tune it to one video, which `data.stride` cuts into clips that
+            overlap. The network first gets layers over time, and of this rank a LoRA for each clip; 0 = neither.
+        control_net: for an image model: the T2I-Adapter or ControlNet that holds it to `data.control` while it learns:
+            its folder or file; it stays as it is. "" = none.
         losses: name -> weight, or -> a mapping with `weight` and the loss's own options.
         paths: in place of `losses`, for a LoRA whose roles learn in different ways; see `TrainingPath`.
         text_dropout: share of clips whose text is left out, so that guidance works.
+        clip_dropout: share of clips without the LoRA of their own, where the network has some.
         boxes_dropout: share of clips whose boxes are left out, so that they can be guided by.
         photo_dropout: share of clips without the photo beside the frames, where the network has it there.
         seen_dropout: share of clips whose gates see no photo, where the network has such.
@@ -157,7 +164,9 @@ class TrainConfig:
         noise_offset: strength of a noise that is one number a frame and channel; 0 = none.
         min_snr: gamma of min-SNR weighting of the noise loss (5 is usual); None = none.
         parity: as MotionDirector's code does, with `checkpointing`: each path's roles step before the next path's
-            gradient is taken, and layers are recomputed with the new weights. To compare with it, and for nothing else.
+            gradient is taken, and layers are recomputed with the new weights. With method "full", as Gen-L-Video's
+            does: a weight without a gradient in a step, as of another clip's LoRA, is moved on by its momentum. To
+            compare with them, and for nothing else.
         zero_terminal_snr: the last timestep becomes pure noise. Needs a model that predicts v; sampling then follows.
         prediction: for method "full": learn this prediction type in place of the model's.
         save_every: steps between checkpoints, 0 = only at the end or when stopped.
@@ -194,9 +203,12 @@ class TrainConfig:
     trainable: list[str] = field(default_factory=list)
     gates: str = ""
     visual_widths: list[int] = field(default_factory=lambda: list(VISUAL_WIDTHS))
+    clip_rank: int = 0
+    control_net: str = ""
     losses: dict[str, Any] = field(default_factory=dict)
     paths: list[TrainingPath] = field(default_factory=list)
     text_dropout: float = 0.15
+    clip_dropout: float = 0.4
     boxes_dropout: float = 0.1
     photo_dropout: float = 0.25
     seen_dropout: float = 0.1
@@ -299,7 +311,7 @@ def _check(config: TrainConfig) -> None:
     check_ranges(config, RANGES)
     check_ranges(config.validation, VALIDATION_RANGES, "validation.")
     check_name(config.name)
-    user_path(config.out), user_path(config.model)
+    user_path(config.out), user_path(config.model), user_path(config.control_net)
     for role, settings in config.lora.items():
         if role not in ROLES:
             raise IVGError(f"lora: there is no role {role!r}{nearest(role, ROLES)}")
@@ -310,13 +322,17 @@ def _check(config: TrainConfig) -> None:
         raise IVGError("trainable belongs to method full; a LoRA chooses its layers by role under lora: remove one.")
     if config.method == "lora" and config.gates:
         raise IVGError("A LoRA cannot give a network gates: remove gates, or use method full.")
+    if config.method == "lora" and config.clip_rank:
+        raise IVGError("A LoRA cannot give a network others for its clips: remove clip_rank, or use method full.")
+    if config.data.get("control") and not config.control_net:
+        raise IVGError("data: control is what a control_net follows: name one (a T2I-Adapter), or remove control.")
     if config.gates and config.stage == 1:
         raise IVGError("Stage 1 predicts the mask and follows no boxes: remove gates, or train stage 2.")
     if config.method == "lora" and config.prediction:
         raise IVGError("A LoRA cannot change what the model predicts: remove prediction, or use method full.")
     if config.method == "lora" and all(settings.per_clip for settings in config.lora.values()):
         raise IVGError("lora: every role is per_clip, so nothing would be learned of all clips: leave it off for one.")
-    if config.parity and (not config.paths or config.accumulation > 1):
+    if config.parity and ((config.method == "lora" and not config.paths) or config.accumulation > 1):
         raise IVGError("parity steps path by path: give paths, and accumulation 1.")
     if config.paths and (config.losses or config.method != "lora"):
         raise IVGError("paths hold the losses of a LoRA: remove losses, and use method lora.")

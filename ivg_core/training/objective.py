@@ -52,6 +52,7 @@ class Draw:
     drop_boxes: Tensor | None = None
     drop_photo: Tensor | None = None
     drop_seen: Tensor | None = None
+    drop_clip: Tensor | None = None  # (B,) bool, of clips of one video: this one is shown without a LoRA of its own
 
 
 @dataclass
@@ -159,6 +160,8 @@ class Denoising:
             for name in DROPPED:
                 dropped = torch.rand(count, generator=rng) < getattr(config, f"{name}_dropout")
                 setattr(draw, f"drop_{name}", dropped.to(device))
+        if "begins" in batch:
+            draw.drop_clip = (torch.rand(count, generator=rng) < config.clip_dropout).to(device)
         return draw
 
     def _draw_path(
@@ -279,7 +282,14 @@ class Denoising:
             noise = torch.where(begins, schedule.noise_in(noisy, x0, t), noise)  # what would lead back to x0
         text = torch.where(draw.drop_text.reshape(-1, 1, 1), batch["empty_text"], batch["text"])
         shown = photo if self.backbone.takes_photo and not alone else None
-        output = network(noisy, t, self._with_boxes(Told(text, shown, mask, motion), batch, draw), voices)
+        told = self._with_boxes(Told(text, shown, mask, motion), batch, draw)
+        if draw.drop_clip is not None:
+            begins = torch.tensor(batch["begins"], device=t.device)
+            told = replace(told, begins=torch.where(draw.drop_clip, -1, begins))
+        if self.config.control_net:
+            pixels = batch.need("control", "the control net follows").float() / 255
+            told = replace(told, control=pixels.permute(0, 4, 1, 2, 3))
+        output = network(noisy, t, told, voices)
         gamma = self.config.min_snr
         return Prediction(
             output=output.float(),
@@ -328,6 +338,8 @@ class Denoising:
         draw.drop_text = draw.from_photo = nothing
         if draw.drop_boxes is not None:
             draw.drop_boxes = draw.drop_photo = draw.drop_seen = nothing
+        if draw.drop_clip is not None:
+            draw.drop_clip = nothing
         prediction = self.predict(network, batch, draw, rng)
         return noise_loss(prediction.output, prediction.target)
 

@@ -29,7 +29,7 @@ log = logging.getLogger("ivg")
 # What may change between a checkpoint and its continuation without a word; anything else is said.
 FREE_TO_CHANGE = {"out", "name", "save_every", "keep_last", "validation", "tensorboard", "device", "model", "data"}
 # What may not, because the checkpoint would not fit.
-FIXED = {"stage", "method", "lora", "trainable", "optimizer", "prediction"}
+FIXED = {"stage", "method", "lora", "trainable", "clip_rank", "optimizer", "prediction"}
 WEIGHTS, AVERAGE, PROGRESS = "trained.safetensors", "average.safetensors", "progress.json"
 OLD_AVERAGE = "custom_checkpoint_0.pkl"  # of version 0.1, which left it to accelerate
 NAME = re.compile(r"checkpoint-(\d+)")
@@ -216,18 +216,18 @@ def compare(
     Raises:
         IVGError: the difference is one with which the checkpoint cannot be taken up.
     """
-    if progress["base"] != base_hash:
-        raise IVGError(f"{path} was trained on another model: load the one it began with.")
     if progress.get("clips") != clips:
         raise IVGError(
-            f"{path} holds a LoRA for each of its clips, and these are other clips, or in another order: give those "
-            "that it began with, or begin anew with another name."
+            f"{path} holds a LoRA for each of its clips, and these are other clips, or in another order, or cut at "
+            "another stride: give those that it began with, or begin anew with another name."
         )
     now, then = (json.loads(json.dumps(s)) for s in (config.to_dict(), _with_new_settings(progress["config"])))
     changed = [key for key in now if key not in FREE_TO_CHANGE and now[key] != then[key]]
+    for key in filter(FIXED.__contains__, changed):
+        raise IVGError(f"{path} was trained with {key} {then[key]!r}, now it is {now[key]!r}: set it back.")
+    if progress["base"] != base_hash:
+        raise IVGError(f"{path} was trained on another model: load the one it began with.")
     for key in changed:
-        if key in FIXED:
-            raise IVGError(f"{path} was trained with {key} {then[key]!r}, now it is {now[key]!r}: set it back.")
         log.warning("%s is now %s; the run up to here had %s.", key, now[key], then[key])
     if progress["processes"] * then["accumulation"] != processes * config.accumulation:
         log.warning("Processes x accumulation has changed: the order of the clips goes on at another place.")

@@ -20,8 +20,9 @@ from ..media.lock import alone_in
 from ..media.targets import user_path
 from ..models.bundle import IVGModel
 from ..models.lora import LoRA
+from ..models.one_shot import OneShotUNet
 from .backbone import TrainableBackbone, TrainableUNet
-from .batches import Batch, ClipDataset, describe
+from .batches import Batch, ClipDataset, clips_of_one_video, describe
 from .config import TrainConfig
 from .ema import Average
 from .engine import agree, check_finite, check_weights, make_accelerator, reduce_figures
@@ -86,8 +87,9 @@ def train(
     if not len(dataset):
         raise IVGError("There is no clip to train on: look at what the data report rejected and why (--dry-run).")
     with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
-        backbone = TrainableUNet(model, config) if isinstance(model, IVGModel) else model
-        trainer = _Trainer(config, backbone, dataset, heldout, objective, stack)
+        if isinstance(model, IVGModel):
+            model = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
+        trainer = _Trainer(config, model, dataset, heldout, objective, stack)
         return trainer.run(resume, on_step, should_stop or (lambda: False))
 
 
@@ -215,7 +217,7 @@ class _Trainer:
                         if accelerator.num_processes > 1:
                             self._let_rest()
                     self.optimizer.step()
-                    self.optimizer.zero_grad()
+                    self.optimizer.zero_grad(set_to_none=bool(config.paths) or not config.parity)
         if self.average is not None:
             self.average.update()
         rest = {"rate": config.learning_rate * rate, "seconds": time.monotonic() - began}
@@ -232,11 +234,13 @@ class _Trainer:
 
     def _let_rest(self) -> None:
         """A LoRA that learned in no process does not move, as it would not in one process: it loses its zeros."""
-        if self.lora is None:
+        network = self.backbone.network
+        of_clips = self.lora or (network if isinstance(network, OneShotUNet) else None)
+        if of_clips is None:
             return
-        groups = self.lora.groups()
-        learned = torch.tensor([float(group in self.lora.learned) for group in groups], device=self.accelerator.device)
-        self.lora.learned.clear()
+        groups: dict[Any, list[torch.nn.Parameter]] = {**of_clips.groups()}
+        learned = torch.tensor([float(group in of_clips.learned) for group in groups], device=self.accelerator.device)
+        of_clips.learned.clear()
         for parameters, count in zip(groups.values(), self.accelerator.reduce(learned, "sum").tolist(), strict=True):
             if not count:
                 for parameter in parameters:
@@ -289,7 +293,7 @@ class _Trainer:
     @cached_property
     def _own_clips(self) -> list[str] | None:
         """What each clip is, where each has a LoRA of its own: a checkpoint must not be taken up with others."""
-        if self.lora is None or not self.lora.clips:
+        if not (self.lora.clips if self.lora else isinstance(self.backbone.network, OneShotUNet)):
             return None
         samples = (self.dataset[clip] for clip in range(len(self.dataset)))
         return [f"{s['name']}, {tuple(s['latents'].shape[1:])}: {s['caption']}" for s in samples]

@@ -10,6 +10,7 @@ from motion_graphs import motion_from_clips
 from over_time_graphs import CUP_THEN_CARROT
 from rom_graphs import any_video, ltx, wan_22
 from rom_parts import Part
+from sd_graphs import scenes_over_depth, video_to_video
 from training_graphs import train_lora
 
 from ivg_core.media.tracks import Keyframe, Thing, Track
@@ -58,6 +59,15 @@ def over_time() -> Graph:
     }
     links = ["options.options > windows.options", "windows.options > sample.options"]
     return Graph(boxes, links, picture="windows")
+
+
+def scenes_and_depth() -> Graph:
+    """What the workflow of that name tells Stable Diffusion 2 depth, close together."""
+    whole = scenes_over_depth()
+    at = {"depth": (0, 0), "told": (440, 0), "schedule": (0, 400), "scenes": (440, 400)}
+    boxes = {name: dataclasses.replace(whole.boxes[name], at=place, group="") for name, place in at.items()}
+    inner = [link for link in whole.links if all(end.split(".")[0] in boxes for end in link.split(" > "))]
+    return Graph(boxes, inner, "depth")
 
 
 def found() -> Graph:
@@ -356,6 +366,12 @@ SCENES = {
     "over_time": Scene(
         over_time(),
         {"IVGWindows": ["options", "windows", "sample"], "IVGPromptSchedule": ["schedule"]},
+        runs=False,
+    ),
+    "sd": Scene(video_to_video(), {"IVGInflateModel": ["checkpoint", "control", "inflate", "windows"]}, runs=False),
+    "sd_depth": Scene(
+        scenes_and_depth(),
+        {"IVGDepthConditioning": ["depth", "told"], "IVGEncodeSchedule": ["schedule", "scenes"]},
         runs=False,
     ),
     "ltx": Scene(ltx(), {"IVGApplyRoM": ["to_video", "apply"]}, runs=False),

@@ -54,6 +54,9 @@ LABELS = {
     "ivg_28_box_track": ("box track", BLUE),
     "ivg_29_long_video": ("long video", BLUE),
     "ivg_30_two_actions": ("two actions", BLUE),
+    "ivg_31_video_to_video_sd15": ("SD: video to video", GREEN),
+    "ivg_32_edit_anything_sd2": ("SD: edit anything", GREEN),
+    "ivg_33_scenes_over_depth_sd2": ("SD: scenes, depth", GREEN),
 }
 
 

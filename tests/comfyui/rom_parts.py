@@ -39,6 +39,26 @@ MODELS = {
     ),
     "ltx-2.5-video-vae-bf16.safetensors": ("vae", f"{LTX_25}/vae", 1.5),
     "ltx-2.5-audio-vae-bf16.safetensors": ("vae", f"{LTX_25}/vae", 0.4),
+    "v1-5-pruned-emaonly-fp16.safetensors": (
+        "checkpoints",
+        "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main",
+        2.1,
+    ),
+    "control_v11p_sd15_canny_fp16.safetensors": (
+        "controlnet",
+        "https://huggingface.co/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main",
+        0.7,
+    ),
+    "512-inpainting-ema.safetensors": (
+        "checkpoints",
+        "https://huggingface.co/stabilityai/stable-diffusion-2-inpainting/resolve/main",
+        5.2,
+    ),
+    "512-depth-ema.safetensors": (
+        "checkpoints",
+        "https://huggingface.co/stabilityai/stable-diffusion-2-depth/resolve/main",
+        5.2,
+    ),
     "sam3.1_multiplex_fp16.safetensors": (
         "checkpoints",
         "https://huggingface.co/Comfy-Org/sam3.1/resolve/main/checkpoints",

@@ -24,6 +24,15 @@ def glv_more():
 
 
 @pytest.fixture(scope="session")
+def follow_pose():
+    """The same recording, as `tests/golden/check_followpose.py` reads it."""
+    sys.path.append(str(GOLDEN))
+    from check_followpose import FollowPose
+
+    return FollowPose(GOLDEN / "glv_more")
+
+
+@pytest.fixture(scope="session")
 def tiny_model():
     """The tiny checkpoint that the goldens were made with, in float32 on the CPU. Leave it as it is."""
     from ivg_core.checkpoints.load import load_model

@@ -19,7 +19,8 @@ from ivg_core.media.video import write_video
 from ivg_core.models.codec import ImageCodec
 from ivg_core.models.text import encode_text
 from ivg_core.training.batches import ClipDataset, collate
-from ivg_core.training.data.dataset import CachedClips, choose_heldout, load_data, survey
+from ivg_core.training.data.dataset import CachedClips, load_data, survey
+from ivg_core.training.data.heldout import choose_heldout
 from ivg_core.training.data.prepare import About
 from ivg_core.training.data.settings import DataSettings
 from ivg_core.training.data.sources import TrainingClip

@@ -293,17 +293,17 @@ def test_what_cannot_be_a_source_or_a_control(model, tiny_model, net, clip):
         with pytest.raises(IVGError, match="strength of the source video is"):
             SourceVideo(clip, strength)
     for scale in (float("inf"), None):
-        with pytest.raises(IVGError, match="scale of the ControlNet is"):
+        with pytest.raises(IVGError, match="scale of the control video is"):
             ControlVideo(net, clip, scale)
     for frames, said in ((clip[0], "have shape"), (clip * 255, "divide by 255"), (clip[:0], "no frames")):
         with pytest.raises(IVGError, match=said):
             made(model, frames)
         with pytest.raises(IVGError, match=said):
             generate(model, None, "snow", num_frames=6, control=ControlVideo(net, frames), how=HOW)
-    with pytest.raises(IVGError, match="ControlNet is for image models"):
+    with pytest.raises(IVGError, match="is for image models"):
         generate(tiny_model, clip[0], "stir", num_frames=2, control=ControlVideo(net, clip[:1]))
     half = load_control_net_in_half(net)
-    with pytest.raises(IVGError, match="ControlNet is in float16 on cpu and the model in float32 on cpu"):
+    with pytest.raises(IVGError, match="is in float16 on cpu and the model in float32 on cpu"):
         generate(model, None, "snow", num_frames=6, control=ControlVideo(half, clip), how=HOW)
 
 

@@ -9,6 +9,7 @@ from ivg_core.cli import main
 from ivg_core.commands import generate as command
 from ivg_core.media.images import save_png
 from ivg_core.media.video import read_video, write_video
+from ivg_core.models.adapter import FrameAdapter
 from ivg_core.sampling import generate as generating
 
 SHORT = ["--prompt", "snow", "--steps", "4", "--window", "4", "--stride", "2"]
@@ -107,14 +108,27 @@ def test_depth_and_inpainting(glv_more, kit, asked, tmp_path):
     assert torch.equal(asked["frames"][~kit.bool()], read_video("v")[0][~kit.bool()])
 
 
+def test_skeletons_are_followed_by_a_model_that_knows_them(follow_pose, kit, asked, tmp_path):
+    pose = follow_pose.write_model(tmp_path / "pose")
+    assert run(pose, "--control", "video.mp4", "--control-scale", "0.5") == 0
+    control = asked["control"]
+    assert (control.net, control.scale) == (None, 0.5) and torch.equal(control.frames, read_video("video.mp4")[0])
+    assert read_video("out.mp4")[0].shape == (6, 56, 72, 3)
+
+
+def test_an_adapter_follows_as_a_control_net_does(sd1, glv_more, kit, asked):
+    adapter = glv_more.folder / "t2i_adapter.safetensors"
+    assert run(sd1, "--video", "v", "--canny", "--control-net", adapter) == 0
+    assert isinstance(asked["control"].net, FrameAdapter)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--strength", "0.5"], "--strength is of no use without --video"),
         (["--canny", "--control-net", "x"], "--canny is of no use without --video"),
         (["--video", "v", "--canny"], "--canny is of no use without --control-net"),
-        (["--control", "v"], "--control is of no use without --control-net"),
-        (["--control-scale", "1"], "--control-scale is of no use without --control-net"),
+        (["--control-scale", "1"], "--control-scale is of no use without --control or --canny"),
         (["--control-net", "x"], "--control-net is of no use without --control or --canny"),
         (["--video", "v", "--image", "masks/0.png", "--chain"], "go without --image and --chain"),
         (["--video", "v", "--noise-prior", "v"], "go without --noise-prior"),
@@ -143,6 +157,7 @@ def test_what_does_not_fit_is_said_before_the_model_is_loaded(kit, monkeypatch, 
         (["--depth", "v"], "reads nothing beside the latents"),
         (["--mask", "masks/0.png"], "without a photo for a mask"),
         (["--control", "v", "--control-net", "v"], "no ControlNet in v"),
+        (["--control", "v"], "came nothing that follows a control video: give a ControlNet or a T2I-Adapter"),
     ],
 )
 def test_what_the_model_cannot_do(sd1, kit, capsys, words, said):

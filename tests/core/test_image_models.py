@@ -167,7 +167,7 @@ def test_what_it_cannot_do(model, source):
         load_model(source, boxes="embedded")
     with pytest.raises(IVGError, match="is an image model"):
         init_model(source)
-    with pytest.raises(IVGError, match="is not trained"):
+    with pytest.raises(IVGError, match="tuned to one video: use the preset one-shot"):
         TrainableUNet(model, TrainConfig())
     with pytest.raises(IVGError, match="cache_every"):
         video(model, how=replace(LONG, cache_every=2))

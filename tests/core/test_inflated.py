@@ -9,7 +9,8 @@ from diffusers import UNet2DConditionModel
 
 from ivg_core.errors import IVGError
 from ivg_core.models.backbone import UNetBackbone
-from ivg_core.models.inflated import InflatedUNet, seen_together
+from ivg_core.models.inflated import InflatedUNet
+from ivg_core.models.together import seen_together
 from ivg_core.models.told import Told
 
 CONFIG = {

@@ -21,6 +21,7 @@ def told(batch=2, frames=1) -> Told:
         torch.rand(batch, frames, 2),
         torch.rand(batch, 5, frames, 2, 3),
         torch.rand(batch, 3, frames, 16, 24),
+        torch.arange(batch),
     )
 
 
@@ -55,6 +56,7 @@ def test_motion_strength_and_boxes_stay_in_single_precision():
     half = told().to(dtype=torch.bfloat16)
     assert {x.dtype for x in (half.text, half.photo, half.mask, half.phrases, half.seen)} == {torch.bfloat16}
     assert half.motion.dtype == half.boxes.dtype == half.said.dtype == torch.float32
+    assert half.begins.dtype == torch.int64
 
 
 def test_what_is_not_told_stays_untold():

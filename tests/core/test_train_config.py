@@ -22,7 +22,7 @@ def test_presets_are_valid_and_explain_themselves(name):
 
 def test_there_is_one_preset_a_use():
     ours = ["full-stage1", "full-stage2", "small-vram", "stage1-lora", "stage2-lora-hands"]
-    relatives = ["looks-images", "looks-one-image", "motion-one-video", "motion-videos"]
+    relatives = ["looks-images", "looks-one-image", "motion-one-video", "motion-videos", "one-shot"]
     assert presets() == sorted([*ours, *relatives, "boxes-from-clips", "boxes-from-pictures"])
 
 

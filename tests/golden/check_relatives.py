@@ -12,15 +12,31 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
+import check_followpose  # noqa: E402
+import check_oneshot  # noqa: E402
 from check_genlvideo import GenLVideo  # noqa: E402
 from check_motiondirector import MotionDirector  # noqa: E402
 from check_smcd import SMCD  # noqa: E402
+from comparing import Check  # noqa: E402
 
-RELATIVES = {"motiondirector": MotionDirector, "smcd": SMCD, "genlvideo": GenLVideo}
+
+def genlvideo(folder: Path) -> Iterator[Check]:
+    """The image models, the network that follows skeletons, and one-shot tuning."""
+    yield from GenLVideo(folder).checks()
+    yield from check_followpose.checks(folder)
+    yield from check_oneshot.checks(folder)
+
+
+RELATIVES: dict[str, Callable[[Path], Iterator[Check]]] = {
+    "motiondirector": lambda folder: MotionDirector(folder).checks(),
+    "smcd": lambda folder: SMCD(folder).checks(),
+    "genlvideo": genlvideo,
+}
 
 
 def main() -> int:
@@ -30,7 +46,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
     found = []
-    for check in RELATIVES[options.relative](options.folder).checks():
+    for check in RELATIVES[options.relative](options.folder):
         print(check, flush=True)
         found.append(check.within)
     print(f"{sum(found)} of {len(found)} within")

@@ -52,7 +52,7 @@ def two(*masks) -> PromptSchedule:
 
 def notes_of(run, monkeypatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr(_notes, "_show", lines.extend)
+    monkeypatch.setattr(_notes, "show", lines.extend)
     run()
     return lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +21,13 @@ from ...models.fingerprint import fingerprint
 from ...models.text import encode_phrases, encode_text
 from ..batches import Sample, bucketed_batches
 from .boxes import track_identity
+from .heldout import choose_heldout
 from .masks import MaskMaker
+from .overlapping import find_clips
 from .prepare import About, Prepared, check_motion, prepare
 from .report import Report
 from .settings import DataSettings
-from .sources import Found, Rejected, TrainingClip, find_training_clips
+from .sources import Rejected, TrainingClip
 from .transform import bucket_sizes
 
 if TYPE_CHECKING:
@@ -69,11 +70,12 @@ class CachedClips:
     def __getitem__(self, index: int) -> Sample:
         about = self.abouts[index]
         tensors = {key: kept for path in self.files[index] for key, kept in _kept(path, about.name).items()}
-        plain = ("latents", "mask_latents", "frames", "text", "boxes", "phrases")
+        plain = ("latents", "mask_latents", "frames", "text", "boxes", "phrases", "control")
         sample: Any = {key: tensors[key] for key in plain if key in tensors}
         masks = ("rom_mask", "frame_masks") if self.frame_masks else ("rom_mask",)
         sample |= {key: tensors[key].float() / 255 for key in masks}
         sample |= {"empty_text": self.empty_text, "caption": about.caption, "name": about.name}
+        sample |= {"begins": about.begins} if about.begins is not None else {}
         return sample | ({"things": about.things} if "boxes" in sample else {})
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -107,7 +109,7 @@ def load_data(
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
     """
     settings = _as_needed(settings, model)
-    found = find_training_clips(settings) if clips is None else Found(list(clips))
+    found = find_clips(settings, clips)
     encoder = _Encoder(settings, model, stage, Cache(user_path(settings.cache or cache)), pixels)
     report, files = Report([], list(found.rejected)), {}
     for number, clip in enumerate(found.clips):
@@ -161,7 +163,7 @@ def survey(
         on_prepared: shown each clip that can be used.
     """
     settings = _as_needed(settings, model)
-    found = find_training_clips(settings)
+    found = find_clips(settings)
     make_masks, sizes = MaskMaker(settings, stage, model), training_sizes(settings, model)
     report = Report([], list(found.rejected))
     for number, clip in enumerate(found.clips):
@@ -177,22 +179,6 @@ def survey(
             on_prepared(prepared)
     report.heldout = choose_heldout([about.name for about in report.clips], settings.heldout)
     return report
-
-
-def choose_heldout(names: Sequence[str], count: int) -> set[str]:
-    """The names of `count` clips to measure with; which they are follows from the names alone.
-
-    Several captions of one clip stay together, so more than `count` may be held out.
-
-    Raises:
-        IVGError: nothing would be left to train on.
-    """
-    clips = sorted({_clip_of(name) for name in names}, key=_digest)
-    if count and count >= len(clips):
-        raise IVGError(
-            f"data: heldout is {count} of {len(clips)} clips, so none is left: hold out fewer, or give more."
-        )
-    return {name for name in names if _clip_of(name) in clips[:count]}
 
 
 def training_sizes(settings: DataSettings, model: IVGModel) -> list[tuple[int, int]]:
@@ -228,6 +214,7 @@ class _Encoder:
         """Where the clip's tensors and its texts lie, and what is to be said of it."""
         try:
             shaped_by = {"clip": clip.media.identity(), "mask": self.make_masks.shaped_by(clip), **self.shaped_by}
+            shaped_by |= {"control": clip.control.identity()} if clip.control else {}
             if self.settings.boxes:
                 shaped_by["boxes"] = track_identity(clip)
             path = self.cache.path("clip", shaped_by)
@@ -257,6 +244,8 @@ class _Encoder:
                 tensors["mask_latents"] = self.latents(np.repeat(masks.frames[..., None], 3, axis=-1))
         if prepared.boxes is not None:
             tensors["boxes"] = filled_up(torch.from_numpy(prepared.boxes))
+        if prepared.control is not None:
+            tensors["control"] = torch.from_numpy(prepared.control)
         if self.pixels:
             tensors["frames"] = torch.from_numpy(prepared.frames)
         return tensors
@@ -288,11 +277,3 @@ def _kept(path: Path, name: str) -> dict[str, Tensor]:
     if kept is None:
         raise IVGError(f"{path}, which holds {name} encoded, is gone or damaged: remove it if it is there, and go on.")
     return kept[0]
-
-
-def _clip_of(name: str) -> str:
-    return name.partition(" #")[0]
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.sha256(name.encode(errors="backslashreplace")).digest()  # a file's name may hold half a letter

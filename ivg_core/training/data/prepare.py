@@ -12,8 +12,9 @@ from ...media.clips import Video
 from .boxes import boxes_of
 from .masks import MaskMaker, Masks, View
 from .motion import background_motion, camera_motion, motion_score, stabilise
+from .overlapping import Part
 from .settings import DataSettings
-from .sources import TrainingClip
+from .sources import TrainingClip, check_control
 from .transform import choose_frames, cover, nearest_bucket
 
 #: A clip is scaled before it is cut; one that would grow beyond this is a strip.
@@ -30,7 +31,7 @@ class About:
     height: int
     native_frames: int
     fps: float
-    indices: list[int]  # the frames that are trained on
+    indices: list[int]  # the frames that are trained on; of the whole video, where that is cut into clips
     size: tuple[int, int]  # (width, height) of the training clip
     motion: int  # see `motion_score`
     camera: float | None  # see `camera_motion`; None: not looked at, or not to be told
@@ -38,6 +39,7 @@ class About:
     frame_masks: bool  # whether there is a mask of each frame
     notes: list[str] = field(default_factory=list)
     things: list[str] = field(default_factory=list)  # what the boxes are around
+    begins: int | None = None  # the frame of its video at which it begins, where that is cut into clips
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -51,6 +53,7 @@ class Prepared:
     masks: Masks
     about: About
     boxes: np.ndarray | None = None  # (F, N, 5) float32, see `boxes_of`; None where none were asked for
+    control: np.ndarray | None = None  # (F, H, W, 3) uint8, frames of the control video; None where there is none
 
 
 def prepare(
@@ -70,6 +73,7 @@ def prepare(
     facts = clip.media.facts()
     if facts.frames < 2 <= settings.frames and isinstance(clip.media, Video):
         raise IVGError("it has one frame, in which nothing can move: give a video")
+    check_control(clip, facts)
     notes = []
     indices = choose_frames(facts.frames, facts.fps, settings)
     if 1 in (facts.frames, len(indices)):
@@ -84,17 +88,21 @@ def prepare(
     if cut.size[0] > 1.5 * facts.width or cut.size[1] > 1.5 * facts.height:
         notes.append(f"it is enlarged from {facts.width} x {facts.height}, so it stays blurred")
     frames = np.stack([cut(frame) for frame in clip.media.read(indices)])  # (F, H, W, 3)
+    control = None if clip.control is None else np.stack([cut(frame) for frame in clip.control.read(indices)])
 
     homographies, camera = None, None
     if settings.camera != "keep":
         homographies, camera = _camera(frames, settings, notes)
-        frames = frames if homographies is None else stabilise(frames, homographies)
+        if homographies is not None:
+            frames = stabilise(frames, homographies)
+            control = control if control is None else stabilise(control, homographies)
     motion = motion_score(frames)
     check_motion(motion, settings)
 
     masks = make_masks(clip, View(indices, facts.frames, shape, cut, frames, homographies))
     notes += filter(None, (masks.note, clip.note))
     boxes, things = boxes_of(clip, facts, indices, cut, homographies) if settings.boxes else (None, [])
+    first = clip.media.begins if isinstance(clip.media, Part) else 0
     about = About(
         clip.name,
         clip.caption,
@@ -102,7 +110,7 @@ def prepare(
         facts.height,
         facts.frames,
         facts.fps,
-        indices,
+        [first + i for i in indices],
         cut.size,
         motion,
         camera,
@@ -110,8 +118,9 @@ def prepare(
         masks.frames is not None,
         notes,
         things,
+        first if isinstance(clip.media, Part) else None,
     )
-    return Prepared(frames, masks, about, boxes)
+    return Prepared(frames, masks, about, boxes, control)
 
 
 def check_motion(motion: int, settings: DataSettings) -> None:

@@ -9,8 +9,12 @@ from ...errors import IVGError
 from ...media.targets import user_path
 from ...settings import check_ranges
 
+#: Values of `masks` that are no folder.
+MADE_MASKS = ("hands", "arms", "stage1", "white")
+
 RANGES: dict[str, tuple[float, float]] = {
     "frames": (1, 4096),
+    "stride": (0, 4096),
     "fps": (1e-3, 1000),
     "width": (0, 16384),
     "height": (0, 16384),
@@ -38,6 +42,8 @@ class DataSettings:
             one mask a clip, or `<clip>/*.png`, one a frame.
         frames: of a training clip; the first is the context. A clip that is shorter gives all it has. 1: the one in the
             middle of the clip, for what is learned on single pictures.
+        stride: cut each clip into clips of `frames` frames that follow one another and begin so many frames apart, at
+            most `frames`; what is left at the end is in none. 0: leave it whole.
         frame_sampling: "even": over the whole clip, as the paper says; "released": the last ones at `fps`, as the
             released code does.
         fps: for the released sampling.
@@ -54,6 +60,8 @@ class DataSettings:
             `cut.track.json` or SMCD's `cut.boxes.txt` (pixels of the clip; its thing has the clip's caption for a
             name), or within a folder of pictures `track.json` or `bbox.txt`; and from the folders of GOT-10k and of
             YouTube-VIS. Clips without any are rejected.
+        control: of a single clip: its control video (edges, a pose, depth), a video or a folder of pictures, as many
+            frames as the clip; for a training with a `control_net`.
         heldout: this many clips are not trained on, but measured with.
         cache: folder for what was encoded; None: beside the training's results.
     """
@@ -76,11 +84,23 @@ class DataSettings:
     heldout: int = 0
     cache: str | None = None
     boxes: bool = False
+    stride: int = 0
+    control: str | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES, "data: ")
-        for path in filter(None, (self.source, self.videos, self.masks, self.cache)):
+        for path in filter(None, (self.source, self.videos, self.masks, self.control, self.cache)):
             user_path(path)
+        if self.stride > self.frames:
+            raise IVGError(
+                f"data: stride is {self.stride}, which leaves frames out between clips of {self.frames}: give 1 to "
+                f"{self.frames}, or 0 for whole clips."
+            )
+        if self.stride and (self.boxes or self.masks not in MADE_MASKS):
+            raise IVGError(
+                f"data: stride cuts clips into parts, and boxes and given masks are of whole clips: set stride to 0, "
+                f"or boxes to false and masks to one of {', '.join(MADE_MASKS)}."
+            )
         if self.bucket_step < 8 or self.bucket_step % 8:
             raise IVGError(f"data: bucket_step is {self.bucket_step}: give a multiple of 8, such as 32 or 64.")
         for key in ("width", "height"):

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from ...errors import IVGError
-from ...media.clips import Media, open_media
+from ...media.clips import Facts, Media, open_media
 from ...media.files import (
     PICTURES,
     UNREADABLE,
@@ -25,11 +25,8 @@ from ...media.targets import user_path
 from ...media.text import plain, read_text
 from ...media.tracks import MOST_THINGS, Track
 from ...settings import read_json
-from .settings import DataSettings
+from .settings import MADE_MASKS, DataSettings
 from .tracked import Tracked, got10k, is_got10k, is_youtube_vis, youtube_vis
-
-#: Values of `masks` that are no folder.
-MADE_MASKS = ("hands", "arms", "stage1", "white")
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ class TrainingClip:
         mask: a file or folder of masks, or a mask (H, W) or (F, H, W), 0..1; None: one is made.
         track: where its things are, or the file that says so; None: not known.
         note: what the report says of it.
+        control: its control video, frame for frame.
     """
 
     name: str
@@ -51,6 +49,7 @@ class TrainingClip:
     mask: Path | Tensor | None = None
     track: Path | Track | None = None
     note: str = ""
+    control: Media | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def find_training_clips(settings: DataSettings) -> Found:
     """Looks through a source. No clip is opened yet.
 
     Raises:
-        IVGError: the source, the folder of its videos or of its masks is not there, or the list is none.
+        IVGError: the source, the folder of its videos or of its masks or its control video is not there, the list is
+            none, or there is one control video and several clips.
     """
     source = user_path(settings.source)
     if not os.path.exists(source):
@@ -104,6 +104,10 @@ def find_training_clips(settings: DataSettings) -> Found:
             found.rejected.append(Rejected(str(path), why))
         else:
             _add(found, name, path, said or settings.caption, settings)
+    if settings.control:
+        if len(found.clips) > 1:
+            raise IVGError(f"data: control is of one clip, and {source} holds {len(found.clips)}: give one clip.")
+        found.clips = [replace(clip, control=open_media(user_path(settings.control))) for clip in found.clips]
     return found
 
 
@@ -123,6 +127,16 @@ def _add(found: Found, name: str, path: Path, said: str | Tracked | None, settin
         found.clips.append(TrainingClip(title, media, caption, mask, _track_of(path) or track, note))
     except IVGError as error:
         found.rejected.append(Rejected(path.name, str(error)))
+
+
+def check_control(clip: TrainingClip, facts: Facts) -> None:
+    """Lets pass a clip, of which this is known, whose control video goes with it frame for frame.
+
+    Raises:
+        IVGError: it has more or fewer frames.
+    """
+    if clip.control is not None and (frames := clip.control.facts().frames) != facts.frames:
+        raise IVGError(f"its control video has {frames} frames and it has {facts.frames}: give one of as many")
 
 
 def _left_out(tracked: Tracked) -> str:
