@@ -62,7 +62,9 @@ class FollowPose:
         latents = torch.empty(1, 4, control.shape[2], *(side // CELL for side in control.shape[-2:]))
         for i, level in enumerate(net(latents, 0, torch.empty(1, 1, 1), control, 1.0).levels):
             ours = level.unflatten(0, (1, -1)).transpose(1, 2)
-            yield difference(ours, self.io[f"{name}_feat_{i}"], f"{name}_feat_{i}", CALL)
+            theirs = self.io[f"{name}_feat_{i}"]
+            allowed = CALL * max(1.0, theirs.abs().max().item())  # they reach 9, where float32 itself is off by half
+            yield difference(ours, theirs, f"{name}_feat_{i}", allowed)
 
     def adapter(self) -> Iterator[Check]:
         """A T2I-Adapter by itself, and with the network."""
