@@ -23,7 +23,7 @@ from .inflated import InflatedUNet
 from .temporal_block import add_temporal_layers
 from .told import Told
 
-#: Whose LoRA each item of a batch hears, -1 none. Of the pass and not of the network, as `inflated.FRAMES`.
+#: Whose LoRA each item of a batch hears, -1 none. Of the pass and not of the network, as `together.FRAMES`.
 CLIPS: ContextVar[tuple[int, ...]] = ContextVar("CLIPS")
 QUERIES = ".attn1.to_q"
 
