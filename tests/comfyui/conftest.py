@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from tour import LOOKS, all_models, hand_photo, interface_of, page_faults
+from tour import LOOKS, all_models, films, hand_photo, interface_of, page_faults
 
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser, find_chromium
@@ -39,7 +39,8 @@ def interface(request, tmp_path_factory):
         pytest.importorskip(
             "comfyui_frontend_package", reason="no newer interface: pip install comfyui-frontend-package"
         )
-    inputs = (hand_photo(tmp_path_factory.mktemp("input")),)
+    folder = tmp_path_factory.mktemp("input")
+    inputs = (hand_photo(folder), *films(folder))
     with (
         interface_of(request.param, found, all_models(tmp_path_factory.mktemp("models")), inputs) as server,
         ComfyBrowser(server.url, expect_extensions=["ivg"]) as page,

@@ -14,21 +14,18 @@ import pathlib
 import sys
 import tempfile
 
-import numpy as np
 import torch
 from make_workflows import ROOT, build, labelled, laid_over, thumbnail
 from PIL import Image
 from rom_parts import name_models
-from sd_graphs import CLIP_FILE, DEPTH_FILE, GRAPHS
-from tour import hand_clip, open_workflow, set_widgets
+from sd_graphs import GRAPHS
+from tour import film_and_depth, films, hand_clip, open_workflow, set_widgets
 
 from comfy_harness import ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
 from ivg_core.media.canny import canny_edges
 from ivg_core.media.images import to_pil
-from ivg_core.media.video import write_video
 
-FRAMES = 8
 SHORT = {"width": 64, "height": 64, "steps": 2, "context_length": 4, "context_overlap": 2}
 #: Some mask in place of one that is painted.
 MASKED = """() => {
@@ -48,21 +45,6 @@ MASKED = """() => {
   both.connect(0, edit, edit.findInputSlot('mask'));
 }"""
 SENTENCES = "0: a kitchen on a sunny day\n4: a kitchen at night"
-
-
-def film_and_depth() -> tuple[torch.Tensor, torch.Tensor]:
-    """The frames (F, H, W, 3) of a drawn clip, and a depth of it: what is lower is nearer."""
-    frames = torch.from_numpy(np.concatenate([hand_clip().frames] * (FRAMES // 2))) / 255
-    near = torch.linspace(0, 1, frames.shape[1])[None, :, None, None].expand_as(frames)
-    return frames, near * 0.8 + frames.mean(-1, keepdim=True) * 0.2
-
-
-def films(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Both as videos."""
-    paths = [folder / CLIP_FILE, folder / DEPTH_FILE]
-    for frames, path in zip(film_and_depth(), paths, strict=True):
-        write_video(frames, path, 8)
-    return paths
 
 
 def picture(name: str) -> Image.Image:

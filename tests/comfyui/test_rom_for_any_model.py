@@ -9,6 +9,7 @@ from real_graphs import GRAPHS as REAL
 from real_graphs import NEWER
 from rom_graphs import GRAPHS
 from rom_parts import MODELS
+from sd_graphs import GRAPHS as SD
 from tour import set_widgets
 from window_graphs import GRAPHS as WINDOW
 
@@ -104,7 +105,7 @@ def test_vace(core):
 def test_the_workflows_name_their_models():
     named = [
         model
-        for name in [*GRAPHS, *WINDOW, *REAL, *NEWER, *LONG]
+        for name in [*GRAPHS, *WINDOW, *REAL, *NEWER, *LONG, *SD]
         for node in json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"]
         for model in node["properties"].get("models", [])
     ]

@@ -6,12 +6,16 @@ import json
 import pathlib
 from collections.abc import Iterable
 
+import numpy as np
+import torch
 from PIL import Image
 from rom_parts import NEWER_IN_CORE, empty_models
+from sd_graphs import CLIP_FILE, DEPTH_FILE
 
 from comfy_harness import ComfyClient, ComfyServer
 from comfy_harness.browser import ComfyBrowser
 from comfy_harness.standin import installed_frontend
+from ivg_core.media.video import write_video
 from ivg_core.synthetic.clips import DrawnClip, Scene
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -46,6 +50,21 @@ def hand_photo(folder: pathlib.Path, seed: int = 13, name: str = "hands.png") ->
     path = folder / name
     Image.fromarray(hand_clip(seed).frames[0]).save(path)
     return path
+
+
+def film_and_depth() -> tuple[torch.Tensor, torch.Tensor]:
+    """Eight frames (F, H, W, 3) of a drawn hand, and a depth of them: what is lower is nearer."""
+    frames = torch.from_numpy(np.concatenate([hand_clip().frames] * 4)) / 255
+    near = torch.linspace(0, 1, frames.shape[1])[None, :, None, None].expand_as(frames)
+    return frames, near * 0.8 + frames.mean(-1, keepdim=True) * 0.2
+
+
+def films(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Both as the videos that workflows name."""
+    paths = [folder / CLIP_FILE, folder / DEPTH_FILE]
+    for frames, path in zip(film_and_depth(), paths, strict=True):
+        write_video(frames, path, 8)
+    return paths
 
 
 def named(nodes: Iterable[tuple[str, list[str]]]) -> set[str]:
