@@ -142,7 +142,7 @@ def _fitted(
         if tall * (len(lines) + 0.75) <= room[1]:
             return letters, lines, tall
     raise IVGError(
-        f"{what[0].upper()}{what[1:]} is too long to be drawn into {size[0]} x {size[1]} pixels ({len(text)} letters): "
+        f"{what[0].upper()}{what[1:]} does not fit into {size[0]} x {size[1]} pixels in letters that can be read: "
         "shorten it, or do without drawn text."
     )
 

@@ -22,7 +22,9 @@ from .film import Film, FilmSettings, FinishedStep, Part
 from .page import page_text
 from .sheet import draw_sheet
 
-FILM, SUBTITLES, SHEET, PAGE = "film.mp4", "film.srt", "sheet.png", "index.html"
+FILM, SHEET, PAGE = "film.mp4", "sheet.png", "index.html"
+#: Players load subtitles of the film's own name, which would show a caption twice that is drawn into the picture.
+SUBTITLES, UNLOADED = "film.srt", "captions.srt"
 UNTITLED = "How-to"  # the page's heading, where the film has no title
 
 
@@ -31,8 +33,8 @@ class Package:
     """The files of a film.
 
     Attributes:
-        film: mp4 with chapters and subtitles that can be switched.
-        subtitles: the same as .srt, which players find by its name.
+        film: mp4 with chapters, and with subtitles that can be switched if the captions are not drawn into it.
+        subtitles: .srt; of the film's name, by which players find it, if the captions are not drawn into it.
         loops: a small looping WebP of each step.
         sheet: a picture of all steps, a row each.
         page: HTML that shows all of it; it needs the other files beside it.
@@ -58,24 +60,26 @@ def write_package(
     Raises:
         IVGError: as `Film`; or the folder cannot be written to.
     """
-    place = check_folder(user_path(folder).absolute())  # absolute, since "." has no name to write beside
+    place = check_folder(user_path(folder))
     film = Film(steps, settings)
     loops = tuple(f"steps/{number:02}.webp" for number in range(1, len(film.parts) + 1))
+    subtitles, others = (UNLOADED, SUBTITLES) if film.settings.burn else (SUBTITLES, UNLOADED)
     with atomic_folder(place) as partial:
         write_film(film, partial / FILM)
-        _write_text(partial / SUBTITLES, srt(film.captions))
+        _write_text(partial / subtitles, srt(film.captions))
         for name, part in zip(loops, film.parts, strict=True):
             _write_loop(part, partial / name)
         save_png(draw_sheet(film), partial / SHEET)
-        text = page_text(film.title or UNTITLED, film.captions, loops, FILM, (SUBTITLES, SHEET))
+        text = page_text(film.title or UNTITLED, film.captions, loops, FILM, (subtitles, SHEET))
         _write_text(partial / PAGE, text)
-    return Package(place / FILM, place / SUBTITLES, tuple(place / name for name in loops), place / SHEET, place / PAGE)
+    (place / others).unlink(missing_ok=True)  # of an older film, whose times are not this one's
+    return Package(place / FILM, place / subtitles, tuple(place / name for name in loops), place / SHEET, place / PAGE)
 
 
 def write_film(film: Film, path: str | os.PathLike) -> Path:
-    """Write a film as mp4, whole or not at all, with its chapters and with its captions as subtitles.
+    """Write a film as mp4, whole or not at all, with its chapters.
 
-    Subtitles are on at first in players that can show them, but not where the captions are drawn into the picture.
+    Its captions are subtitles that players show at first and can switch off, unless they are drawn into the picture.
 
     Raises:
         IVGError: the place cannot be written to.
@@ -86,20 +90,16 @@ def write_film(film: Film, path: str | os.PathLike) -> Path:
         subtitles, notes = temporary.with_suffix(".srt"), temporary.with_suffix(".txt")
         try:
             write_video(film.frames(), pictures, film.settings.fps)
-            subtitles.write_text(srt(film.captions), encoding="utf-8")
             chapters = [(milliseconds(span.start), milliseconds(span.end), span.text) for span in film.chapters]
             notes.write_text(notes_text({"title": film.title} if film.title else {}, chapters), encoding="utf-8")
-            inputs = ["-i", str(pictures), "-f", "srt", "-i", str(subtitles), "-f", "ffmetadata", "-i", str(notes)]
-            joined = {
-                "map_metadata": "2",
-                "map_chapters": "2",
-                "c": "copy",
-                "c:s": "mov_text",
-                "disposition:s:0": "0" if film.settings.burn else "default",
-                "movflags": "+faststart",
-            }
-            words = [*inputs, "-map", "0", "-map", "1", *SAME_BYTES, *ffmpeg_options(joined)]
-            write_with_ffmpeg([*words, str(temporary)], (), target)
+            words = ["-i", str(pictures), "-f", "ffmetadata", "-i", str(notes)]
+            joined = {"map_metadata": "1", "map_chapters": "1", "c": "copy", "movflags": "+faststart", "map": "0"}
+            if not film.settings.burn:
+                subtitles.write_text(srt(film.captions), encoding="utf-8")
+                words += ["-f", "srt", "-i", str(subtitles), "-map", "2"]
+                joined |= {"c:s": "mov_text", "disposition:s:0": "default"}
+            words += [*SAME_BYTES, *ffmpeg_options(joined), str(temporary)]
+            write_with_ffmpeg(words, (), target)
         finally:
             for file in (pictures, subtitles, notes):
                 file.unlink(missing_ok=True)
