@@ -92,14 +92,15 @@ def write_film(film: Film, path: str | os.PathLike) -> Path:
             write_video(film.frames(), pictures, film.settings.fps)
             chapters = [(milliseconds(span.start), milliseconds(span.end), span.text) for span in film.chapters]
             notes.write_text(notes_text({"title": film.title} if film.title else {}, chapters), encoding="utf-8")
-            words = ["-i", str(pictures), "-f", "ffmetadata", "-i", str(notes)]
-            joined = {"map_metadata": "1", "map_chapters": "1", "c": "copy", "movflags": "+faststart", "map": "0"}
+            inputs, maps = ["-i", str(pictures), "-f", "ffmetadata", "-i", str(notes)], ["-map", "0"]
+            joined = {"map_metadata": "1", "map_chapters": "1", "c": "copy", "movflags": "+faststart"}
             if not film.settings.burn:
                 subtitles.write_text(srt(film.captions), encoding="utf-8")
-                words += ["-f", "srt", "-i", str(subtitles), "-map", "2"]
+                inputs += ["-f", "srt", "-i", str(subtitles)]
+                maps += ["-map", "2"]
                 joined |= {"c:s": "mov_text", "disposition:s:0": "default"}
-            words += [*SAME_BYTES, *ffmpeg_options(joined), str(temporary)]
-            write_with_ffmpeg(words, (), target)
+            words = [*inputs, *maps, *SAME_BYTES, *ffmpeg_options(joined)]
+            write_with_ffmpeg([*words, str(temporary)], (), target)
         finally:
             for file in (pictures, subtitles, notes):
                 file.unlink(missing_ok=True)

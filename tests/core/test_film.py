@@ -119,7 +119,11 @@ CLIP, LARGER = grey(1, 2), grey(1, size=(96, 96))
     "steps, settings, said",
     [
         ([], PLAIN, "no steps"),
-        ([("a", CLIP), ("b", grey(1, size=(32, 32)))], PLAIN, "Step 2 has frames of 32 x 32 pixels and step 1 of 48 x 32"),
+        (
+            [("a", CLIP), ("b", grey(1, size=(32, 32)))],
+            PLAIN,
+            "Step 2 has frames of 32 x 32 pixels and step 1 of 48",
+        ),
         ([("a", CLIP), (" ", CLIP)], PLAIN, "The caption of step 2 is empty"),
         ([("a\x07", CLIP)], PLAIN, "The caption of step 1 holds what is no letter"),
         ([("a", CLIP)], FilmSettings("T\x00"), "The title holds"),
