@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..batch.page import MOST_FRAMES, save_thumbnail
-from ..media.clips import even_indices
+from ..media.clips import even_indices, in_pieces
+from ..media.contact_sheet import TILE
 from ..media.ffmpeg import ffmpeg_options, notes_text, write_with_ffmpeg
 from ..media.files import atomic_folder, atomic_write
-from ..media.images import save_png
+from ..media.images import save_png, shrink_to
 from ..media.targets import check_folder, user_path
 from ..media.video import SAME_BYTES, write_video
 from .captions import milliseconds, srt
@@ -109,7 +109,8 @@ def write_film(film: Film, path: str | os.PathLike) -> Path:
 
 def _write_loop(part: Part, path: Path) -> None:
     chosen = even_indices(len(part.indices), MOST_FRAMES)
-    frames = torch.from_numpy(np.stack(list(part.media.read([part.indices[i] for i in chosen])))).float() / 255
+    pictures = in_pieces(part.media.read([part.indices[i] for i in chosen]), 1)
+    frames = torch.cat([shrink_to(picture, 2 * TILE) for picture in pictures])  # before they are all in memory
     save_thumbnail(frames, len(chosen) / part.seconds, path)
 
 

@@ -134,6 +134,12 @@ def test_a_font_on_the_system_is_taken_where_pils_own_lacks_a_letter(monkeypatch
     assert font_for("œuf", 12, "x").getname()[0] == "DejaVu Sans"
 
 
+def test_a_space_is_no_missing_letter(monkeypatch):
+    """In fonts that draw nothing in place of a letter that they lack."""
+    monkeypatch.setattr(fonts, "_drawn", lambda font, letter: "" if letter in (" ", "切", fonts.NO_LETTER) else letter)
+    assert fonts._known(ImageFont.load_default(9), "a b切") == 3
+
+
 def test_japanese_comes_first_where_there_are_kana(monkeypatch):
     asked = []
     monkeypatch.setattr(fonts, "_installed", lambda name, number: asked.append((name, number)) or "")
