@@ -16,7 +16,7 @@ from ..media.ffmpeg import ffmpeg_options, notes_text, write_with_ffmpeg
 from ..media.files import atomic_folder, atomic_write
 from ..media.images import save_png, shrink_to
 from ..media.targets import check_folder, user_path
-from ..media.video import SAME_BYTES, write_video
+from ..media.video import write_video
 from .captions import milliseconds, srt
 from .film import Film, FilmSettings, FinishedStep, Part
 from .page import page_text
@@ -99,8 +99,7 @@ def write_film(film: Film, path: str | os.PathLike) -> Path:
                 inputs += ["-f", "srt", "-i", str(subtitles)]
                 maps += ["-map", "2"]
                 joined |= {"c:s": "mov_text", "disposition:s:0": "default"}
-            words = [*inputs, *maps, *SAME_BYTES, *ffmpeg_options(joined)]
-            write_with_ffmpeg([*words, str(temporary)], (), target)
+            write_with_ffmpeg([*inputs, *maps, *ffmpeg_options(joined), str(temporary)], (), target)
         finally:
             for file in (pictures, subtitles, notes):
                 file.unlink(missing_ok=True)
