@@ -165,7 +165,7 @@ def test_a_long_caption_is_shortened_on_the_sheet():
     font = ImageFont.load_default(12)
     assert _shortened("stir it", font) == "stir it"
     label = _shortened("stir it " * 90, font)
-    assert label.endswith("it …") and 700 < font.getlength(label) <= 4 * 224 + 3 * 14
+    assert label.endswith(" …") and 700 < font.getlength(label) <= 4 * 224 + 3 * 14
 
 
 def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
