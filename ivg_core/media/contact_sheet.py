@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,11 +11,13 @@ from torch import Tensor
 from .clips import even_indices
 from .frames import to_frames
 from .images import resize_image, resize_mask, to_image, to_mask, to_pil
+from .lines import wrapped
 
 INK, PAPER, GREY, OUTLINE = (32, 33, 36), (255, 255, 255), (110, 112, 118), (255, 48, 64)
 TILE = 224  # longer side of one picture, pixels
 GAP = 14
 LABEL = 22
+SMALL = 12  # pixels of the labels' letters
 COLUMNS = 4
 
 
@@ -36,39 +38,60 @@ def contact_sheet(frames: Tensor, mask: Tensor, image: Tensor | None, action: st
     """
     frames = to_frames(frames)
     height, width = frames.shape[1:3]
-    scale = TILE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = tile_size(width, height)
     change = (frames - frames[:1]).abs().amax(dim=(0, 3)).cpu()  # (H, W)
 
-    tiles = [("largest change since frame 1", to_pil(resize_mask(change, size)).convert("RGB"))]
+    first = [("largest change since frame 1", to_pil(resize_mask(change, size)).convert("RGB"))]
     if image is not None:
         photo, region = resize_image(to_image(image), size), resize_mask(to_mask(mask).float().cpu(), size)
-        tiles = [
+        first = [
             ("photo, region of motion outlined", _outlined(photo, region)),
             ("region of motion", to_pil(region).convert("RGB")),
-            *tiles,
+            *first,
         ]
-    top = len(tiles)
-    for i in even_indices(len(frames), 16):
-        tiles.append((f"frame {i + 1} of {len(frames)}", to_pil(frames[i]).resize(size, Image.Resampling.LANCZOS)))
+    others = [
+        (f"frame {i + 1} of {len(frames)}", to_pil(frames[i]).resize(size, Image.Resampling.LANCZOS))
+        for i in even_indices(len(frames), 16)
+    ]
+    rows = [first, *(others[i : i + COLUMNS] for i in range(0, len(others), COLUMNS))]
+    return tile_sheet(rows, action.strip() or "(no action given)")
 
-    title = ImageFont.load_default(18)
-    small = ImageFont.load_default(12)
+
+def tile_sheet(
+    rows: Sequence[Sequence[tuple[str, Image.Image]]],
+    heading: str,
+    font: ImageFont.FreeTypeFont | None = None,
+) -> Image.Image:
+    """Lay pictures out in rows, each below its label.
+
+    Args:
+        rows: up to `COLUMNS` labels and pictures each. All pictures have one size, at most `TILE` a side. A label may
+            be longer than its picture is wide where the next ones are empty.
+        heading: above them; may be empty.
+        font: for all of it, in any size; None: PIL's own.
+    """
+    title, small = (font.font_variant(size=size) if font else ImageFont.load_default(size) for size in (18, SMALL))
+    size = rows[0][0][1].size
     row_width = COLUMNS * max(size[0], TILE) + (COLUMNS + 1) * GAP
-    heading = textwrap.wrap(action, width=max(20, row_width // 10)) or ["(no action given)"]
-    head = 2 * GAP + 24 * len(heading)
-    rows = 1 + -(-(len(tiles) - top) // COLUMNS)
-    sheet = Image.new("RGB", (row_width, head + rows * (size[1] + LABEL + GAP)), PAPER)
+    lines = wrapped(" ".join(heading.split()), title.getlength, row_width - 2 * GAP) if heading else []
+    head = GAP + (GAP + 24 * len(lines) if lines else 0)
+    sheet = Image.new("RGB", (row_width, head + len(rows) * (size[1] + LABEL + GAP)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for i, line in enumerate(heading):
+    for i, line in enumerate(lines):
         draw.text((GAP, GAP + 24 * i), line, fill=INK, font=title)
-    for i, (label, tile) in enumerate(tiles):
-        row, column = (0, i) if i < top else (1 + (i - top) // COLUMNS, (i - top) % COLUMNS)
-        x = GAP + column * (max(size[0], TILE) + GAP)
+    for row, tiles in enumerate(rows):
         y = head + row * (size[1] + LABEL + GAP)
-        draw.text((x, y), label, fill=GREY, font=small)
-        sheet.paste(tile, (x, y + LABEL - 4))
+        for column, (label, tile) in enumerate(tiles):
+            x = GAP + column * (max(size[0], TILE) + GAP)
+            draw.text((x, y), label, fill=GREY, font=small)
+            sheet.paste(tile, (x, y + LABEL - 4))
     return sheet
+
+
+def tile_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) of a picture that is `TILE` pixels long."""
+    scale = TILE / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _outlined(photo: Tensor, mask: Tensor) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -28,6 +29,24 @@ def ffmpeg_program() -> str:
 def ffmpeg_options(options: Mapping[str, str]) -> list[str]:
     """{"crf": "17"} → ["-crf", "17"]."""
     return [word for name, value in options.items() for word in (f"-{name}", value)]
+
+
+def notes_text(tags: Mapping[str, str], chapters: Iterable[tuple[int, int, str]] = ()) -> str:
+    """The content of a file of metadata, as ffmpeg reads it with `-f ffmetadata`.
+
+    Args:
+        tags: of the whole file, name -> text.
+        chapters: (start, end, title) of each, milliseconds.
+    """
+    lines = [";FFMETADATA1", *(f"{name}={_escaped(text)}" for name, text in tags.items())]
+    for start, end, title in chapters:
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000", f"START={start}", f"END={end}", f"title={_escaped(title)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    text += " " * text.endswith("\\")  # ffmpeg takes one at a line's end for an escape of that end, escaped or not
+    return re.sub(r"([=;#\\\n])", r"\\\1", text)
 
 
 def write_with_ffmpeg(arguments: list[str], stdin: Iterable[bytes], target: Path) -> None:

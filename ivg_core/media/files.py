@@ -136,7 +136,9 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     Raises:
         IVGError: the place cannot be written to, or the disk is full.
     """
-    target = user_path(path)
+    target = user_path(path).absolute()  # "." alone has no name
+    if not target.name:
+        raise IVGError(f"{target} is a whole disk: give a folder on it.")
     partial = target.with_name(f".{target.name}.part")
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed

@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .ffmpeg import ffmpeg_options, write_with_ffmpeg
+from .ffmpeg import ffmpeg_options, notes_text, write_with_ffmpeg
 from .files import atomic_write
 from .images import save_png
 from .targets import user_path
@@ -64,7 +64,7 @@ def write_with_workflow(frames: Tensor, path: str | os.PathLike, fps: float, tag
         notes = temporary.with_suffix(".txt")
         try:
             # A file, because one argument of a command holds 128 KiB at most, and workflows grow longer.
-            notes.write_text(";FFMETADATA1\n" + "".join(f"{key}={_escape(text)}\n" for key, text in texts.items()))
+            notes.write_text(notes_text(texts))
             inputs = [*ffmpeg_options({"i": str(plain)}), *ffmpeg_options({"f": "ffmetadata", "i": str(notes)})]
             copy = {"map": "0", "map_metadata": "1", "c": "copy", "movflags": "+faststart+use_metadata_tags"}
             if suffix == ".webm":
@@ -83,8 +83,3 @@ def to_json(value: Any) -> str:
     """
     text = json.dumps(value)
     return STRING.sub(lambda string: string[0].replace("{", "\\u007b").replace("}", "\\u007d"), text)
-
-
-def _escape(text: str) -> str:
-    """As ffmpeg's metadata files want it."""
-    return re.sub(r"([=;#\\\n])", r"\\\1", text)

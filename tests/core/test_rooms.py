@@ -19,6 +19,7 @@ ROOMS = {
     "sampling": {"media", "models", "rom"},
     "batch": {"media", "models", "checkpoints", "rom", "sampling"},
     "evaluate": {"media", "hands", "batch"},
+    "howto": {"media", "models", "enrich", "rom", "sampling", "batch"},
     "training": {"media", "models", "checkpoints", "hands", "rom", "sampling"},
 }
 
