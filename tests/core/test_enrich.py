@@ -234,6 +234,15 @@ def test_a_server_without_eyes_is_asked_in_plain_text(server):
     assert isinstance(asked["messages"][1]["content"], str) and "model" not in asked
 
 
+def test_other_questions_are_answered_as_they_are(server, vlm):
+    assert Server(server.url).ask("List them.", "Which pots?", None, 99) == f"<think>hm</think>{POT}"
+    asked = server.asked[0][1]
+    assert [message["content"] for message in asked["messages"]] == ["List them.", "Which pots?"]
+    assert asked["max_tokens"] == 99
+    assert "red pot" in LocalModel(vlm).ask("List them.", "hold it", RED, 99)
+    assert len(LocalModel(vlm).ask("List them.", "hold it", RED, 1).split()) < 2
+
+
 @pytest.mark.parametrize("trouble", ["hangs", "drips"])
 def test_the_time_out_holds(server, trouble):
     server.trouble = trouble
