@@ -29,7 +29,7 @@ MASK_SOURCES = get_args(MaskSource)
 MOST_STEPS = 100
 MOST_WORDS = 100  # of a step; the video model reads about 60
 MOST_LETTERS = 1_000  # of a step, or of a title
-MOST_TEXT = 100_000  # letters of a whole plan
+MOST_TEXT = 300_000  # letters of a whole plan
 #: A Chinese or Japanese letter counts as a word.
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 RANGES: dict[str, tuple[float, float]] = {"seconds": (0.1, 120), "seed": (0, MAX_SEED)}
@@ -75,12 +75,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", " ".join(self.title.split()))
-        if not self.steps:
-            raise IVGError("The plan has no steps: write what is done, a line for each step.")
-        if len(self.steps) > MOST_STEPS:
-            raise IVGError(
-                f"The plan has {len(self.steps)} steps, and at most {MOST_STEPS} can be made: part it into several."
-            )
+        _check_count(len(self.steps))
         check_ranges(self, {"seed": RANGES["seed"]}, "The plan's ")
         _check_text(self.title, "The plan's title")
         for number, step in enumerate(self.steps, 1):
@@ -156,7 +151,7 @@ def write_list(plan: Plan) -> str:
 
 
 def _parsed(text: str, by: Asked | None, photo: Tensor | None) -> Plan:
-    fenced = re.fullmatch(r"\s*```\w*\n(.*)\n\s*```\s*", text, re.DOTALL)
+    fenced = re.fullmatch(r"\s*```\w*\s*\n(.*)\n\s*```\s*", text, re.DOTALL)
     text = fenced[1] if fenced else text
     if text.lstrip()[:1] in ("[", "{"):
         try:
@@ -173,17 +168,17 @@ def _parsed(text: str, by: Asked | None, photo: Tensor | None) -> Plan:
 
 
 def _from_list(listed: Listed) -> Plan:
-    steps = tuple(
-        [_from_words(line.where, line.words, line.title) for line in listed.entries]
-        or [_from_words(f"Sentence {n}", words) for n, words in enumerate(sentences(listed.prose), 1)]
-    )
+    entries = [(line.where, line.words, line.title) for line in listed.entries]
+    entries = entries or [(f"Sentence {n}", words, "") for n, words in enumerate(sentences(listed.prose), 1)]
+    _check_count(len(entries))
+    steps = tuple(_from_words(*entry) for entry in entries)
     title, marks = split_marks(listed.title, "The title")
     if marks.keys() <= {"seed"}:
         return Plan(steps, title, **marks)
     return Plan(steps, listed.title)  # the words of a title that only look like marks: "Tea (20 seconds)"
 
 
-def _from_words(where: str, words: str, title: str = "") -> Step:
+def _from_words(where: str, words: str, title: str) -> Step:
     action, values = split_marks(words, where)
     if not action:
         raise IVGError(f"{where} says nothing that is done: write it, or leave the line out.")
@@ -203,10 +198,17 @@ def _from_values(values: Any) -> Plan:
 
 def _from_entry(where: str, entry: Any) -> Step:
     if isinstance(entry, str):
-        return _from_words(where, entry)
+        return _from_words(where, entry, "")
     if not isinstance(entry, dict):
         raise IVGError(f'{where} is neither a text nor an object such as {{"action": "Peel the carrot"}}.')
     return from_mapping(Step, entry, where)
+
+
+def _check_count(steps: int) -> None:
+    if not steps:
+        raise IVGError("The plan has no steps: write what is done, a line for each step.")
+    if steps > MOST_STEPS:
+        raise IVGError(f"The plan has {steps} steps, and at most {MOST_STEPS} can be made: part it into several.")
 
 
 def _check_step(step: Step, where: str) -> None:

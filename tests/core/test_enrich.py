@@ -16,7 +16,8 @@ from tiny_vlm import make_vlm
 
 from ivg_core.cli import main
 from ivg_core.enrich.address import is_own
-from ivg_core.enrich.answer import EXAMPLE, sentence_in
+from ivg_core.enrich.answer import EXAMPLE, INSTRUCTION, sentence_in
+from ivg_core.enrich.answer import question as ask_for
 from ivg_core.enrich.enrich import enrich_action
 from ivg_core.enrich.local import LocalModel
 from ivg_core.enrich.server import Server
@@ -239,8 +240,10 @@ def test_other_questions_are_answered_as_they_are(server, vlm):
     asked = server.asked[0][1]
     assert [message["content"] for message in asked["messages"]] == ["List them.", "Which pots?"]
     assert asked["max_tokens"] == 99
-    assert "red pot" in LocalModel(vlm).ask("List them.", "hold it", RED, 99)
-    assert len(LocalModel(vlm).ask("List them.", "hold it", RED, 1).split()) < 2
+    for photo, tokens, said in ((RED, 96, "hold the red pot"), (BLUE, 96, "hold the big pan"), (RED, 1, "")):
+        answer = LocalModel(vlm).ask(INSTRUCTION, ask_for("hold it"), photo, tokens)
+        assert answer.lower().strip(" .") == said if said else len(answer) < 5
+    assert LocalModel(vlm).ask("List them.", "hold it", RED, 96) != LocalModel(vlm)("hold it", RED)
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "drips"])
