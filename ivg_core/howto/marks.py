@@ -7,12 +7,12 @@ from typing import Any
 
 from ..errors import IVGError
 
+_SECONDS = r"[(（]\s*(?P<seconds>\d{1,6}(?:\.\d{1,20})?)\s*(?:s|sec|secs|seconds?|秒)\s*[)）]"
+_FIELD = r"\[(?P<key>seed|mask|image|title)\s+(?P<value>[^\[\]]+)\]"
 #: At the end of a line, in any order; a full stop may follow and belongs to the words.
-MARK = re.compile(
-    r"\s*(?:[(（]\s*(?P<seconds>\d{1,6}(?:\.\d{1,20})?)\s*(?:s|sec|secs|seconds?|秒)\s*[)）]"
-    r"|\[(?P<key>seed|mask|image|title)\s+(?P<value>[^\[\]]+)\])\s*(?P<stop>[.。]?)$",
-    re.IGNORECASE,
-)
+MARK = re.compile(rf"\s*(?:{_SECONDS}|{_FIELD})\s*(?P<stop>[.。]?)$", re.IGNORECASE)
+#: Marks in the middle of a text, behind the end of their sentence.
+BEHIND = re.sub(r"\?P<\w+>", "?:", rf"(?:\s*(?i:{_SECONDS}|{_FIELD})[.。]?)*")
 
 
 def split_marks(words: str, where: str) -> tuple[str, dict[str, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .marks import BEHIND
+
 #: Before their full stop no sentence ends.
 NEVER = set("e.g i.e mr mrs ms dr prof st no nr fig vs cf ca approx z.b d.h p.ej".split())
 #: Before theirs one ends only if the next word has a capital letter.
@@ -12,7 +14,7 @@ SELDOM = set(
     .split()
 )  # fmt: skip
 CLOSING = "\"'”’»)）\\]」』】〉》"
-END = re.compile(rf"(?:[.!?…]+[{CLOSING}]*(?=\s)|[。！？｡．]+[{CLOSING}]*)")
+END = re.compile(rf"(?:[.!?…]+[{CLOSING}]*{BEHIND}(?=\s|$)|[。！？｡．]+[{CLOSING}]*{BEHIND})")
 EAST_ASIAN = r"\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"
 
 
@@ -27,7 +29,7 @@ def sentences(text: str) -> list[str]:
 
 def ends_sentence(words: str) -> bool:
     """Whether the last of the words ends a sentence."""
-    return bool(re.search(rf"[.!?…。！？｡．][{CLOSING}]*$", words))
+    return bool(re.search(rf"[.!?…。！？｡．][{CLOSING}]*{BEHIND}$", words))
 
 
 def join(one: str, two: str) -> str:

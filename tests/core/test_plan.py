@@ -173,6 +173,9 @@ def test_a_recipe():
         "Add tomatoes.",
         "Serve hot.",
     ]
+    wrapped = "Chop the onions\nvery finely. Then fry\nthem for a while\nin a lot of oil\nuntil they are soft."
+    assert actions(wrapped)[0] == "Chop the onions very finely." and len(actions(wrapped)) == 2
+    assert actions("Ingredients\nflour\neggs\n\nMix them. Bake at 180.") == ["Mix them.", "Bake at 180."]
     assert actions("先把胡萝卜\n洗净。再切\n成块。最后炒熟。") == ["先把胡萝卜洗净。", "再切成块。", "最后炒熟。"]
 
 
@@ -224,6 +227,8 @@ def test_marks():
         "Tea",
         9,
     )
+    assert actions("Pour. (4 s).\nStir") == ["Pour.", "Stir"]
+    assert read_plan("Pour. (4 s) [seed 7] Stir.").steps == (Step("Pour.", 4, 7), Step("Stir."))
     assert actions("Peel it (4 s). Cut it.") == ["Peel it.", "Cut it."]
     assert actions('["Add salt [optional]", "Add (4 spoons)", "Bake (4 s) well"]') == [
         "Add salt [optional]",
@@ -311,7 +316,7 @@ def test_what_no_list_can_hold_is_refused():
         ("\ufeff \n", "has no steps"),
         ("# Tea", "has no steps"),
         ("[]", "has no steps"),
-        ("- a\n" * 200, "has 200 steps, and at most 100"),
+        ("- a [seed x]\n" * 200, "has 200 steps, and at most 100"),
         (json.dumps(["a"] * 101), "has 101 steps, and at most 100"),
         ("a\n" + "word " * 500, r'Step 2 \("word .*…"\) has 500 words, and at most 100'),
         ("切" * 101, "has 101 words"),
