@@ -1,5 +1,10 @@
 """The one exception that carries a sentence for the user, and the one that any work may end in."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class IVGError(ValueError):
     """A mistake that the user can mend: the message says what is wrong, where, and what to do next."""
@@ -7,6 +12,15 @@ class IVGError(ValueError):
     def __str__(self) -> str:
         # A path may hold half a character, which can be neither printed nor sent: ComfyUI's worker would die of it.
         return super().__str__().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextmanager
+def told_of(where: str) -> Iterator[None]:
+    """Errors within name a place: a row of a table, a step of a plan."""
+    try:
+        yield
+    except IVGError as error:
+        raise IVGError(f"{where}: {error}") from error
 
 
 def out_of_memory(error: BaseException) -> bool:

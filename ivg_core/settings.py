@@ -134,7 +134,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise IVGError(f"{where} is {_short(value)}, but a list belongs there.")
         items = [_convert(options[0], item, where) for item in value]
-        if origin is tuple and len(items) != len(options):
+        if origin is tuple and options[-1] is not Ellipsis and len(items) != len(options):
             raise IVGError(f"{where} has {len(items)} values, but {len(options)} belong there.")
         return origin(items)
     if hint is float and not isinstance(value, bool):

@@ -11,15 +11,14 @@ import math
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..errors import IVGError
+from ..errors import IVGError, told_of
 from ..media.files import PICTURES, atomic_write, named_in, short_name
 from ..media.targets import user_path
 from ..media.text import plain
@@ -196,7 +195,7 @@ def _items_of(row: Row, folder: Path, masks: Path | None, prompts: Sequence[str]
         raise IVGError(f"{where} has no prompt: say what is done, in the table or for all photos at once.")
     if len(own_masks) not in (0, 1, len(images)):
         raise IVGError(f"{where} has {len(own_masks)} masks for {len(images)} photos: give one for each.")
-    with _told_of(where):
+    with told_of(where):
         numbers = [seed for text in given["seed"] for seed in read_seeds(text)] if "seed" in given else seeds
         photos = [named_in(folder, image) for image in images]
         beside = [named_in(folder, mask) for mask in own_masks]
@@ -217,7 +216,7 @@ def _schedule_of(row: Row) -> PromptSchedule | None:
         return None
     if "prompt" in row.values:
         raise IVGError(f"{row.where} has both prompt and prompts: keep the sentence, or the schedule of several.")
-    with _told_of(row.where):
+    with told_of(row.where):
         return read_schedule(text)
 
 
@@ -225,7 +224,7 @@ def _lora_of(row: Row, find_lora: Callable[[str], Path]) -> dict[str, Any]:
     name, strength = _one_of(row, "lora"), _one_of(row, "lora_strength")
     if not name:
         return {}
-    with _told_of(row.where):
+    with told_of(row.where):
         return {"lora": find_lora(name), "lora_strength": _strength(strength) if strength else 1.0}
 
 
@@ -233,7 +232,7 @@ def _boxes_of(row: Row, folder: Path) -> dict[str, Any]:
     name = _one_of(row, "boxes")
     if not name:
         return {}
-    with _told_of(row.where):
+    with told_of(row.where):
         return {"boxes": named_in(folder, name), "phrase": _one_of(row, "phrase")}
 
 
@@ -253,15 +252,6 @@ def _strength(text: str) -> float:
     if not math.isfinite(value):
         raise IVGError(f"{text[:40]!r} is no lora_strength: write a number such as 0.8.")
     return value
-
-
-@contextmanager
-def _told_of(where: str) -> Iterator[None]:
-    """Errors within name the row."""
-    try:
-        yield
-    except IVGError as error:
-        raise IVGError(f"{where}: {error}") from error
 
 
 def _faulty(row: Row, fault: str) -> Item:

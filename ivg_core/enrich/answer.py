@@ -27,6 +27,11 @@ def question(action: str) -> str:
     return f"Action: {action}\nSentence:"
 
 
+def without_thoughts(answer: str) -> str:
+    """What a model says once it has thought."""
+    return re.sub(r"<think>.*?(</think>|\Z)", " ", answer, flags=re.DOTALL)
+
+
 def sentence_in(answer: str, who: str) -> str:
     """The sentence in a model's answer.
 
@@ -40,8 +45,7 @@ def sentence_in(answer: str, who: str) -> str:
     Raises:
         IVGError: there is no sentence in it.
     """
-    text = re.sub(r"<think>.*?(</think>|\Z)", " ", answer, flags=re.DOTALL)
-    text = re.sub(r"[*`]+", "", text)  # Markdown
+    text = re.sub(r"[*`]+", "", without_thoughts(answer))  # Markdown
     lines = [line.strip(" \t\"'“”") for line in text.splitlines()]
     lines = [re.sub(r"^(sentence|answer|assistant)\s*:\s*", "", line, flags=re.IGNORECASE) for line in lines]
     spoken = [line.strip(" \"'“”") for line in lines if len(re.findall(r"[^\W\d_]{2,}", line)) >= 3]

@@ -16,7 +16,7 @@ from ..media.images import to_pil
 from ..media.targets import user_path
 from .answer import INSTRUCTION, question, sentence_in
 
-MOST_TOKENS = 96  # of an answer
+MOST_TOKENS = 96  # of a sentence
 
 
 class LocalModel:
@@ -57,7 +57,6 @@ class LocalModel:
         with self._explained():
             return AutoProcessor.from_pretrained(self.folder, local_files_only=True)  # nosec B615 # a folder
 
-    @torch.no_grad()
     def __call__(self, action: str, image: Tensor | None) -> str:
         """Ask for the sentence.
 
@@ -68,9 +67,27 @@ class LocalModel:
         Raises:
             IVGError: the folder holds no such model, or the answer holds no sentence.
         """
+        return sentence_in(self.ask(INSTRUCTION, question(action), image, MOST_TOKENS), self.folder.name)
+
+    @torch.no_grad()
+    def ask(self, instruction: str, question: str, image: Tensor | None, tokens: int) -> str:
+        """Ask for anything.
+
+        Args:
+            instruction: how it is to answer.
+            question: what is asked.
+            image: the photo, (H, W, 3) 0..1; None asks without one.
+            tokens: of the answer, at most.
+
+        Returns:
+            The answer as it is.
+
+        Raises:
+            IVGError: the folder holds no such model.
+        """
         processor, model = self._processor, self.network
         picture = [] if image is None else [{"type": "image", "image": to_pil(image)}]
-        words = {"type": "text", "text": f"{INSTRUCTION}\n\n{question(action)}"}
+        words = {"type": "text", "text": f"{instruction}\n\n{question}"}
         if getattr(processor, "chat_template", None):
             inputs = processor.apply_chat_template(
                 [{"role": "user", "content": [*picture, words]}],
@@ -81,12 +98,11 @@ class LocalModel:
             )
         else:  # plain captioning models such as BLIP
             pictures = {"images": to_pil(image)} if image is not None else {}
-            inputs = processor(text=question(action), return_tensors="pt", **pictures)
+            inputs = processor(text=question, return_tensors="pt", **pictures)
         inputs = inputs.to(next(model.parameters()).device, self.dtype)  # only its floats take the dtype
         asked = inputs["input_ids"].shape[1]
-        tokens = model.generate(**inputs, max_new_tokens=MOST_TOKENS, do_sample=False)
-        answer = processor.batch_decode(tokens[:, asked:], skip_special_tokens=True)[0]
-        return sentence_in(answer, self.folder.name)
+        made = model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
+        return processor.batch_decode(made[:, asked:], skip_special_tokens=True)[0]
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ from .answer import INSTRUCTION, question, sentence_in
 
 LONGEST_SIDE = 768  # pixels of the photo that is sent
 LONGEST = 1 << 20  # bytes of an answer
+MOST_TOKENS = 1024  # of a sentence and the thoughts before it
 
 
 class Server:
@@ -57,14 +58,31 @@ class Server:
         Raises:
             IVGError: nobody answers in time, or the answer is an error or holds no sentence.
         """
-        content: list = [{"type": "text", "text": question(action)}]
+        return sentence_in(self.ask(INSTRUCTION, question(action), image, MOST_TOKENS), self.model or self.url)
+
+    def ask(self, instruction: str, question: str, image: Tensor | None, tokens: int) -> str:
+        """Ask for anything.
+
+        Args:
+            instruction: how it is to answer.
+            question: what is asked.
+            image: the photo, (H, W, 3) 0..1; None asks without one, for models that cannot see.
+            tokens: of the answer and the thoughts before it, at most.
+
+        Returns:
+            The answer as it is.
+
+        Raises:
+            IVGError: nobody answers in time, or the answer is an error.
+        """
+        content: list = [{"type": "text", "text": question}]
         if image is not None:
             content.append({"type": "image_url", "image_url": {"url": _data_url(image)}})
         messages = [
-            {"role": "system", "content": INSTRUCTION},
-            {"role": "user", "content": content if image is not None else question(action)},
+            {"role": "system", "content": instruction},
+            {"role": "user", "content": content if image is not None else question},
         ]
-        asked = {"messages": messages, "temperature": 0, "max_tokens": 1024, "stream": False}
+        asked = {"messages": messages, "temperature": 0, "max_tokens": tokens, "stream": False}
         if self.model:
             asked["model"] = self.model
         answer = self._within_time(lambda: self._post(json.dumps(asked).encode()))
@@ -75,7 +93,7 @@ class Server:
                 f"{self.url} answers something else than a chat: is it the address of an OpenAI-compatible server, "
                 "ending in /v1?"
             ) from error
-        return sentence_in(str(text or ""), self.model or self.url)
+        return str(text or "")
 
     def _post(self, body: bytes) -> bytes:
         try:

@@ -1,1 +1,1 @@
-"""How-to: steps that are done one after the other, put together to a film with its chapters, subtitles and page."""
+"""From a text of several steps to one instruction video: the plan, and what is made of its finished steps."""

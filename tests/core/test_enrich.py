@@ -16,7 +16,8 @@ from tiny_vlm import make_vlm
 
 from ivg_core.cli import main
 from ivg_core.enrich.address import is_own
-from ivg_core.enrich.answer import EXAMPLE, sentence_in
+from ivg_core.enrich.answer import EXAMPLE, INSTRUCTION, sentence_in
+from ivg_core.enrich.answer import question as ask_for
 from ivg_core.enrich.enrich import enrich_action
 from ivg_core.enrich.local import LocalModel
 from ivg_core.enrich.server import Server
@@ -51,6 +52,23 @@ def test_the_papers_sentence():
         ("wipe the counter", ["rests the left hand beside the counter", "a cloth"]),
         ("frobnicate widget", ["holds a widget with the left hand", "right hand to frobnicate the widget."]),
         ("stir with a spoon", ["uses the right hand to stir with a spoon."]),
+        ("unlock the door with a key", ["person uses a key in the right hand to unlock the door."]),
+        ("open the front door", ["person uses the right hand to open the front door."]),
+        ("scrub the floor", ["person uses a sponge in the right hand to scrub the floor."]),
+        ("turn the page", ["person uses the right hand to turn the page."]),
+        ("turn the key in the lock", ["person uses the right hand to turn the key in the lock."]),
+        ("press the button", ["person uses the right hand to press the button."]),
+        ("flip the pancake", ["steadies the pan", "a spatula in the right hand to flip the pancake."]),
+        ("fill the cup with water", ["holds the cup", "uses the right hand to fill the cup with the water."]),
+        ("wash the carrot with water", ["holds the carrot", "uses the right hand to wash the carrot with the water."]),
+        ("mix flour with water", ["uses a spoon in", "to mix the flour with the water."]),
+        ("brush the dough", ["holds the dough", "uses a brush in"]),
+        ("spread butter on the toast", ["steadies the toast", "a knife in", "to spread the butter on the toast."]),
+        ("stir the tea", ["steadies the cup", "a spoon in"]),
+        ("cut the ribbon", ["holds the ribbon with", "uses scissors in"]),
+        ("cut paper with a knife", ["holds the paper with", "uses a knife in"]),
+        ("peel and slice the carrot", ["holds the carrot with", "a peeler in", "to peel and slice the carrot."]),
+        ("peel and slice", ["uses the right hand to peel and slice."]),
     ],
 )
 def test_what_hands_do(action, parts):
@@ -215,6 +233,17 @@ def test_a_server_without_eyes_is_asked_in_plain_text(server):
     assert Server(server.url)("hold pot", None) == POT
     asked = server.asked[0][1]
     assert isinstance(asked["messages"][1]["content"], str) and "model" not in asked
+
+
+def test_other_questions_are_answered_as_they_are(server, vlm):
+    assert Server(server.url).ask("List them.", "Which pots?", None, 99) == f"<think>hm</think>{POT}"
+    asked = server.asked[0][1]
+    assert [message["content"] for message in asked["messages"]] == ["List them.", "Which pots?"]
+    assert asked["max_tokens"] == 99
+    for photo, tokens, said in ((RED, 96, "hold the red pot"), (BLUE, 96, "hold the big pan"), (RED, 1, "")):
+        answer = LocalModel(vlm).ask(INSTRUCTION, ask_for("hold it"), photo, tokens)
+        assert answer.lower().strip(" .") == said if said else len(answer) < 5
+    assert LocalModel(vlm).ask("List them.", "hold it", RED, 96) != LocalModel(vlm)("hold it", RED)
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "drips"])

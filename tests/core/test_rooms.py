@@ -18,8 +18,8 @@ ROOMS = {
     "rom": {"media", "models", "hands"},
     "sampling": {"media", "models", "rom"},
     "batch": {"media", "models", "checkpoints", "rom", "sampling"},
-    "evaluate": {"media", "hands", "batch"},
     "howto": {"media", "models", "enrich", "rom", "sampling", "batch"},
+    "evaluate": {"media", "hands", "batch"},
     "training": {"media", "models", "checkpoints", "hands", "rom", "sampling"},
 }
 
