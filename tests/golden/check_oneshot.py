@@ -41,8 +41,16 @@ def checks(folder: Path) -> Iterator[Check]:
         print(f"not in the folder, left out: {', '.join(missing)}, so one-shot tuning")
         return
     golden = OneShot(folder)
-    for part in (golden.calls, golden.long, golden.training):
-        yield from part()
+    reads = {
+        golden.calls: ("one_x", "t"),
+        golden.long: ("one_long_start", "one_long_steps"),
+        golden.training: ("one_x", "t", "one_latents_0", "one_noise_0", "one_t_0"),
+    }
+    for part, names in reads.items():
+        if missing := [name for name in names if name not in golden.io]:
+            print(f"not in the folder, left out: {', '.join(missing)}")
+        else:
+            yield from part()
 
 
 class OneShot:
