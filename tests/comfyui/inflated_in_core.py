@@ -114,7 +114,10 @@ def hinted(net, positive, negative, frames):
 
 @torch.inference_mode()
 def main() -> dict:
-    found: dict = {}
+    # Newer ones make a noise mask as long as the video before any node sees it.
+    found: dict = {
+        "repeats_masks": "latent_shapes" in inspect.signature(comfy.samplers.CFGGuider.outer_sample).parameters
+    }
     start, said, against = draw(FRAMES, 4, SIDE, SIDE), text(1), text(2)
     positive, negative = told(said), told(against)
     weights = sd_weights()

@@ -68,4 +68,6 @@ def test_a_control_net_is_inflated_only_where_it_went_through_the_node(core):
     ],
 )
 def test_what_does_not_fit_is_named(core, what, said):
+    if what == "noise_mask" and core["repeats_masks"]:
+        pytest.skip("this ComfyUI makes a noise mask as long as the video before any node sees it")
     assert said in core["refused"][what]
