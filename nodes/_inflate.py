@@ -46,11 +46,11 @@ def inflate_model(model: Any) -> Any:
             "Another node has replaced the model's self-attention, which the frames of a video need: leave it out."
         )
     for name, norm in _norms(network):
-        # of the class: its own attribute may be the patch of another copy that is loaded now
-        made.add_object_patch(f"diffusion_model.{name}.forward", partial(pooled, partial(type(norm).forward, norm)))
-    for place in _attentions(network):
+        made.add_object_patch(f"diffusion_model.{name}.forward", partial(pooled, _forward(norm)))
+    places = list(_attentions(network))
+    for place in places:
         made.set_model_attn1_replace(_attend, *place)
-    made.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(_checked, list(_attentions(network))))
+    made.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(_checked, places))
     made.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, _in_window)
     made.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, _as_clips)
     return made
@@ -78,6 +78,11 @@ def _norms(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in network.named_modules():
         if isinstance(module, nn.GroupNorm) and (name.endswith(NORMS) or name == LAST_NORM):
             yield name, module
+
+
+def _forward(module: nn.Module) -> Any:
+    """Of its class: its own attribute may be the patch of another copy that is loaded now."""
+    return partial(type(module).forward, module)
 
 
 def _attentions(network: Any) -> Iterator[tuple[str, int]]:
@@ -284,13 +289,11 @@ def _hint_of(control: Any, window: list[int]) -> Iterator[None]:
 @contextmanager
 def _seeing_clips(network: nn.Module | None) -> Iterator[None]:
     """Inside the `with` block a ControlNet's frames see each other; the same network may be another control's too."""
-    modules = [] if network is None else list(network.named_modules())
     patched = {}
-    for name, module in modules:
-        if isinstance(module, nn.GroupNorm) and name.endswith(NORMS):
-            patched[module] = partial(pooled, partial(type(module).forward, module))
-        elif name.endswith(".attn1"):
-            patched[module] = partial(_attend_together, partial(type(module).forward, module))
+    if network is not None:
+        patched = {norm: partial(pooled, _forward(norm)) for _, norm in _norms(network)}
+        attentions = [module for name, module in network.named_modules() if name.endswith(".attn1")]
+        patched |= {attention: partial(_attend_together, _forward(attention)) for attention in attentions}
     for module, forward in patched.items():
         module.forward = forward
     try:
