@@ -18,6 +18,7 @@ from ivg_core.howto.package import write_film, write_package
 from ivg_core.howto.sheet import _shortened, draw_sheet
 from ivg_core.media import fonts
 from ivg_core.media.ffmpeg import ffmpeg_program
+from ivg_core.media.sound import Sound
 from ivg_core.media.video import read_video
 
 SETTINGS = FilmSettings("Tea = a; #1 'guide' \\", fps=8, title_seconds=1, hold_seconds=0.5, fade_seconds=0.25)
@@ -200,3 +201,89 @@ def test_the_same_steps_give_the_same_bytes(tmp_path):
     one, two = (write_film(Film(steps(1), SETTINGS), tmp_path / name) for name in ("a.mp4", "b.mp4"))
     assert one.read_bytes() == two.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
+
+
+def heard_in(path, rate=8000):
+    """The sound of a film, mono, as numbers."""
+    command = [
+        ffmpeg_program(),
+        "-loglevel",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "f32le",
+        "-ac",
+        "1",
+        "-ar",
+        str(rate),
+        "-",
+    ]
+    return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.float32)
+
+
+def tone(seconds, rate=8000, channels=2):
+    return Sound((torch.arange(round(seconds * rate)) / rate * 440 * 6.2832).sin().expand(channels, -1) * 0.5, rate)
+
+
+@pytest.mark.parametrize("burn", [False, True])
+def test_a_sound_is_heard_from_the_begin_to_the_films_end(tmp_path, caplog, burn):
+    settings = FilmSettings("Tea", fps=8, burn=burn)
+    film = Film([FinishedStep("boil", steps(1)[0].clip)], settings)
+    seconds = film.frame_count / 8
+    with caplog.at_level(logging.WARNING, "ivg"):
+        written = write_film(film, tmp_path / "a.mp4", tone(seconds + 2))
+    assert f"The sound lasts {seconds + 2:.1f} s and the film {seconds:.1f} s: what is longer" in caplog.text
+    kinds = re.findall(r"Stream #.*?: (Video|Audio|Subtitle): (\w+)", said_by_ffmpeg(written))
+    assert kinds == [("Video", "h264"), ("Audio", "aac"), *([] if burn else [("Subtitle", "mov_text")])]
+    sound = heard_in(written)
+    assert abs(len(sound) / 8000 - seconds) < 0.2 and 0.2 < np.sqrt((sound[: len(sound) // 2] ** 2).mean()) < 0.5
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"] and len(chapters(written)) == 2
+    assert read_video(written)[0].shape[0] == film.frame_count
+
+
+def test_a_shorter_sound_ends_early_and_says_so(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "ivg"):
+        package = write_package(steps(1), tmp_path, SETTINGS, sound=tone(1, 44100))
+    assert "The sound ends after 1.0 s of 2.8: the film is silent from there on." in caplog.text
+    assert 0.9 < len(heard_in(package.film)) / 8000 < 1.2
+    assert read_video(package.film)[0].shape[0] == Film(steps(1), SETTINGS).frame_count
+
+
+def test_the_same_sound_gives_the_same_bytes(tmp_path):
+    one, two = (write_film(Film(steps(1), SETTINGS), tmp_path / name, tone(3)) for name in ("a.mp4", "b.mp4"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "said"),
+    [
+        (torch.zeros(9, 10), 8000, r"shape \(9, 10\)"),
+        (torch.zeros(2, 0), 8000, r"shape \(2, 0\)"),
+        (torch.zeros(10), 8000, r"shape \(10,\)"),
+        (torch.full((1, 10), float("nan")), 8000, "no number"),
+        (torch.zeros(1, 10), 0, "0 samples a second"),
+    ],
+)
+def test_what_is_no_sound(samples, rate, said):
+    with pytest.raises(IVGError, match=said):
+        Sound(samples, rate)
+
+
+def test_loops_can_be_gifs(tmp_path):
+    package = write_package(steps(2), tmp_path, SETTINGS, loops="gif")
+    assert [path.name for path in package.loops] == ["01.gif", "02.gif"]
+    assert "steps/02.gif" in package.page.read_text(encoding="utf-8")
+    with Image.open(package.loops[1]) as loop:
+        assert loop.format == "GIF" and loop.n_frames == 8 and loop.info["loop"] == 0
+        assert np.asarray(loop.convert("RGB"))[32, 48].argmax() == 1
+        assert 120 <= loop.info["duration"] <= 130
+    with pytest.raises(IVGError, match="choose webp or gif"):
+        write_package(steps(1), tmp_path, SETTINGS, loops="png")
+
+
+def test_a_gif_of_a_very_short_step(tmp_path):
+    quick = FinishedStep("boil", steps(1)[0].clip, fps=200)
+    loop = write_package([quick], tmp_path, FilmSettings(fps=200), loops="gif").loops[0]
+    with Image.open(loop) as opened:
+        assert opened.n_frames == 8
