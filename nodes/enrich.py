@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
 
-import comfy.model_management as mm
-import folder_paths
-import torch
 from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import photos_of
-from ._model import IVGNetwork, Patcher
+from ._language import chosen_language, language_inputs
 from ._notes import noted
-from .loaders import choose_dtype
 
 log = logging.getLogger("ivg")
-
-FOLDER = "LLM"
-NONE = "none in models/LLM"
-TEMPLATE, LOCAL, SERVER = "template", "local model", "server"
-
-
-def register_folder() -> None:
-    """Make models/LLM known to ComfyUI, where other packs keep their language models too."""
-    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
-
-
-def find_language_models() -> dict[str, str]:
-    """Name -> path of every folder with a config.json below models/LLM."""
-    found: dict[str, str] = {}
-    for root in folder_paths.get_folder_paths(FOLDER):
-        for folder, folders, files in os.walk(root, followlinks=True):
-            if "config.json" in files:
-                folders.clear()
-                found.setdefault(os.path.relpath(folder, root).replace(os.sep, "/"), folder)
-    return dict(sorted(found.items()))
 
 
 class IVGEnrichAction(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        models = list(find_language_models()) or [NONE]
         return io.Schema(
             node_id="IVGEnrichAction",
             display_name="IVG Enrich Action",
@@ -59,40 +32,7 @@ class IVGEnrichAction(io.ComfyNode):
                     placeholder="julienne carrot",
                     tooltip="What is done, in a few words.",
                 ),
-                io.Combo.Input(
-                    "how",
-                    options=[TEMPLATE, LOCAL, SERVER],
-                    default=TEMPLATE,
-                    tooltip="template: a small English grammar, offline, at once. local model: a vision-language model "
-                    "in models/LLM. server: an OpenAI-compatible server of yours (Ollama, LM Studio, llama.cpp).",
-                ),
-                io.Combo.Input(
-                    "local_model",
-                    options=models,
-                    default=models[0],
-                    tooltip="local model: a folder in models/LLM, as published for transformers (Qwen2-VL, LLaVA, "
-                    "SmolVLM …). It is held by ComfyUI's memory management.",
-                ),
-                io.String.Input(
-                    "server_url",
-                    default="http://localhost:11434/v1",
-                    tooltip="server: its address, on this machine or in your own network; the photo is sent nowhere "
-                    "else. Ollama: http://localhost:11434/v1, LM Studio: http://localhost:1234/v1, llama.cpp: "
-                    "http://localhost:8080/v1.",
-                ),
-                io.String.Input(
-                    "server_model",
-                    default="",
-                    tooltip="server: name of the model there, such as qwen2.5vl. Empty lets the server choose.",
-                ),
-                io.Float.Input(
-                    "timeout",
-                    default=60.0,
-                    min=1.0,
-                    max=3600.0,
-                    step=1.0,
-                    tooltip="server: seconds to wait for the answer.",
-                ),
+                *language_inputs("template", "a small English grammar, offline, at once."),
                 io.String.Input(
                     "edited",
                     multiline=True,
@@ -126,64 +66,7 @@ class IVGEnrichAction(io.ComfyNode):
         else:
             if edited.strip():
                 log.warning('IVGEnrichAction: the edit was made for "%s", so it is set aside here.', edited_for.strip())
-            if how == LOCAL:
-                enricher = language_model(path_of(local_model))
-            elif how == SERVER:
-                enricher = own_server(server_url, server_model, timeout)
-            else:
-                enricher = None
+            enricher = chosen_language(how, local_model, server_url, server_model, timeout)
             photo = photos_of(image)[0].cpu() if image is not None else None
             sentence = enrich_action(action, photo, enricher, default_cache())
         return io.NodeOutput(sentence, ui={"text": [sentence], "ivg_action": [action.strip()]})
-
-
-def path_of(name: str) -> str:
-    """The folder behind a name of the list.
-
-    Raises:
-        IVGError: there is none.
-    """
-    from ..ivg_core.errors import IVGError
-
-    models = find_language_models()
-    if name not in models:
-        places = " or ".join(folder_paths.get_folder_paths(FOLDER))
-        raise IVGError(
-            f"There is no vision-language model {name!r} in {places}: put its folder there and press R, or choose "
-            "another way in `how`."
-        )
-    return models[name]
-
-
-def own_server(url: str, model: str, timeout: float):
-    """A server to ask, that can be cancelled while it thinks."""
-    from ..ivg_core.enrich.server import Server
-
-    return Server(url, model.strip(), timeout, mm.throw_exception_if_processing_interrupted)
-
-
-@functools.lru_cache(maxsize=1)  # a batch asks the same model a hundred times
-def language_model(folder: str):
-    """A local model whose network ComfyUI moves to the GPU when it is asked, and away when others need the room."""
-    from ..ivg_core.enrich.local import LocalModel
-
-    return _Managed(LocalModel(folder, "cpu", choose_dtype("auto")))
-
-
-class _Managed:
-    """Asks a `LocalModel` whose network is under ComfyUI's memory management."""
-
-    def __init__(self, model):
-        self.model, self.name = model, model.name
-        self.patcher = None
-
-    def __call__(self, action, image):
-        if self.patcher is None:
-            with torch.inference_mode(False):  # as IVG Load Model does
-                network = IVGNetwork(self.model.network)
-            self.patcher = Patcher(network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
-        mm.load_models_gpu([self.patcher])
-        return self.model(action, image)
-
-
-register_folder()

@@ -12,11 +12,12 @@ from tiny_vlm import make_vlm
 
 from ivg_pack.ivg_core.enrich.answer import EXAMPLE
 from ivg_pack.ivg_core.errors import IVGError
-from ivg_pack.nodes import enrich
-from ivg_pack.nodes.enrich import IVGEnrichAction, find_language_models
+from ivg_pack.nodes import _language
+from ivg_pack.nodes._language import find_language_models
+from ivg_pack.nodes.enrich import IVGEnrichAction
 
 PLAIN = {
-    "how": "template", "local_model": enrich.NONE, "server_url": "http://127.0.0.1:9/v1", "server_model": "",
+    "how": "template", "local_model": _language.NONE, "server_url": "http://127.0.0.1:9/v1", "server_model": "",
     "timeout": 5.0, "edited": "", "edited_for": "",
 }  # fmt: skip
 
