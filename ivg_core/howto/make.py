@@ -149,9 +149,7 @@ def make_step(
     Raises:
         IVGError: see `generate` and `step_region`.
     """
-    own = model.defaults
-    size = settings.size or fit_size(start.shape[1], start.shape[0], own.width, own.height, model.vae_scale_factor)
-    start = fit(start, size)
+    start = fit(start, size_of(model, start, settings))
     mask = step_region(model, start, step, seed, settings)
     seeds = [(seed + TRIES_APART * number) % (MAX_SEED + 1) for number in range(settings.best_of)]
     tries: dict[int, FinishedFrames] = {}
@@ -167,6 +165,12 @@ def make_step(
         facts = {"best_of": len(seeds), "best_seed": chosen, "hand_score": round(scores[chosen], 4)}
     drift = tries[chosen].drift
     return tries[chosen], facts | {"drift": round(drift.colour, 3), "drift_contrast": round(drift.contrast, 4)}
+
+
+def size_of(model: IVGModel, photo: Tensor, settings: StepSettings) -> tuple[int, int]:
+    """(width, height) of the frames that a model makes of a photo (H, W, 3)."""
+    own = model.defaults
+    return settings.size or fit_size(photo.shape[1], photo.shape[0], own.width, own.height, model.vae_scale_factor)
 
 
 def _frames(
@@ -191,12 +195,12 @@ def _frames(
         num_frames=num_frames,
         size=(start.shape[1], start.shape[0]),
         seed=seed,
-        how=replace(settings.how, keep_first_frame=True, composite=False),
+        how=replace(settings.how, composite=False),
         on_step=on_step,
         at_once=False,
     )
     assert video.later is not None
-    # Its latents are the photo's, its pixels the autoencoder's own: what differs there is measured.
+    # The first frame as the autoencoder makes it: what differs there from the picture is measured.
     return replace(video.later, how=replace(video.later.how, keep_first_frame=False)).all()[0]
 
 

@@ -171,22 +171,21 @@ def resume(folder: str | Path, later: Later = "make") -> HowTo:
 
 
 def make_again(how_to: HowTo, numbers: Iterable[int]) -> HowTo:
-    """Steps whose newest takes are to be made anew, with other seeds; the takes before stay in the folder.
+    """Steps that are made get another seed, so that they are made again; what they were stays in the folder.
 
     Args:
         how_to: the plan.
         numbers: of the steps, from 1.
 
     Raises:
-        IVGError: there is no such step, or it is not made yet.
+        IVGError: there is no such step.
     """
     states, takes = how_to.states(), dict(how_to.takes)
     for number in numbers:
         if not 1 <= number <= len(states):
             raise IVGError(f"There is no step {number} to make again: the plan has {len(states)}.")
-        if not states[number - 1].take:
-            raise IVGError(f"Step {number} is not made yet, so it cannot be made again: run without that first.")
-        takes[number] = takes.get(number, 0) + 1
+        if states[number - 1].take:  # one that is not made will be anyway
+            takes[number] = takes.get(number, 0) + 1
     _write(how_to.folder / TAKES, json.dumps(takes))
     return HowTo(how_to.plan, how_to.folder, how_to.later, _takes(how_to.folder))
 
