@@ -35,6 +35,9 @@ MODULES = {
     "motion": ["IVGMotionClip", "IVGTrainMotion"],
     "tracks": ["IVGBoxTrack", "IVGBoxTrackFrom"],
     "long_video": ["IVGWindows", "IVGPromptSchedule"],
+    "plan_steps": ["IVGPlanSteps"],
+    "how_to": ["IVGStepLoader", "IVGStepMask", "IVGStepSave"],
+    "how_to_film": ["IVGHowTo"],
     "inflate": ["IVGInflateModel", "IVGDepthConditioning", "IVGEncodeSchedule"],
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.latest import io
@@ -19,6 +20,7 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "IMAGE": (Tensor, "pictures"),
     "MASK": (Tensor, "a mask"),
     "LATENT": (dict, "a latent"),
+    "AUDIO": (Mapping, "a sound"),  # some packs read it only when it is heard
     "POSE_KEYPOINT": (list, "keypoints"),
     "CONDITIONING": (list, "a conditioning"),
     "BOUNDING_BOX": ((dict, list), "boxes"),
@@ -44,7 +46,8 @@ def check_values(node: type[io.ComfyNode], given: dict[str, Any]) -> None:
     for widget in schema.inputs:
         value = given.get(widget.id)
         for one in value if schema.is_input_list and isinstance(value, list) else [value]:
-            nothing = one is None and (widget.id not in given or (widget.optional and not _is_widget(widget)))
+            may_lack = widget.as_dict().get("lazy") or (widget.optional and not _is_widget(widget))
+            nothing = one is None and (widget.id not in given or may_lack)
             if not nothing:
                 _check(widget, one)
 

@@ -6,6 +6,9 @@ NoisePriorSocket = io.Custom("IVG_NOISE_PRIOR")
 OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
 PromptScheduleSocket = io.Custom("IVG_PROMPT_SCHEDULE")
 BoxTrack = io.Custom("IVG_BOX_TRACK")
+PlanSocket = io.Custom("IVG_PLAN")
+StepSocket = io.Custom("IVG_STEP")
+HowToSocket = io.Custom("IVG_HOW_TO")
 
 #: What the list says -> what the library calls it.
 UNITS = {"pixels": "pixels", "1/1000 of the width": "thousandths"}

@@ -21,7 +21,7 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    from ..howto.film import FilmSettings, FinishedStep
+    from ..howto.film import FilmSettings
     from ..howto.finish import FinishedFrames
     from ..howto.plan import Plan
     from ..howto.work import HowTo, Later, StepState
@@ -85,16 +85,17 @@ def add(commands) -> None:
 
 
 def _how_to(options: argparse.Namespace) -> None:
-    from ..howto.film import FilmSettings
+    from ..howto.film import FilmSettings, paced
     from ..howto.make import StepSettings, make_steps, size_of
     from ..howto.package import write_package
+    from ..howto.plan import plan_text
     from ..howto.work import PHOTO
     from ..media.images import load_image
 
     if options.parity or options.no_composite:
         raise IVGError("Each step is laid over the picture that it begins with: leave out --parity and --no-composite.")
     if options.only_plan:
-        print(_as_text(_plan(options)), end="")
+        print(plan_text(_plan(options)), end="")
         return
     how_to = _begun(options)
     settings = StepSettings(
@@ -138,7 +139,7 @@ def _how_to(options: argparse.Namespace) -> None:
     for state in how_to.states():
         if state.status == "kept":
             print(f"Step {state.number} is kept, though it began with a picture that was made again since.")
-    package = write_package(_paced(how_to.finished(), options.speed), options.out, film)
+    package = write_package(paced(how_to.finished(), options.speed), options.out, film)
     for path in (package.film, package.subtitles, package.sheet, package.page):
         say(path)
 
@@ -151,10 +152,10 @@ def _check_film(how_to: HowTo, size: tuple[int, int], speeds: list[float], film:
     """
     import torch
 
-    from ..howto.film import Film, FinishedStep
+    from ..howto.film import Film, FinishedStep, paced
 
     blank = torch.zeros(2, size[1], size[0], 3)
-    Film(_paced([FinishedStep(step.caption, blank) for step in how_to.plan.steps], speeds), film)
+    Film(paced([FinishedStep(step.caption, blank) for step in how_to.plan.steps], speeds), film)
 
 
 def _begun(options: argparse.Namespace) -> HowTo:
@@ -185,20 +186,3 @@ def _plan(options: argparse.Namespace) -> Plan:
         return resume(options.out).plan
     photo = load_image(options.photo) if options.photo and (options.vlm or options.server) else None
     return read_plan(read_text(options.plan), folder=options.plan.parent, by=asked_of(options), photo=photo)
-
-
-def _as_text(plan: Plan) -> str:
-    from ..howto.plan import write_list, write_plan
-
-    try:
-        return write_list(plan)
-    except IVGError:  # a text of it would be read as something else in a list
-        return write_plan(plan)
-
-
-def _paced(steps: list[FinishedStep], speeds: list[float]) -> list[FinishedStep]:
-    from dataclasses import replace
-
-    if len(speeds) not in (1, len(steps)):
-        raise IVGError(f"There are {len(speeds)} speeds for {len(steps)} steps: give one for all, or one for each.")
-    return [replace(step, speed=speed) for step, speed in zip(steps, speeds * len(steps), strict=False)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,30 @@ class Part:
     media: Media
     indices: tuple[int, ...]
     seconds: float
+
+
+def pace_of_each(speeds: Sequence[float], count: int) -> list[float]:
+    """The speed of each of so many steps.
+
+    Args:
+        speeds: one for all steps, or one for each.
+
+    Raises:
+        IVGError: there are more or fewer.
+    """
+    if len(speeds) not in (1, count):
+        raise IVGError(f"There are {len(speeds)} speeds for {count} steps: give one for all, or one for each.")
+    return list(speeds) if len(speeds) == count else [*speeds] * count
+
+
+def paced(steps: Sequence[FinishedStep], speeds: Sequence[float]) -> list[FinishedStep]:
+    """Steps at other speeds: one for all of them, or one for each.
+
+    Raises:
+        IVGError: there are more or fewer.
+    """
+    each = pace_of_each(speeds, len(steps))
+    return [replace(step, speed=speed) for step, speed in zip(steps, each, strict=True)]
 
 
 class Film:

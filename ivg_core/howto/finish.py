@@ -51,6 +51,10 @@ class StepDrift:
         found = f"colours drifted by {self.colour:.1f} levels of 255 and contrast by {self.contrast:.0%}{outside}"
         return f"In the region {found}; {end}."
 
+    def facts(self) -> dict[str, float]:
+        """What a journal notes of it."""
+        return {"drift": round(self.colour, 3), "drift_contrast": round(self.contrast, 4)}
+
 
 @dataclass(frozen=True)
 class FinishedFrames:

@@ -163,8 +163,7 @@ def make_step(
         scores = {other: score_hands(made.frames, tracker).total for other, made in tries.items()}
         chosen = max(seeds, key=lambda other: scores[other])
         facts = {"best_of": len(seeds), "best_seed": chosen, "hand_score": round(scores[chosen], 4)}
-    drift = tries[chosen].drift
-    return tries[chosen], facts | {"drift": round(drift.colour, 3), "drift_contrast": round(drift.contrast, 4)}
+    return tries[chosen], facts | tries[chosen].drift.facts()
 
 
 def size_of(model: IVGModel, photo: Tensor, settings: StepSettings) -> tuple[int, int]:

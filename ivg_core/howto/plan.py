@@ -150,9 +150,31 @@ def write_list(plan: Plan) -> str:
     return text
 
 
-def _parsed(text: str, by: Asked | None, photo: Tensor | None) -> Plan:
+def plan_text(plan: Plan) -> str:
+    """A plan as people read it, and `read_plan` too: as a list; as JSON where words of it would be misread there."""
+    try:
+        return write_list(plan)
+    except IVGError:
+        return write_plan(plan)
+
+
+def is_free_text(text: str) -> bool:
+    """Whether a text lists no steps, so that `read_plan` makes them of its sentences, or asks a model for them.
+
+    Raises:
+        IVGError: the text cannot be read.
+    """
+    text = _unfenced(plain(text, "The plan"))
+    return _from_json(text) is None and bool(read_list(text).prose)
+
+
+def _unfenced(text: str) -> str:
     fenced = re.fullmatch(r"\s*```\w*\s*\n(.*)\n\s*```\s*", text, re.DOTALL)
-    text = fenced[1] if fenced else text
+    return fenced[1] if fenced else text
+
+
+def _from_json(text: str) -> Plan | None:
+    """The plan of a text that is JSON; None of any other."""
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return _from_values(read_json(text))
@@ -161,6 +183,13 @@ def _parsed(text: str, by: Asked | None, photo: Tensor | None) -> Plan:
                 raise
             if re.match(r'\s*(\{|\[\s*["{\]])', text):
                 raise IVGError(f"The plan is not JSON ({error}): mend it, or write a line for each step.") from error
+    return None
+
+
+def _parsed(text: str, by: Asked | None, photo: Tensor | None) -> Plan:
+    text = _unfenced(text)
+    if plan := _from_json(text):
+        return plan
     listed = read_list(text)
     if listed.prose and by is not None:
         listed = replace(ask_for_steps(listed.prose, by, photo, MOST_STEPS), title=listed.title)

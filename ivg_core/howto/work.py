@@ -118,15 +118,20 @@ class HowTo:
             size = self._size() if item.step.image and item.number > 1 else None
             return picture if size is None else fit(picture, size)
 
-    def finished(self) -> list[FinishedStep]:
-        """The steps for a film, all of them.
+    def finished(self, so_far: bool = False) -> list[FinishedStep]:
+        """The steps for a film.
+
+        Args:
+            so_far: those before the first one that is not done, in place of all.
 
         Raises:
-            IVGError: one is not done.
+            IVGError: one is not done, of those that are wanted.
         """
         states = self.states()
         missing = [state.number for state in states if not state.take]
-        if missing:
+        if missing and so_far:
+            states = states[: missing[0] - 1]
+        if missing and not (so_far and states):
             raise IVGError(f"Step {missing[0]} is not made yet, so there is no film: make it first.")
         return [FinishedStep(state.step.caption, state.take.clip) for state in states if state.take]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ivg_core.errors import IVGError
-from ivg_core.howto.film import Film, FilmSettings, FinishedStep, _indices
+from ivg_core.howto.film import Film, FilmSettings, FinishedStep, _indices, paced
 from ivg_core.media.video import write_video
 
 PLAIN = FilmSettings(fps=8, title_seconds=0, hold_seconds=0, fade_seconds=0)
@@ -143,3 +143,11 @@ CLIP, LARGER = grey(1, 2), grey(1, size=(96, 96))
 def test_what_cannot_be_done_is_said_before_any_frame(steps, settings, said):
     with pytest.raises(IVGError, match=said):
         Film([FinishedStep(*step) for step in steps], settings)
+
+
+def test_speeds_are_for_all_steps_or_for_each():
+    steps = [FinishedStep("a", grey(1, 2)), FinishedStep("b", grey(3, 4))]
+    assert [step.speed for step in paced(steps, [2])] == [2, 2]
+    assert [step.speed for step in paced(steps, [2, 0.5])] == [2, 0.5]
+    with pytest.raises(IVGError, match="3 speeds for 2 steps"):
+        paced(steps, [1, 2, 3])

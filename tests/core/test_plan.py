@@ -13,7 +13,7 @@ from PIL import Image
 from ivg_core.errors import IVGError
 from ivg_core.howto.ask import INSTRUCTION
 from ivg_core.howto.lines import broken_up
-from ivg_core.howto.plan import MASK_SOURCES, Plan, Step, read_plan, write_list, write_plan
+from ivg_core.howto.plan import MASK_SOURCES, Plan, Step, is_free_text, plan_text, read_plan, write_list, write_plan
 from ivg_core.howto.sentences import sentences
 from ivg_core.media.text import NO_TEXT
 from ivg_core.sampling.noise import MAX_SEED
@@ -297,6 +297,26 @@ def test_a_list_reads_back_equal_or_is_refused(plan):
         assert "as JSON" in str(error)
     else:
         assert read_plan(text) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "free"),
+    [
+        ("Peel it. Then cut it into cubes. Serve.", True),
+        ("1. Peel it.\n2. Cut it. Then serve.", False),
+        ("peel it\ncut it", False),
+        ('["Peel it. Cut it. Serve it."]', False),
+        ('```json\n["Peel it. Cut it. Serve it."]\n```', False),
+    ],
+)
+def test_a_ready_list_is_told_from_free_text(text, free):
+    assert is_free_text(text) is free
+
+
+def test_a_plan_as_people_read_it():
+    assert plan_text(Plan((Step("Cut it", 4), Step("Stir")))) == "1. Cut it (4 s)\n2. Stir\n"
+    odd = Plan((Step("Wait (4 s)"), Step("Stir")))
+    assert plan_text(odd) == write_plan(odd)
 
 
 def test_what_no_list_can_hold_is_refused():
