@@ -51,7 +51,7 @@ class Table:
         self.page.wait_for_timeout(1000)
 
     def field(self, row: int, column: int):
-        return self.page.locator(".ivg-schedule-row").nth(row).locator("input").nth(column)
+        return self.page.locator(".ivg-schedule .ivg-table-rows > div").nth(row).locator("input").nth(column)
 
     def fill(self, row: int, *texts: str) -> None:
         for column, text in enumerate(texts):
@@ -99,7 +99,7 @@ def test_sentences_are_typed_added_and_removed(browser):
     table.fill(2, "40", "wipe")
     assert table.text() == "0: chop the carrot\n16: stir\n40: wipe"
     table.shot("three")
-    table.page.locator(".ivg-schedule-row button").nth(1).click()
+    table.page.locator(".ivg-schedule .ivg-table-rows > div button").nth(1).click()
     assert table.text() == "0: chop the carrot\n40: wipe"
     table.press("Add a sentence")
     assert table.text().endswith("\n80: ")
@@ -140,7 +140,7 @@ def test_many_rows_scroll_within_the_node(browser):
     table.press("Add a sentence")
     last, listed, button = (
         table.page.locator(at).last.bounding_box()
-        for at in (".ivg-schedule-row", ".ivg-schedule-rows", ".ivg-schedule > button")
+        for at in (".ivg-schedule .ivg-table-rows > div", ".ivg-schedule .ivg-table-rows", ".ivg-schedule > button")
     )
     assert last["y"] >= listed["y"] and last["y"] + last["height"] <= listed["y"] + listed["height"] + 1
     assert button["y"] >= listed["y"] + listed["height"]

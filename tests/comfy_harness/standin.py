@@ -108,6 +108,7 @@ class StandInServer:
         self.outputs = outputs or {}
         self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
         self.prompts: list[dict] = []
+        self.targets: list[list[str] | None] = []  # of each prompt: the nodes that alone are asked for
         self.uploads: list[str] = []
         self.port = free_port()
         self._sockets: set = set()
@@ -245,6 +246,7 @@ class StandInServer:
             return web.json_response({"error": error, "node_errors": {}}, status=400)
         prompt_id = uuid.uuid4().hex
         self.prompts.append(body["prompt"])
+        self.targets.append(body.get("partial_execution_targets"))
         self._playing = asyncio.ensure_future(self._play(prompt_id, body["prompt"]))
         return web.json_response({"prompt_id": prompt_id, "number": len(self.prompts), "node_errors": {}})
 
