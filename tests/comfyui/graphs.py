@@ -45,12 +45,14 @@ ONE_PHOTO, MODEL, REGION, DRAFT, VIDEO = "Photo", "Model and sentence", "Region 
 BATCH, WORDS, THINGS, CLIP, TRAINING = "Photos", "Sentence", "Hands and things", "Clip to learn from", "Training"
 LEARNED, OVER_PHOTO, LORA, STAND_IN = "What it learned", "Over the photo", "The motion", "Stand-in for your motion"
 BOXES = "Where it goes"
+PLAN, FILM = "Photo and steps", "Film"
 YOUR_VIDEO, HOLDS, EDITED, DEPTHS = "Your video", "What holds it", "What is changed", "Depth and scenes"
 BLUE, GREY, ORANGE, YELLOW, GREEN, CYAN = "#3f789e", "#88A", "#b06634", "#b58b2a", "#8A8", "#8AA"  # the interface's own
 COLOURS = {
     ONE_PHOTO: BLUE, BATCH: BLUE, MODEL: GREY, WORDS: GREY, THINGS: YELLOW, REGION: ORANGE, DRAFT: YELLOW, CLIP: YELLOW,
     TRAINING: ORANGE, VIDEO: GREEN, LEARNED: GREEN, OVER_PHOTO: CYAN, LORA: CYAN,
     STAND_IN: GREY, BOXES: ORANGE, YOUR_VIDEO: YELLOW, HOLDS: ORANGE, EDITED: ORANGE, DEPTHS: ORANGE,
+    PLAN: BLUE, FILM: CYAN,
 }  # fmt: skip
 
 

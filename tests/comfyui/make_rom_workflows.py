@@ -1,4 +1,4 @@
-"""Write the workflows for real photos, ivg_10… to ivg_25…, and their thumbnails, as make_workflows.py does the others.
+"""Write the workflows for real photos, ivg_01… to ivg_17… and ivg_35…, and their thumbnails, as make_workflows.py does.
 
     COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/make_rom_workflows.py [--newer] [--only NAME …] [--shots DIR]
 
@@ -14,6 +14,7 @@ import json
 import pathlib
 import tempfile
 
+import how_to_graphs
 import long_graphs
 import real_graphs
 import rom_graphs
@@ -26,17 +27,17 @@ from tour import hand_photo, set_widgets
 from comfy_harness import ComfyClient, ComfyServer, installed_comfyui
 from comfy_harness.browser import ComfyBrowser
 
-GRAPHS = {**real_graphs.GRAPHS, **rom_graphs.GRAPHS, **window_graphs.GRAPHS}
+GRAPHS = {**real_graphs.GRAPHS, **rom_graphs.GRAPHS, **window_graphs.GRAPHS, **how_to_graphs.WITH_DOWNLOADS}
 NEWER = {**real_graphs.NEWER, **long_graphs.NEWER}
 #: Each workflow gets a drawn scene of its own, so that the thumbnails differ.
-SCENES = dict(zip(sorted({**GRAPHS, **NEWER}), (*range(10), 11, 12, 13), strict=True))  # no hand is found in 10
+SCENES = dict(zip(sorted({**GRAPHS, **NEWER}), (*range(10), 11, 12, 13, 14), strict=True))  # no hand is found in 10
 
 
 #: Leaves what runs without a download: photo, hands, region, preview. The region is then that of the hands alone.
 WITHOUT_MODELS = """() => {
   const graph = window.app.graph, {LiteGraph} = window;
   const keep = ['LoadImage', 'HandKeypoints', 'IVGRoMFromThings', 'IVGRoMFromVideo', 'IVGEditMask', 'RefineMask',
-    'IVGPreviewRoM'];
+    'IVGPreviewRoM', 'IVGPlanSteps', 'IVGStepLoader', 'IVGStepMask'];
   for (const node of [...graph.nodes]) if (!keep.includes(node.type)) graph.remove(node);
   const add = (kind) => { const node = LiteGraph.createNode(kind); graph.add(node); return node; };
   const one = (kind) => graph.nodes.find((node) => node.type === kind);

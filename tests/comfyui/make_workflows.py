@@ -57,6 +57,8 @@ LABELS = {
     "ivg_31_video_to_video_sd15": ("SD: video to video", GREEN),
     "ivg_32_edit_anything_sd2": ("SD: edit anything", GREEN),
     "ivg_33_scenes_over_depth_sd2": ("SD: scenes, depth", GREEN),
+    "ivg_34_how_to": ("photo + steps", BLUE),
+    "ivg_35_how_to_wan22_5b": ("steps: Wan 2.2 5B", GREEN),
 }
 
 
