@@ -118,11 +118,11 @@ def how_to_wan_5b() -> Graph:
         **grouped(
             REGION,
             {
-                "hands": Box("HandKeypoints", (700, 900), (300, 460), {"video": False}),
-                "things": Box("IVGRoMFromThings", (1040, 900), (300, 440)),
-                "refine": Box("RefineMask", (1380, 900), (280, 480), {**CLEAN, "grow": 15}),
-                "mask": Box("IVGStepMask", (1700, 900), (280, 60)),
-                "preview": Box("IVGPreviewRoM", (1700, 1040), (620, 340), OUTLINE),
+                "hands": Box("HandKeypoints", (700, 960), (300, 460), {"video": False}),
+                "things": Box("IVGRoMFromThings", (1040, 960), (300, 440)),
+                "refine": Box("RefineMask", (1380, 960), (280, 480), {**CLEAN, "grow": 15}),
+                "mask": Box("IVGStepMask", (1700, 960), (280, 60)),
+                "preview": Box("IVGPreviewRoM", (1700, 1100), (620, 340), OUTLINE),
             },
         ),
         **model_boxes,
