@@ -56,6 +56,12 @@ def test_it_goes_on_and_one_step_is_made_again(tmp_path, capsys):
     assert "2/2 Cut it" in capsys.readouterr().err
 
 
+def test_other_settings_are_told_even_where_nothing_is_left_to_make(capsys):
+    assert begun() == 0
+    assert begun("--motion", "9") == 2
+    assert "out/made was begun with other settings (motion_strength: 5.0 → 9.0)" in capsys.readouterr().err
+
+
 def test_the_plan_is_shown_and_nothing_is_made(tmp_path, capsys):
     assert how_to("--steps", "steps.txt", "--only-plan") == 0
     assert capsys.readouterr().out == "# Lunch\n\n1. Peel the carrot [title Peeling]\n2. Cut it\n"
