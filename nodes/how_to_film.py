@@ -112,8 +112,10 @@ class IVGHowTo(io.ComfyNode):
         package = write_package(
             paced(steps, speeds[: len(steps)]), how_to.folder, settings, loops=loops, sound=sound_of(audio)
         )
-        told = f"{len(steps)} of {len(states)} steps are in the film. Everything on one page:\n{package.page}"
-        shown = {**played(package.film), "text": [told]}
+        shown = played(package.film)
+        page = f"{shown['images'][0]['subfolder']}/{package.page.name}"
+        told = f"{len(steps)} of {len(states)} steps are in the film.\nThe page in ComfyUI's output folder: {page}"
+        shown["text"] = [told]
         return io.NodeOutput(InputImpl.VideoFromFile(os.fspath(package.film)), ui=shown)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 from batch_graphs import batch_two_stage, enriched_action
 from graphs import FIXED, Box, Graph, mask_by_hand, two_stage
+from how_to_graphs import how_to
 from motion_graphs import motion_from_clips
 from over_time_graphs import CUP_THEN_CARROT
 from rom_graphs import any_video, ltx, wan_22
@@ -307,6 +308,13 @@ def drawn(graph: Graph) -> Graph:
     return dataclasses.replace(graph, boxes={**graph.boxes, "photo": scene}, links=links)
 
 
+def film_so_far() -> Graph:
+    """A how-to, whose film is made of its first step."""
+    graph = how_to()
+    film = dataclasses.replace(graph.boxes["film"], widgets={"when": "after each step"})
+    return dataclasses.replace(graph, boxes={**graph.boxes, "film": film})
+
+
 SCENES = {
     "two_stage": Scene(
         spaced_two_stage(),
@@ -322,6 +330,16 @@ SCENES = {
     "by_hand": Scene(mask_by_hand(), {"IVGEditMask": ["edit"]}),
     "enriched": Scene(enriched_action(), {"IVGEnrichAction": ["enrich"]}, sizes={"enrich": (360, 560)}),
     "batch": Scene(batch_two_stage(), {"IVGBatchLoader": ["loader"], "IVGBatchSave": ["save"]}),
+    "how_to": Scene(
+        film_so_far(),
+        {
+            "IVGPlanSteps": ["plan"],
+            "IVGStepLoader": ["loader"],
+            "IVGStepMask": ["mask"],
+            "IVGStepSave": ["save"],
+            "IVGHowTo": ["film"],
+        },
+    ),
     "any_video": Scene(
         drawn(any_video()),
         {"IVGCompositeRoM": ["composite", "report"], "IVGPreviewRoM": ["preview"], "IVGSaveVideo": ["save"]},

@@ -47,9 +47,9 @@ def how_to_part(x: int, plan: dict, name: str, fps: float, frames: str) -> Part:
         **grouped(
             FILM,
             {
-                "save": Box("IVGStepSave", (x, 0), (340, 420), {"fps": fps}),
-                "film": Box("IVGHowTo", (x + 380, 0), (420, 620)),
-                "file": Box("SaveVideo", (x + 840, 0), (400, 400), {"filename_prefix": f"video/{name}"}),
+                "save": Box("IVGStepSave", (x, 0), (500, 480), {"fps": fps}),
+                "film": Box("IVGHowTo", (x + 540, 0), (420, 620)),
+                "file": Box("SaveVideo", (x + 1000, 0), (400, 400), {"filename_prefix": f"video/{name}"}),
             },
         ),
     }
