@@ -61,6 +61,7 @@ workflows: setup
 	PYTHONPATH=.:tests $(PY) tests/comfyui/make_workflows.py --shots out/shots
 	PYTHONPATH=.:tests $(PY) tests/comfyui/make_rom_workflows.py --shots out/shots
 	PYTHONPATH=.:tests $(PY) tests/comfyui/batch_graphs.py --shots out/shots
+	PYTHONPATH=.:tests $(PY) tests/comfyui/how_to_graphs.py --shots out/shots
 	PYTHONPATH=.:tests $(PY) tests/comfyui/training_graphs.py --shots out/shots
 
 # Builds those that need a newer ComfyUI's nodes (SAM3, all of core's windows: 0.33), in that one: COMFYUI_PATH names it.
