@@ -97,6 +97,23 @@ def item_of(folder: Path) -> Any:
     return pack().batch.IVGBatchLoader.execute("photos", "b", "stir", "0", "")[4]
 
 
+def plan() -> Any:
+    """What IVG Plan Steps hands to IVG Load Step."""
+    from ivg_pack.ivg_core.howto.plan import read_plan
+
+    return read_plan("stir the pan [mask white]")
+
+
+def step() -> Any:
+    """What IVG Load Step hands to IVG Save Step."""
+    return pack().how_to.IVGStepLoader.execute(plan(), image(), "made", "make later steps anew")[5]
+
+
+def how_to() -> Any:
+    """What IVG Save Step hands to IVG How-to Film."""
+    return pack().how_to.IVGStepSave.execute(step(), image(3), 8.0, True, -1.0)[0]
+
+
 def video_of(frames: Any) -> Any:
     from comfy_api.latest import InputImpl, Types
 
@@ -138,6 +155,7 @@ ALSO: dict[str, dict[str, Any]] = {
     "TrainIVGLoRA": {"masks": "everything", "hand_loss": 0.0, "prompt": "stir"},
     "IVGNameThings": {"action": "cut the carrot with a knife"},
     "IVGEnrichAction": {"action": "stir the pan"},
+    "IVGPlanSteps": {"text": "1. stir the pan\n2. wash it"},
     "IVGLoadLoRA": {"lora_name": "a.safetensors"},
     "IVGBoxTrack": {"track": TRACK},
     "IVGBoxTrackFrom": {"text": TRACK},
@@ -153,7 +171,7 @@ def good_inputs(node: Any, folder: Path) -> dict[str, Any]:
         "POSE_KEYPOINT": keypoints,
         "VIDEO": lambda: video_of(image(2)), "VAE": MeanVAE, "LATENT": lambda: {"samples": torch.zeros(1, 4, 3, 6, 8)},
         "IVG_BATCH_ITEM": lambda: item_of(folder), "IVG_WINDOW": window, "IVG_SAMPLER_OPTIONS": lambda: None,
-        "MODEL": lambda: None,
+        "MODEL": lambda: None, "IVG_PLAN": plan, "IVG_STEP": step, "IVG_HOW_TO": how_to,
     }  # fmt: skip
     given: dict[str, Any] = {}
     for one in node.GET_SCHEMA().inputs:
@@ -179,6 +197,7 @@ SEVERAL = (
     "IVGCompositeRoM",
     "TrainIVGLoRA",
     "IVGStitchRoM",
+    "IVGStepSave",
 )
 #: They need what only a real ComfyUI has, or a network.
 LEFT_OUT = ("IVGApplyRoMModel", "IVGDownloadModel")

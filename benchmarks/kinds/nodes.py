@@ -102,6 +102,7 @@ PATHS_OF = {
     "TrainIVGLoRA": ("folder", "save_name"), "IVGLoadLoRA": ("lora_path", "lora_name"),
     "LoadIVGModel": ("model_name", "rom_model"),
     "IVGEnrichAction": ("local_model", "server_url"),
+    "IVGStepLoader": ("name",), "IVGHowTo": ("font",),
 }  # fmt: skip
 
 

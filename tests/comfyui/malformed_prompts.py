@@ -39,6 +39,13 @@ SOURCES = {
         "max_hands": 2, "video": True, "dilate": 0.15}),
     "loader": ("IVGBatchLoader", {"table": "ivg_example", "batch": "odd", "prompts": "", "seeds": "0",
         "mask_folder": ""}),
+    "plan": ("IVGPlanSteps", {"text": "stir the pan\nwash it", "steps": "", "how": "rule",
+        "local_model": "none in models/LLM", "server_url": "", "server_model": "", "timeout": 1.0, "review": True,
+        "read_from": ""}),
+    "step": ("IVGStepLoader", {"plan": ["plan", 0], "image": ["image", 0], "name": "odd",
+        "after_change": "make later steps anew"}),
+    "kept": ("IVGStepSave", {"step": ["step", 5], "frames": ["frames", 0], "fps": 8.0, "pin_colour": True,
+        "feather": -1.0}),
     "window": ("IVGCropToRoM", {"image": ["image", 0], "mask": ["mask", 0], "region": "zoom", "width": 64,
         "height": 48, "multiple": 8, "context": 0.1}),
     "track": ("IVGBoxTrack", {"track": TRACK}),
@@ -54,6 +61,7 @@ SOCKETS = {
     "POSE_KEYPOINT": ["keypoints", 0],
     "IVG_SAMPLER_OPTIONS": ["options", 0], "IVG_BATCH_ITEM": ["loader", 4], "IVG_WINDOW": ["window", 2],
     "LATENT": ["latent", 0], "IVG_BOX_TRACK": ["track", 0],
+    "IVG_PLAN": ["plan", 0], "IVG_STEP": ["step", 5], "IVG_HOW_TO": ["kept", 0],
     "VAE": ["vae", 0],
 }  # fmt: skip
 SMALL = {"steps": 1, "frames": 2, "width": 64, "height": 48, "length": 5, "rank": 2, "multiple": 8,
@@ -65,6 +73,7 @@ KEPT = {
     ("TrainIVGLoRA", "steps"),
     ("IVGDownloadModel", "download"),
     ("IVGEnrichAction", "how"),
+    ("IVGPlanSteps", "how"),
     ("TrainIVGLoRA", "masks"),
 }
 
