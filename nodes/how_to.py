@@ -157,7 +157,8 @@ class IVGStepMask(io.ComfyNode):
     @classmethod
     def check_lazy_status(cls, step, **predicted):
         # Only what is connected is among the arguments, and is None as long as it was not computed.
-        wanted = step.state is not None and step.state.step.mask == "predict"
+        state = _to_be_made(step)
+        wanted = state is not None and state.step.mask == "predict"
         return [name for name, value in predicted.items() if wanted and value is None]
 
     @classmethod
@@ -233,7 +234,7 @@ class IVGStepSave(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, step, fps, pin_colour, feather, **computed):
-        return [name for name, value in computed.items() if step.state is not None and value is None]
+        return [name for name, value in computed.items() if _to_be_made(step) and value is None]
 
     @classmethod
     @noted
@@ -275,6 +276,11 @@ class IVGStepSave(io.ComfyNode):
             )
         with told_of(f"Step {step.state.number}"):
             return finish_step(clip, start, region, pin_colour=pin_colour, feather=feather if feather >= 0 else None)
+
+
+def _to_be_made(step) -> StepState | None:
+    """The step that is to be made; none either where no step is given: `execute` says so."""
+    return step.state if isinstance(step, StepRun) else None
 
 
 def folder_of(name: str) -> Path:

@@ -122,6 +122,13 @@ def test_only_what_is_needed_is_computed(how_to):
     assert IVGStepMask.check_lazy_status(done, predicted=None) == []
 
 
+def test_what_is_no_step_is_told_of_when_the_node_runs():
+    assert IVGStepMask.check_lazy_status("stir", predicted=None) == []
+    assert IVGStepSave.check_lazy_status(3, fps=8.0, pin_colour=True, feather=-1.0, frames=None) == []
+    with pytest.raises(IVGError, match="step is 'stir', where what comes from another node"):
+        IVGStepMask.execute("stir")
+
+
 def test_the_mask_of_a_step(how_to):
     inputs = pathlib.Path(folder_paths.get_input_directory())
     Image.new("L", (64, 32), 255).crop((0, 0, 32, 32)).save(inputs / "half.png")
