@@ -165,6 +165,22 @@ def test_lines_are_pasted(browser):
     assert table.actions() == ["peel it", "cut it", "serve it"]
 
 
+@pytest.mark.parametrize(
+    ("value", "actions"),
+    [
+        (2, []),
+        ("null", []),
+        ('{"steps": 3}', []),
+        ("peel\n2. cut", ["peel", "cut"]),
+        ('["peel", {"action": "cut"}]', ["peel", "cut"]),
+    ],
+)
+def test_whatever_a_script_puts_into_it(browser, value, actions):
+    table = Table(browser)
+    table.set("steps", value)
+    assert (table.actions() if actions else table.widget("steps")) == (actions or "")
+
+
 def test_what_no_plan_can_have_is_marked(browser):
     table = Table(browser)
     table.fill(1, action="peel", seed="x", seconds="500")

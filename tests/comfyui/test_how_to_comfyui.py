@@ -82,6 +82,8 @@ def test_a_recipe_becomes_a_film_and_one_step_is_made_again(server):
         takes = {path.name: path.stat().st_mtime_ns for path in (folder / "made").glob("*.mp4")}
         frames, fps = read_video(folder / "film.mp4")
         assert len(takes) == 3 and fps == 8 and len(frames) == 3 * (4 + 8) + 2 * 4
+        (copy,) = (server.base_dir / "output" / "video").glob("how_to*.mp4")  # of core's Save Video
+        assert read_video(copy)[0].shape == frames.shape
         assert "All steps are done." not in browser.widget(ids["loader"], "shown")  # as the last run found it
         assert "3 of 3 steps are in the film" in browser.widget(ids["film"], "shown")
         browser.fit()

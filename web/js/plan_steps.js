@@ -41,15 +41,16 @@ class Plan extends Table {
   /** The rows of a plan's JSON; of any other text, of its lines. What is not known of a step stays in its row. */
   read(text) {
     let values = [];
+    this.whole = {};
     try {
-      values = JSON.parse((text || "[]").replace(READ_SEED, '$1"$2"'));
+      values = JSON.parse(String(text || "[]").replace(READ_SEED, '$1"$2"'));
     } catch {
-      this.whole = {};
       return this.lines(text);
     }
-    const { steps = [], ...whole } = Array.isArray(values) ? { steps: values } : values;
+    const { steps, ...whole } = Array.isArray(values) ? { steps: values } : Object(values);
+    if (!Array.isArray(steps)) return [];
     this.whole = whole;
-    return steps.map((step) => (typeof step === "string" ? { action: step } : { ...step }));
+    return steps.map((step) => (typeof step === "string" ? { action: step } : { ...Object(step) }));
   }
 
   lines(text) {
