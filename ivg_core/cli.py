@@ -24,6 +24,7 @@ SUBJECTS = (
     "hands",
     "boxes",
     "batch",
+    "how_to",
     "enrich",
     "init",
     "train",

@@ -48,6 +48,8 @@ GOOD: dict[str, tuple[str, ...]] = {
     "draw-boxes": ("clip.mp4", "--track", "track.json", "--out", "out.mp4"),
     "score-boxes": ("clip.mp4", "--track", "track.json", "--photo", "photo.png"),
     "batch": ("--table", "table.csv", "--model", str(TINY), "--fallback", "white", *SHORT, "--out", "out"),
+    "how-to": ("--photo", "photo.png", "--steps", "steps.txt", "--model", str(TINY), "--fallback", "white", "--frames",
+        "2", "--denoising-steps", "1", "--size", "64x48", "--out", "out"),
     "enrich": ("stir the pan",),
     "init-model": (str(TINY), "--out", "out"),
     "train": ("--config", "train.yaml", "--data", "clips", "--model", str(TINY), "--out", "out"),
@@ -175,6 +177,7 @@ def _kit() -> Path:
     track = Track((Thing("cup", (Keyframe(0, (0.1, 0.1, 0.4, 0.4)), Keyframe(1, (0.3, 0.1, 0.6, 0.4)))),))
     write_track(track, folder / "track.json")
     (folder / "said.txt").write_text("0: chop\n1: stir\n")
+    (folder / "steps.txt").write_text("Stir the pan\nPush the cup\n")
     (folder / "table.csv").write_text("image,prompt\nphoto.png,stir the pan\n")
     few = {"steps": 1, "warmup": 0, "device": "cpu", "data": {"frames": 2, "width": 64, "height": 48, "masks": "white"}}
     (folder / "train.yaml").write_text(json.dumps({**few, "lora": {"spatial": {"rank": 2}}}))

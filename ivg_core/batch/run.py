@@ -115,7 +115,7 @@ def run_batch(
     done = failed = 0
     told = _Told(on_step) if on_step else None
     with Journal(folder, process) as journal, ItemLoRA(model) as lora:
-        _keep_settings(folder, settings)
+        keep_settings(folder, settings)
         sweep(folder, mine)
         adopt(journal, mine)
         left = pending(mine, folder)
@@ -273,16 +273,21 @@ def track_of(item: Item, photo: Tensor) -> Track | None:
 
 def sweep(folder: Path, items: Sequence[Item]) -> None:
     """Remove the half-written files that a killed process left behind."""
-    beginnings = tuple(f"{item.name}{end}" for item in items for end in (".", "_mask."))
+    beginnings = tuple(f"{item.name}{end}" for item in items for end in (".", "_mask.", "_last."))
     for path in folder.rglob(".*"):
         if path.name.lstrip(".").startswith(beginnings):
             path.unlink(missing_ok=True)
 
 
-def _keep_settings(folder: Path, settings: BatchSettings) -> None:
+def keep_settings(folder: Path, settings: BatchSettings) -> None:
+    """Note the settings with which a folder is begun.
+
+    Raises:
+        IVGError: it was begun with others.
+    """
     path, now = folder / "batch.json", json.loads(json.dumps(settings.to_dict()))
     try:
-        before = json.loads(json.dumps(BatchSettings().to_dict())) | read_json(path.read_bytes())
+        before = json.loads(json.dumps(type(settings)().to_dict())) | read_json(path.read_bytes())
     except (OSError, ValueError, TypeError):
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")

@@ -59,11 +59,11 @@ class Item:
         So an item stays the same one when its table is moved, sorted or added to.
         """
         parts = [self.image.stem, self.prompt, str(self.seed)]
-        parts += [self.fault] if self.fault else [_digest(self.image), _digest(self.mask)]
+        parts += [self.fault] if self.fault else [digest_of(self.image), digest_of(self.mask)]
         if self.lora and not self.fault:
-            parts += [_digest(self.lora), str(self.lora_strength)]
+            parts += [digest_of(self.lora), str(self.lora_strength)]
         if self.boxes and not self.fault:
-            parts += [_digest(self.boxes), self.phrase]
+            parts += [digest_of(self.boxes), self.phrase]
         if self.scheduled:
             parts += ["scheduled"]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
@@ -265,7 +265,8 @@ def _mask_beside(photo: Path, masks: Path) -> Path | None:
     return next((path for path in candidates if os.path.isfile(path)), None)
 
 
-def _digest(path: Path | None) -> str:
+def digest_of(path: Path | None) -> str:
+    """Changes with the bytes of a file; "" for None, and for a file that is not there a text that says so."""
     try:
         state = path.stat() if path else None
         if path and state and stat.S_ISREG(state.st_mode):

@@ -16,6 +16,8 @@ from .kinds import a_device, a_model, a_path, a_schedule, a_seed, a_share, count
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..enrich.local import LocalModel
+    from ..enrich.server import Server
     from ..models.bundle import IVGModel
     from ..models.lora import LoRA
 
@@ -97,18 +99,18 @@ def scene_options(photo_needed: bool = True) -> argparse.ArgumentParser:
     return options
 
 
-def denoising_options() -> argparse.ArgumentParser:
-    """What holds for both stages."""
+def denoising_options(steps: str = "--steps") -> argparse.ArgumentParser:
+    """What holds for both stages; `steps` is what the number of denoising steps is called."""
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("denoising")
-    group.add_argument("--steps", type=count(), help="denoising steps (default: the model's)")
+    group.add_argument(steps, type=count(), dest="steps", help="denoising steps (default: the model's)")
     group.add_argument("--guidance", type=number(), help="how strongly the prompt is followed (default: the model's)")
     return options
 
 
-def sampling_options() -> argparse.ArgumentParser:
+def sampling_options(steps: str = "--steps") -> argparse.ArgumentParser:
     """The whole list of `Sampling`; `sampling_of` reads it."""
-    options = argparse.ArgumentParser(add_help=False, parents=[denoising_options()])
+    options = argparse.ArgumentParser(add_help=False, parents=[denoising_options(steps)])
     group = options.add_argument_group("sampling of the video")
     group.add_argument(
         "--guidance-part", type=a_share, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO"), help="of the steps, 0..1"
@@ -218,6 +220,29 @@ def hand_options() -> argparse.ArgumentParser:
         help="what finds hands: MediaPipe's networks in PyTorch, or mediapipe itself, which must be installed",
     )
     return options
+
+
+def asking_options(title: str) -> argparse.ArgumentParser:
+    """Whom to ask about words; `asked_of` reads it."""
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group(title)
+    group.add_argument("--vlm", type=a_path, metavar="FOLDER", help="a vision-language model for transformers")
+    group.add_argument("--server", metavar="URL", help="an OpenAI-compatible one of yours: http://localhost:11434/v1")
+    group.add_argument("--server-model", default="", help="name of the model there")
+    group.add_argument("--timeout", type=number(0.1, 86400), default=60.0, help="seconds for an answer of the server")
+    return options
+
+
+def asked_of(options: argparse.Namespace) -> LocalModel | Server | None:
+    """Whom `asking_options` name; None: nobody."""
+    from ..enrich.local import LocalModel
+    from ..enrich.server import Server
+
+    if options.vlm and options.server:
+        raise IVGError("Give --vlm or --server, not both.")
+    if options.vlm:
+        return LocalModel(options.vlm, options.device)
+    return Server(options.server, options.server_model, options.timeout) if options.server else None
 
 
 def stage1_options() -> argparse.ArgumentParser:

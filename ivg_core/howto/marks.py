@@ -1,4 +1,4 @@
-"""What stands behind the words of a step in a line: `(4 s)`, `[seed 7]`, `[mask hands]`."""
+"""What stands behind the words of a step in a line: `(4 s)`, `[seed 7]`, `[mask find]`."""
 
 from __future__ import annotations
 

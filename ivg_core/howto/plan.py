@@ -23,7 +23,7 @@ from .lists import Listed, read_list
 from .marks import marks_of, split_marks
 from .sentences import sentences
 
-MaskSource = Literal["predict", "find", "hands", "white"]
+MaskSource = Literal["predict", "find", "white"]
 MASK_SOURCES = get_args(MaskSource)
 
 MOST_STEPS = 100
@@ -105,7 +105,7 @@ def read_plan(
     A ready list keeps its words and the number of its steps. It is numbered (1. 1) (1) Step 1: ① 第一步), has bullets,
     or has one step a line; in Markdown, its heading is the title. Free text becomes its sentences, or what a language
     model makes of it. At the end of a step may stand how long it lasts, and other fields of `Step`:
-    `Peel the carrot (4 s) [seed 7] [mask hands] [image peeled.png] [title Peeling]`; and `[seed 7]` behind the title.
+    `Peel the carrot (4 s) [seed 7] [mask find] [image peeled.png] [title Peeling]`; and `[seed 7]` behind the title.
 
     JSON is a list of steps or `{"title": …, "seed": …, "steps": […]}`, a step a text or an object with `Step`'s fields.
 

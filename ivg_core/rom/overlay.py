@@ -205,7 +205,7 @@ def measure_drift(frames: Tensor, photo: Tensor, outside: Tensor) -> Drift | Non
     gains, offsets, before, after = [], [], [], []
     for frame in frames:  # one by one: a long clip would take its memory again
         are = frame[outside]
-        gain, offset = _colour_change(were, are)
+        gain, offset = colour_change(were, are)
         gains.append(gain)
         offsets.append(offset)
         before.append((are - were).abs().mean())
@@ -218,7 +218,7 @@ def correct_drift(frames: Tensor, drift: Drift) -> Tensor:
     return (frames - drift.offset[:, None, None]).div_(drift.gain[:, None, None]).clamp_(0, 1)
 
 
-def _colour_change(were: Tensor, are: Tensor) -> tuple[Tensor, Tensor]:
+def colour_change(were: Tensor, are: Tensor) -> tuple[Tensor, Tensor]:
     """Gain and offset (3,) that take most of the pixels (N, 3) from what they were to what they are."""
     change = are - were
     strange = (change - change.median(dim=0).values).abs().amax(1)  # (N,)

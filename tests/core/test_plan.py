@@ -216,12 +216,12 @@ def test_answers_that_are_no_list(answer, said):
 
 def test_marks():
     text = "# Tea [seed 9]\n1. Boil (4 s)\n2. Pour. [seed 7] (2.5s)\n"
-    text += "3. Stir [mask hands] [title Stirring] (1 second).\n4. 等（3秒）"
+    text += "3. Stir [mask find] [title Stirring] (1 second).\n4. 等（3秒）"
     assert read_plan(text) == Plan(
         (
             Step("Boil", 4),
             Step("Pour.", 2.5, 7),
-            Step("Stir.", 1, mask="hands", title="Stirring"),
+            Step("Stir.", 1, mask="find", title="Stirring"),
             Step("等", 3),
         ),
         "Tea",
@@ -246,7 +246,7 @@ def test_marks():
         ("a\nb (0 s)", "Step 2: seconds is 0"),
         ("a\nb [seed 99999999999999999999]", "Step 2: seed is"),
         ("1. a\n2. (4 s)", "Line 2 says nothing"),
-        ("a\nb [mask hand]", "Step 2: there is no mask at hand; did you mean 'hands'?"),
+        ("a\nb [mask fin]", "Step 2: there is no mask at fin; did you mean 'find'?"),
     ],
 )
 def test_odd_marks(text, said):

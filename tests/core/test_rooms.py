@@ -18,7 +18,7 @@ ROOMS = {
     "rom": {"media", "models", "hands"},
     "sampling": {"media", "models", "rom"},
     "batch": {"media", "models", "checkpoints", "rom", "sampling"},
-    "howto": {"media", "models", "enrich", "rom", "sampling", "batch"},
+    "howto": {"media", "models", "hands", "enrich", "rom", "sampling", "batch"},
     "evaluate": {"media", "hands", "batch"},
     "training": {"media", "models", "checkpoints", "hands", "rom", "sampling"},
 }
