@@ -194,7 +194,8 @@ def kit(folder: Path) -> None:
 def _options() -> dict[str, list[argparse.Action]]:
     """Command -> its options, as its own parser has them."""
     (commands,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
-    wanted = lambda action: not isinstance(action, argparse._HelpAction) and action.dest != "compile"  # noqa: E731
+    left_out = ("compile", "only_plan")  # slow; writes nothing
+    wanted = lambda action: not isinstance(action, argparse._HelpAction) and action.dest not in left_out  # noqa: E731
     return {name: [action for action in parser._actions if wanted(action)] for name, parser in commands.choices.items()}
 
 
@@ -374,6 +375,15 @@ def _before_the_work(case: Case) -> Case:
 def commands_for_batches(rng: random.Random, folder: Path) -> Case:
     """`batch`, `synth`."""
     return _command(rng, folder, ["batch", "batch", "synth"])
+
+
+@kind("commands", 60)
+def commands_for_how_to(rng: random.Random, folder: Path) -> Case:
+    """`how-to`, in half of the cases with an odd plan."""
+    case = _command(rng, folder, ["how-to"])
+    if rng.random() < 0.5:
+        (folder / "steps.txt").write_text(odd.text(rng), encoding="utf-8", errors="surrogatepass")
+    return case
 
 
 @kind("commands", 120)

@@ -36,8 +36,9 @@ A plan is a numbered list, lines, Markdown, JSON, or free text, whose sentences 
 makes of them). Behind a step may stand how long it lasts, its seed, what gives its mask (predict, find, white, or a
 picture), a photo of its own, and what viewers read: Peel the carrot (4 s) [seed 7] [mask white] [title Peeling]
 
-A step that is not good:  --redo 2  makes it again with another seed, and those after it anew, as they begin with
-another picture; with --keep-later they stay. Change a step's words in the plan, and it is made again with those after.
+A step that is not good: the same command with  --redo 2  makes it again with another seed, and those after it anew, as
+they begin with another picture; with --keep-later they stay. Change a step's words in the plan, and it is made again
+with those after it.
 """
 
 
@@ -85,6 +86,7 @@ def add(commands) -> None:
 
 
 def _how_to(options: argparse.Namespace) -> None:
+    from ..batch.run import keep_settings
     from ..howto.film import FilmSettings
     from ..howto.make import StepSettings, make_steps, size_of
     from ..howto.package import write_package
@@ -123,6 +125,7 @@ def _how_to(options: argparse.Namespace) -> None:
         burn=options.burn,
         font=options.font,
     )
+    keep_settings(how_to.made, settings)  # also where nothing is left to make: other settings would change nothing
     if any(state.take is None for state in how_to.states()):
         model = load_for_sampling(options)
         _check_film(how_to, size_of(model, load_image(how_to.folder / PHOTO), settings), options.speed, film)

@@ -23,7 +23,7 @@ from ..rom.overlay import colour_change, correct_drift, measure_drift
 
 #: A change between two frames of a pass, 0..1, that may be noise, and one that surely is something that moved.
 NOISE, MOVED = 6 / 255, 24 / 255
-#: Over which share of the shorter side a change is averaged.
+#: Over which share of the shorter side pictures are averaged, before they are compared.
 AROUND = 0.012
 
 
@@ -86,14 +86,14 @@ def finish_step(
     Raises:
         IVGError: there are not two frames, an argument is of another shape, or the mask is empty.
     """
-    frames = to_frames(frames)
+    frames = to_frames(frames).cpu()
     if len(frames) < 2:
         raise IVGError("A step needs at least 2 frames, the picture that it begins with and one after it: make more.")
     if feather is not None and not 0 <= feather <= LONGEST_SIDE:
         raise IVGError(f"feather is {feather}: give a number of pixels from 0 to {LONGEST_SIDE}.")
     size = (frames.shape[2], frames.shape[1])
-    start = _eight_bits(fit(to_frames(start[None], "picture")[0], size))
-    region = resize_mask(crop_to(to_masks(mask), size), size).amax(0)  # (H, W)
+    start = _eight_bits(fit(to_frames(start[None], "picture")[0].cpu(), size))
+    region = resize_mask(crop_to(to_masks(mask).cpu(), size), size).amax(0)  # (H, W)
     inside = region >= 0.5
     if not inside.any():
         raise IVGError("The mask is empty (all black), so nothing would move: paint white what may move.")
@@ -109,7 +109,8 @@ def _pinned(
 ) -> tuple[Tensor, StepDrift]:
     over_time = measure_drift(frames, start, outside)
     steady = frames if over_time is None else correct_drift(frames, over_time)
-    before, after = start[inside], steady[0][inside]
+    # Soft ones, as detail that was lost would be taken for contrast.
+    before, after = (_soft(picture)[inside] for picture in (start, steady[0]))
     gain, offset = colour_change(before, after)
     moved_by, stretched_by = (gain - 1) * before.mean(0) + offset, gain - 1
     if over_time is not None:  # which was taken out before the rest was measured
@@ -132,10 +133,15 @@ def _pinned(
 
 def _moved(frame: Tensor, first: Tensor) -> Tensor:
     """How surely each pixel (H, W) shows something else than in the first frame, 0..1."""
-    apart = (frame - first).abs().amax(-1).numpy()
-    change = torch.from_numpy(cv2.GaussianBlur(apart, (0, 0), max(0.5, AROUND * min(apart.shape))))
+    change = _soft((frame - first).abs().amax(-1))
     sure = ((change - NOISE) / (MOVED - NOISE)).clamp_(0, 1)
     return sure.square().mul(3 - 2 * sure)
+
+
+def _soft(picture: Tensor) -> Tensor:
+    """A picture (H, W, 3) or (H, W), averaged over the pixels around each."""
+    spread = max(0.5, AROUND * min(picture.shape[:2]))
+    return torch.from_numpy(cv2.GaussianBlur(picture.numpy(), (0, 0), spread))
 
 
 def _eight_bits(pictures: Tensor) -> Tensor:
