@@ -91,12 +91,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     long.add_argument("--choose", action="store_true", help="measure on the scenes that settings are chosen on")
 
-    text = "measure the steps of drawn plans: where they happen, what stays as it is, and how colours drift"
+    text = "measure the steps of drawn plans: where they happen, what stays, how colours drift, what kills cost"
     how_to = command(commands, "how_to", _bench_how_to, text, model_options(), record_options())
     how_to.add_argument("--scenes", type=int, default=40, help="how many held-out plans of 5 steps")
     how_to.add_argument(
         "--part",
-        choices=("pinned", "unpinned"),
+        choices=("pinned", "unpinned", "kills"),
         action="append",
         help="measure only this, and keep what was recorded of the others; may be given repeatedly",
     )

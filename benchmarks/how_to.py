@@ -11,6 +11,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from benchmarks.how_to_kills import bench_kills
 from benchmarks.how_to_measures import ExactStep, beyond, colour_drift, exact, is_right, moved, pictures, unchanged
 from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.errors import IVGError
@@ -25,7 +26,7 @@ from ivg_core.synthetic.plans import BACK, drawn_plan
 #: Plans for choosing begin at the first held-out seed; those that are told begin so many later.
 TOLD = 20_000
 STEPS = 5
-PARTS = ("pinned", "unpinned")
+PARTS = ("pinned", "unpinned", "kills")
 
 
 def bench_how_to(
@@ -39,24 +40,28 @@ def bench_how_to(
     """Measure the steps of drawn plans, each of which begins with the last frame of the one before.
 
     Args:
-        model: the embedded one; it is given its LoRA by which the hand goes back.
+        model: the embedded one; for the steps of plans it is given its LoRA by which the hand goes back.
         scenes: of how many plans.
-        parts: of `PARTS`: with colours pinned to the start picture, or not.
+        parts: of `PARTS`: with colours pinned to the start picture, or not; what kills cost.
         choose: on the plans for choosing settings.
         out: folder for a picture of each plan, the exact frames above those that were made.
         log: receives progress.
 
     Returns:
-        Flat figures, see `bench_steps`.
+        Flat figures, see `bench_steps` and `bench_kills`.
     """
     assert model.unet is not None
-    model = model_with_lora(model, read_lora("embedded-back", model.unet))
-    plans = list(islice(telling_plans(model.defaults.num_frames, 0 if choose else TOLD), scenes))
-    figures: dict[str, float] = {"scenes": float(scenes)}
-    for part in parts:
-        found = bench_steps(model, plans, part == "pinned", out and out / part, log)
-        kept = found if part == "pinned" else {name: value for name, value in found.items() if "drift" in name}
-        figures |= {name.replace("drift", f"drift_{part}"): value for name, value in kept.items()}
+    back = model_with_lora(model, read_lora("embedded-back", model.unet))
+    figures: dict[str, float] = {}
+    if drifts := [part for part in parts if part != "kills"]:
+        plans = list(islice(telling_plans(model.defaults.num_frames, 0 if choose else TOLD), scenes))
+        figures["scenes"] = float(scenes)
+        for part in drifts:
+            found = bench_steps(back, plans, part == "pinned", out and out / part, log)
+            kept = found if part == "pinned" else {name: value for name, value in found.items() if "drift" in name}
+            figures |= {name.replace("drift", f"drift_{part}"): value for name, value in kept.items()}
+    if "kills" in parts:
+        figures |= bench_kills(model, log=log)
     return figures
 
 
