@@ -17,6 +17,8 @@ from recipes.how_to.clips import SHARD, Steps, draw_shard
 
 #: Ranks of the roles: when things happen is what has to be learned, and most of it is told by the layers over time.
 RANKS = {"spatial": 16, "text": 8, "temporal": 32, "conv": 16}
+#: How much more a place counts where the thing is or was: small as it is, it would be left where it lay.
+THING_COUNTS = 5.0
 
 
 def main() -> None:
@@ -25,7 +27,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/how_to"), help="folder of clips and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     parser.add_argument("--plans", type=int, default=550, help="plans to draw, two steps of each")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=1100)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -39,7 +41,7 @@ def main() -> None:
     model = load_model("embedded")
     config = TrainConfig(
         lora={role: LoRASettings(rank=rank) for role, rank in RANKS.items()},
-        losses={"noise": 1.0, "motion": 0.001},
+        losses={"noise": {"weight": 1.0, "boxes": THING_COUNTS}, "motion": 0.001},
         out=str(args.work / "back"),
         steps=args.steps,
         batch_size=args.batch,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: Plans in one file.
 SHARD = 25
 STEPS = 5
+#: Actions that leave a thing elsewhere: what is hardest to learn comes twice as often.
+MOVES = ("pick up", "push")
 #: How often a clip comes in an epoch: in other words each time, and with another mask.
 TIMES = 8
 
@@ -43,7 +45,7 @@ def draw_shard(job: tuple[Path, int]) -> None:
     torch.set_num_threads(1)
     model = load_model("embedded")
     codec = ImageCodec(model.vae.to(memory_format=torch.channels_last))
-    latents, moving, said = [], [], []
+    latents, moving, boxes, said = [], [], [], []
     for seed in range(first, first + SHARD):
         plan = drawn_plan(seed, STEPS, model.defaults.width, model.defaults.height)
         for step, later in ((plan[0], False), (plan[1 + seed % (STEPS - 1)], True)):
@@ -53,14 +55,18 @@ def draw_shard(job: tuple[Path, int]) -> None:
                 encoded = codec.encode(codec.decode(encoded[None])[0]) if later else encoded
             latents.append(encoded.half())
             moving.append(torch.from_numpy(np.packbits(clip.rom_mask, axis=-1)))
+            boxes.append(clip.track.boxes(len(clip.frames)))
             said.append([clip.action, clip.text])
     partial = path.with_suffix(".part")
-    save_file({"latents": torch.stack(latents), "moving": torch.stack(moving)}, partial, {"said": json.dumps(said)})
+    tensors = {"latents": torch.stack(latents), "moving": torch.stack(moving), "boxes": torch.stack(boxes)}
+    save_file(tensors, partial, {"said": json.dumps(said)})
     partial.replace(path)
 
 
 class Steps:
-    """A `ClipDataset` of the shards, in which every action comes equally often.
+    """A `ClipDataset` of the shards, in which every action comes equally often, those of `MOVES` twice.
+
+    The boxes are for the loss alone: they say where the thing is, and where it was.
 
     Args:
         shards: their files.
@@ -74,13 +80,19 @@ class Steps:
             with safe_open(shard, framework="pt") as file:
                 parts.append({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 (it is no dict)
                 said += json.loads(file.metadata()["said"])
-        self.latents, self.moving = (torch.cat([part[key] for part in parts]) for key in ("latents", "moving"))
+        self.latents, self.moving, self.boxes = (
+            torch.cat([part[key] for part in parts]) for key in ("latents", "moving", "boxes")
+        )
         self.texts = [text for _, text in said]
         by_action: dict[str, list[int]] = {}
         for index, (action, _) in enumerate(said):
             by_action.setdefault(action, []).append(index)
         most = max(map(len, by_action.values()))
-        self.items = [clips[i % len(clips)] for clips in by_action.values() for i in range(most)]
+        self.items = [
+            clips[i % len(clips)]
+            for action, clips in by_action.items()
+            for i in range(2 * most if action in MOVES else most)
+        ]
         self._encode = lru_cache(maxsize=None)(lambda sentence: encode_text(model, [sentence])[0].cpu())
 
     def __len__(self) -> int:
@@ -94,6 +106,7 @@ class Steps:
         return {
             "latents": latents,
             "photo": latents[:, :1],
+            "boxes": self.boxes[index],
             "rom_mask": grown(moving, rng.randint(3, 12)),
             "caption": text,
             "text": self._encode(text),
