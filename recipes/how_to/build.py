@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/how_to"), help="folder of clips and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     parser.add_argument("--plans", type=int, default=550, help="plans to draw, two steps of each")
-    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument("--steps", type=int, default=950)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
