@@ -91,6 +91,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     long.add_argument("--choose", action="store_true", help="measure on the scenes that settings are chosen on")
 
+    text = "measure the steps of drawn plans: where they happen, what stays, how colours drift, what kills cost"
+    how_to = command(commands, "how_to", _bench_how_to, text, model_options(), record_options())
+    how_to.add_argument("--scenes", type=int, default=40, help="how many held-out plans of 5 steps")
+    how_to.add_argument(
+        "--part",
+        choices=("pinned", "unpinned", "kills"),
+        action="append",
+        help="measure only this, and keep what was recorded of the others; may be given repeatedly",
+    )
+    how_to.add_argument("--choose", action="store_true", help="measure on the plans that settings are chosen on")
+    how_to.add_argument("--out", type=Path, help="folder for a picture of each plan")
+
     text = "measure whether the model tells drawn scenes from other pictures"
     domain = command(commands, "domain", _bench_domain, text, model_options(), record_options())
     domain.add_argument("--pictures", type=Path, required=True, help="folder of real pictures")
@@ -157,6 +169,15 @@ def _bench_long_video(options: argparse.Namespace) -> None:
     figures = bench_long_video(load(options), options.scenes, options.part or PARTS, options.choose)
     before = recorded(options.record, "long_video") if options.record and options.part else {}
     report(options, "long_video", before | figures)
+
+
+def _bench_how_to(options: argparse.Namespace) -> None:
+    from benchmarks.how_to import PARTS, bench_how_to
+
+    flush_denormals()
+    figures = bench_how_to(load(options), options.scenes, options.part or PARTS, options.choose, options.out)
+    before = recorded(options.record, "how_to") if options.record and options.part else {}
+    report(options, "how_to", before | figures)
 
 
 def _bench_fast(options: argparse.Namespace) -> None:

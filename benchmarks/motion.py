@@ -32,9 +32,10 @@ from ivg_core.sampling.generate import denoise, generate
 from ivg_core.sampling.guidance import Guided
 from ivg_core.sampling.noise import gaussian_noise
 from ivg_core.sampling.solver import make_solver
-from ivg_core.synthetic.clips import DrawnClip, Scene, Step, Task
+from ivg_core.synthetic.clips import DrawnClip, Scene, Task
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
 from ivg_core.synthetic.hand import HandView
+from ivg_core.synthetic.moments import Step
 from ivg_core.synthetic.skeleton import POSES
 from ivg_core.training.batches import ListDataset, Sample
 from ivg_core.training.config import LoRASettings, TrainConfig, TrainingPath

@@ -100,7 +100,16 @@ def file_of(lora_name: str, lora_path: str | None) -> str | None:
     """
     if lora_path:
         return readable(lora_path, "lora_path")
-    return None if lora_name == NONE else folder_paths.get_full_path(FOLDER, lora_name)
+    if lora_name == NONE:
+        return None
+    return embedded_loras().get(lora_name) or folder_paths.get_full_path(FOLDER, lora_name)
+
+
+def embedded_loras() -> dict[str, str]:
+    """Name and file of those of the embedded model that are installed."""
+    from ..ivg_core.checkpoints.lora_files import EMBEDDED_LORAS
+
+    return {name: str(path) for name, path in EMBEDDED_LORAS.items() if path.is_file()}
 
 
 class IVGLoadLoRA(io.ComfyNode):
@@ -117,7 +126,7 @@ class IVGLoadLoRA(io.ComfyNode):
                 IVGModelSocket.Input("model", tooltip="From IVG Load Model, or from another IVG Load LoRA."),
                 io.Combo.Input(
                     "lora_name",
-                    options=[NONE, *folder_paths.get_filename_list(FOLDER)],
+                    options=[NONE, *folder_paths.get_filename_list(FOLDER), *embedded_loras()],
                     default=NONE,
                     tooltip="The LoRA, from models/loras (IVG Train LoRA writes to models/loras/ivg). The released "
                     "code's .pt files are read too. With none, the model goes through unchanged.",

@@ -99,7 +99,8 @@ def read_table(
         seeds: for rows that have none of their own.
         keep_faulty: a row without a photo or prompt, with an odd seed or schedule and the like becomes an item with a
             `fault`, so that it fails alone; otherwise it is an error, as it is if all rows are such.
-        find_lora: gives the file of a row's lora, or raises an IVGError; None: it is found as photos are.
+        find_lora: gives the file of a row's lora, or raises an IVGError; None: it is found as photos are. Those of the
+            embedded model go by their names.
 
     Returns:
         The items in the table's order, each once. Photos, masks and LoRAs need not exist: what is missing fails alone,
@@ -224,8 +225,11 @@ def _lora_of(row: Row, find_lora: Callable[[str], Path]) -> dict[str, Any]:
     name, strength = _one_of(row, "lora"), _one_of(row, "lora_strength")
     if not name:
         return {}
+    from ..checkpoints.lora_files import EMBEDDED_LORAS  # which knows networks, and most tables name none
+
     with told_of(row.where):
-        return {"lora": find_lora(name), "lora_strength": _strength(strength) if strength else 1.0}
+        path = EMBEDDED_LORAS.get(name) or find_lora(name)
+        return {"lora": path, "lora_strength": _strength(strength) if strength else 1.0}
 
 
 def _boxes_of(row: Row, folder: Path) -> dict[str, Any]:

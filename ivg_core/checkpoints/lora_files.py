@@ -26,6 +26,8 @@ from .write import save_tensors
 
 log = logging.getLogger("ivg")
 
+#: Those of the embedded model, by the names under which they are given. With the first, a hand goes back to rest.
+EMBEDDED_LORAS = {"embedded-back": Path(__file__).parents[1] / "assets" / "ivg-tiny-back.safetensors"}
 PEFT_STEM, PEFT_CONFIG = "adapter_model", "adapter_config.json"
 #: what peft and diffusers call the LoRA in a folder of theirs
 FOLDER_FILES = tuple(stem + end for stem in (PEFT_STEM, "pytorch_lora_weights") for end in (".safetensors", ".bin"))
@@ -35,8 +37,8 @@ def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False, adapter: i
     """Reads a LoRA: ours, peft's, diffusers', kohya's, loralib's (in ModelScope's names too), or a `.pt` list.
 
     Args:
-        path: the file, or the folder of peft, diffusers or MotionDirector. Beside peft's file lies adapter_config.json,
-            which says how strong it is; diffusers' file may say so in its header.
+        path: the file, or the folder of peft, diffusers or MotionDirector, or a name of `EMBEDDED_LORAS`. Beside
+            peft's file lies adapter_config.json, which says how strong it is; diffusers' file may say so in its header.
         unet: the network it is meant for; the lists carry no names, so it gives them theirs.
         partial: leave out layers that fit no layer of the network, with a warning, instead of refusing the file.
         adapter: which one, from 1, of a list that holds the spatial adapters of several clips.
@@ -45,7 +47,7 @@ def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False, adapter: i
         IVGError: no LoRA, a damaged file, one that holds NaN, one for another network, or another kind of adapter; or
             one of several has to be chosen.
     """
-    path = user_path(path)
+    path = EMBEDDED_LORAS.get(str(path)) or user_path(path)
     path = next((path / name for name in FOLDER_FILES if (path / name).is_file()), path)
     if path.is_dir():
         path = list_in(path)

@@ -53,8 +53,9 @@ def network_options() -> argparse.ArgumentParser:
         "--lora",
         type=a_path,
         action="append",
-        help="LoRA to add, of any format that the loader reads; may be given repeatedly, and so may the options below "
-        "that say --lora, once for all or once for each",
+        help="LoRA to add, of any format that the loader reads, or embedded-back, with which the embedded model's hand "
+        "goes back to rest; may be given repeatedly, and so may the options below that say --lora, once for all or "
+        "once for each",
     )
     group.add_argument(
         "--lora-strength", type=number(), action="append", help="0 adds nothing, 1 what was trained (default: 1)"

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..media.track_masks import bounding_box
 from ..media.tracks import Box, Thing, Track, frame_times
-from .clips import DrawnClip, Scene, Step
+from .clips import DrawnClip, Scene
 from .hand import silhouette
+from .moments import Step
 from .props import Prop, outline
 from .reach import ease, reaching
 from .skeleton import POSES

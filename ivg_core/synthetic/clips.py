@@ -6,6 +6,7 @@ moving things cover: hands with their forearms, the tool, and the thing that is 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,8 @@ import numpy as np
 from ..media.track_masks import bounding_box
 from ..media.tracks import Box, Thing, Track, frame_times
 from .hand import SKIN_TONES, HandView, draw_hand, joint_pixels, silhouette
+from .moments import Step, moment
 from .props import KINDS, Prop, counter, draw_prop, draw_tool, outline
-from .reach import ease, reaching
-from .skeleton import POSES
 
 #: What can be done with each kind of thing; the sentence's object is the thing, its colour is named when needed.
 ACTIONS = {
@@ -156,15 +156,30 @@ class Scene:
 
     def hands_at_rest(self, task: Task) -> list[HandView]:
         """The hands as they stand in frame 0; some may lie outside the frame."""
-        return _step(self, task, 0.0).hands
+        return moment(self, task, 0.0).hands
+
+    def with_props(self, props: Sequence[Prop]) -> Scene:
+        """The same counter and hands with the things as they are now; the tasks are said anew.
+
+        Args:
+            props: as many as :attr:`props`, in their order.
+        """
+        scene = copy.copy(self)
+        scene.props = list(props)
+        places = [round(abs(place)) for prop in props for place in prop.centre]
+        scene.tasks = scene._say(np.random.default_rng([20261127, self.seed, *places]))
+        return scene
 
     def _plan(self, task: Task, num_frames: int) -> list[Step]:
-        return [_step(self, task, time) for time in frame_times(num_frames)]
+        return [moment(self, task, time) for time in frame_times(num_frames)]
 
-    def rom_frames(self, task: Task, num_frames: int = 8) -> np.ndarray:
+    def _way_back(self, task: Task, num_frames: int) -> list[Step]:
+        return [moment(self, task, 1.0, (number + 1) / num_frames) for number in range(num_frames)]
+
+    def rom_frames(self, task: Task, num_frames: int = 8, back: int = 0) -> np.ndarray:
         """What would move, frame by frame (F, H, W) uint8 0/255: the clip's ``rom`` without its pictures."""
         shape = (self.height, self.width)
-        plan = self._plan(task, num_frames)
+        plan = self._plan(task, num_frames) + self._way_back(task, back)
         moving = self._moving(plan)
         blank = np.zeros((*shape, 3), np.float32)
         rows = []
@@ -175,15 +190,18 @@ class Scene:
             rows.append(_binary(np.max(parts, axis=0)))
         return np.stack(rows)
 
-    def clip(self, task: Task, num_frames: int = 8) -> DrawnClip:
+    def clip(self, task: Task, num_frames: int = 8, back: int = 0) -> DrawnClip:
         """Render what the sentence asks for.
 
         Args:
             task: one of :attr:`tasks`.
-            num_frames: F; frame 0 shows the scene at rest.
+            num_frames: frames until it is done; frame 0 shows the scene at rest.
+            back: frames after these, in which the hands go back; the last shows the scene at rest again, the thing as
+                the action left it. 0: the clip ends with the hand at the thing. F = ``num_frames`` + ``back``.
         """
         phrases = {task.target: str(self.props[task.target].kind)}
-        return self.render(self._plan(task, num_frames), phrases, task.text, task.action)
+        plan = self._plan(task, num_frames) + self._way_back(task, back)
+        return self.render(plan, phrases, task.text, task.action)
 
     def render(self, plan: Sequence[Step], phrases: Mapping[int, str], text: str, action: str) -> DrawnClip:
         """Render what happens.
@@ -232,74 +250,9 @@ class Scene:
         return [index for index in plan[0].props if any(step.props[index] != self.props[index] for step in plan)]
 
 
-@dataclass
-class Step:
-    """Everything that moves, at one moment."""
-
-    hands: list[HandView]
-    props: dict[int, Prop]  # those that are handled, by their index in the scene
-    tool: tuple | None = None  # (kind, grip, tip); taken up outside the frame, so never in frame 0
-
-
 def _binary(soft: np.ndarray) -> np.ndarray:
     return ((soft > 0.5) * 255).astype(np.uint8)
 
 
 def _bytes(picture: np.ndarray) -> np.ndarray:
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-#: Poses before, and during, each action.
-_HAND_POSES = {
-    "pick up": ("relaxed", "grasp"),
-    "push": ("relaxed", "flat"),
-    "stir": ("relaxed", "pinch"),
-    "wipe": ("relaxed", "flat"),
-    "point at": ("relaxed", "point"),
-    "rotate": ("relaxed", "grasp"),
-    "cut": ("relaxed", "fist"),
-}
-
-
-def _step(scene: Scene, task: Task, t: float) -> Step:
-    """The state of the scene at time t in 0..1."""
-    H, palm, side = scene.height, scene.palm, scene.side
-    prop = scene.props[task.target]
-    goal = np.array(prop.centre)
-    shift, turn, lift, tool = np.zeros(2), 0.0, 0.0, None
-    reach, act = ease(t / 0.45), ease((t - 0.4) / 0.6)
-    phase = 2 * math.pi * max(t - 0.4, 0) / 0.6
-    contact = 1.15  # palms from the wrist to where the hand works
-    if task.action == "pick up":
-        shift, lift = np.array([-side * 0.06, 0.20]) * H * act, 14 * act
-    elif task.action == "push":
-        shift = np.array([task.direction * 0.26 * H, 0]) * act
-        goal = goal - np.array([task.direction * 0.35 * prop.size, 0])
-    elif task.action == "wipe":
-        shift = np.array([math.sin(phase) * 0.20, 0.04 * math.sin(2 * phase)]) * H
-    elif task.action == "rotate":
-        turn = task.direction * 0.7 * act
-    elif task.action == "point at":
-        contact = 1.95 + 0.5 * prop.size / palm
-    elif task.action == "stir":
-        goal = goal + np.array([side * 0.30, 0.34]) * H
-        goal = goal + np.array([math.cos(phase), math.sin(phase)]) * 0.16 * prop.size * reach
-    elif task.action == "cut":
-        goal = goal + np.array([side * 0.26 * H, 0.06 * H - 0.07 * H * abs(math.sin(phase))])
-        goal = goal + np.array([-side * 0.10 * H * act, 0])
-
-    before, during = (POSES[name] for name in _HAND_POSES[task.action])
-    pose = before.blend(during, ease((t - 0.15) / 0.3))
-    hand, grip = reaching(scene, goal + shift, reach, pose, contact, 10 + lift, turn)
-    hands = [hand]
-
-    if task.action == "stir":
-        centre = np.array(prop.centre) + np.array([math.cos(phase), math.sin(phase)]) * 0.16 * prop.size
-        tool = ("spoon", grip, grip + (centre - grip) * max(reach, 0.35))
-    elif task.action == "cut":
-        tool = ("knife", grip, grip + np.array([-side * 0.30, -0.05]) * H)
-        hold = np.array(prop.centre) + np.array([-side * 0.30 * prop.size, 0.02 * H])
-        pose = POSES["relaxed"].blend(POSES["grasp"], reach)
-        hands.append(reaching(scene, hold, reach, pose, 1.25, 8, other=True)[0])
-    moved = prop.moved(float(shift[0]), float(shift[1]), turn, lift)
-    return Step(hands, {task.target: moved}, tool if t > 0 else None)

@@ -83,7 +83,7 @@ class DrawnClips:
             "latents": clip[self.frames].transpose(0, 1),  # (4, F, h, w)
             "photo": clip[:1].transpose(0, 1),
             "frame_masks": moving[self.frames],
-            "rom_mask": _grown(moving.amax(0), rng.randint(3, 12)),
+            "rom_mask": grown(moving.amax(0), rng.randint(3, 12)),
             "caption": said,
             "text": self._encode(said),
             "empty_text": self._encode(""),
@@ -97,7 +97,7 @@ class DrawnClips:
         return bucketed_batches([()] * len(self), batch_size, seed, epoch)
 
 
-def _grown(mask: Tensor, pixels: int) -> Tensor:
+def grown(mask: Tensor, pixels: int) -> Tensor:
     """The mask (H, W) grown: predicted masks are uneven, and stage 2 has to bear it."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1,) * 2)
     return torch.from_numpy(cv2.dilate(mask.numpy(), kernel))

@@ -9,7 +9,7 @@ import torch
 from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
 
-from ivg_pack.ivg_core.checkpoints.lora_files import read_lora, save_lora
+from ivg_pack.ivg_core.checkpoints.lora_files import EMBEDDED_LORAS, read_lora, save_lora
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.lora import LoRA, lora_sites, model_with_lora
 from ivg_pack.nodes._model import on_device
@@ -96,7 +96,29 @@ def test_an_adapter_is_chosen(model, loras):
         IVGLoadLoRA.execute(model, "9_unet.pt", 1.0, adapter=3)
 
 
+def test_the_embedded_models_lora_goes_by_its_name(model, loras, monkeypatch):
+    def offered():
+        return next(widget.options for widget in IVGLoadLoRA.define_schema().inputs if widget.id == "lora_name")
+
+    monkeypatch.setitem(EMBEDDED_LORAS, "embedded-back", loras / "ivg/stir.safetensors")
+    assert offered()["options"][-1] == "embedded-back" and offered()["default"] == "none"
+    by_name = IVGLoadLoRA.execute(model, "embedded-back", 0.5)[0]
+    assert not torch.equal(changes(by_name, LOOKS), changes(model, LOOKS))
+    by_file = IVGLoadLoRA.execute(model, "ivg/stir.safetensors", 0.5)[0]
+    assert torch.equal(changes(by_name, LOOKS), changes(by_file, LOOKS))
+    same_file = (str(loras / "ivg/stir.safetensors"), (loras / "ivg/stir.safetensors").stat().st_mtime_ns)
+    assert IVGLoadLoRA.fingerprint_inputs("embedded-back") == same_file
+    monkeypatch.setitem(EMBEDDED_LORAS, "embedded-back", loras / "gone.safetensors")
+    assert "embedded-back" not in offered()["options"], "not where it is not installed"
+
+
 # ---- IVGBatchLoader
+
+
+def test_a_row_may_name_the_embedded_models_lora(model, loras, table, monkeypatch):
+    monkeypatch.setitem(EMBEDDED_LORAS, "embedded-back", loras / "ivg/stir.safetensors")
+    loaded = IVGBatchLoader.execute(**table({"lora": "embedded-back"}), model=model)
+    assert not torch.equal(changes(loaded[5], LOOKS), changes(model, LOOKS))
 
 
 def test_the_model_comes_with_the_lora_of_the_row(model, loras, table):
