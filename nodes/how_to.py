@@ -300,11 +300,9 @@ def told(states: list[StepState], now: StepState | None) -> tuple[str, int]:
     """How far the steps are, a line for each, and how many are left."""
     lines = []
     for state in states:
-        text = SAID.get(state.status, state.reason)
-        if state.status == "failed":
-            text = f"failed: {state.reason}"
+        text = SAID.get(state.status, f"failed: {state.reason}")
         if now is not None and state.number == now.number:
-            text = f"to be made now; it failed before: {state.reason}" if state.reason else "to be made now"
+            text = "to be made now" + (f"; it failed before: {state.reason}" if state.reason else "")
         lines.append(f"{state.number}. {state.step.caption} ({text})")
     left = sum(state.take is None for state in states)
     end = "All steps are done." if not left else f"{len(states) - left} of {len(states)} steps are done."

@@ -64,11 +64,16 @@ def how_to_part(x: int, plan: dict, name: str, fps: float, frames: str) -> Part:
 
 
 def how_to() -> Graph:
-    note = f"## A photo and some steps → an instruction video\n\n{HOW.format(name='how_to')}\n\n{DRAWN_ONLY}"
+    note = (
+        f"## A photo and some steps → an instruction video\n\n{HOW.format(name='how_to')}\n\n"
+        "**embedded-back** is a LoRA by which the hand of the embedded model goes back to rest at the end of a step of "
+        f"12 frames. With another checkpoint take *IVG Load LoRA* out.\n\n{DRAWN_ONLY}"
+    )
     boxes, links = how_to_part(2740, {"text": DRAWN_STEPS}, "how_to", 8.0, "sample.frames")
     boxes |= {
         "note": note_box(note),
         "model": Box("LoadIVGModel", (360, 400), (300, 110), group=PLAN),
+        "lora": Box("IVGLoadLoRA", (360, 590), (300, 240), {"lora_name": "embedded-back"}, group=PLAN),
         "scene": Box("IVGExampleScene", (360, 0), (300, 320), {"seed": SCENE, **FIXED}, group=PLAN),
         **grouped(
             REGION,
@@ -79,13 +84,14 @@ def how_to() -> Graph:
             },
         ),
         "sample": Box("IVGSampler", (2340, 0), (340, 690),
-                      {**FIXED, "keep_first_frame": False, "composite": False}, group=VIDEO),
+                      {**FIXED, "frames": 12, "keep_first_frame": False, "composite": False}, group=VIDEO),
     }  # fmt: skip
     links += [
         "scene.image > loader.image",
         "scene.image > plan.image",
         "model.model > predict.model",
-        "model.model > sample.model",
+        "model.model > lora.model",
+        "lora.model > sample.model",
         "loader.image > predict.image",
         "loader.image > sample.image",
         "loader.action > predict.action",
