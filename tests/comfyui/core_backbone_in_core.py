@@ -214,6 +214,7 @@ def check_life(family: str, on_top: bool = False) -> dict:
             told = backbone.told(positive, photo, FRAMES)
             x0 = backbone.codec.encode(pictures(FRAMES))[None]
             with backbone.training(CPU):
+                backbone.network.train()  # as the trainer does where the network's dropout is asked for
                 lora = lora_of(backbone)
                 optimizer = torch.optim.AdamW(lora.parameters(), lr=1e-2)
                 began = torch.cat([p.detach().flatten() for p in lora.parameters()])
@@ -230,7 +231,13 @@ def check_life(family: str, on_top: bool = False) -> dict:
                             raise MemoryError
                 found["moved"] = apart(began, torch.cat([p.detach().flatten() for p in lora.parameters()]))
 
-        before, learns = sampled(), [p.requires_grad for p in vae(family).first_stage_model.parameters()]
+        def state():
+            learn, modes = [p.requires_grad for net in nets for p in net.parameters()], [m.training for m in modules]
+            return learn + modes
+
+        nets = (patcher.model, vae(family).first_stage_model)
+        modules = [module for net in nets for module in net.modules()]
+        before, began = sampled(), state()
         found["same"] = []
         for arguments in ({"steps": 5, "cancel_at": 2}, {"steps": 1, "fail": True}, {"steps": 2}):
             try:
@@ -240,15 +247,12 @@ def check_life(family: str, on_top: bool = False) -> dict:
             found["same"].append(torch.equal(before, sampled()))
         mm.unload_all_models()
         found["same"].append(torch.equal(before, sampled()))
-        network = patcher.model.diffusion_model
-        modules = [*network.modules(), *vae(family).first_stage_model.modules()]
         found["left"] = {
             "in_training": bool(getattr(mm, "in_training", False)),
             "hooks": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules),
             "forwards": sum("forward" in vars(m) for m in modules),
             "patcher": patcher.model.current_patcher is not None,
-            "learns": learns != [p.requires_grad for p in vae(family).first_stage_model.parameters()],
-            "training": any(m.training for m in network.modules()),
+            "state": state() != began,
             "inference_mode": not torch.is_inference_mode_enabled(),
         }
     return found
