@@ -21,7 +21,7 @@ from ivg_core.media.images import save_png
 from ivg_core.models.bundle import IVGModel
 from ivg_core.models.lora import model_with_lora
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
-from ivg_core.synthetic.plans import BACK, drawn_plan
+from ivg_core.synthetic.plans import BACK, DrawnStep, drawn_plan
 
 #: Plans for choosing begin at the first held-out seed; those that are told begin so many later.
 TOLD = 20_000
@@ -54,7 +54,7 @@ def bench_how_to(
     back = model_with_lora(model, read_lora("embedded-back", model.unet))
     figures: dict[str, float] = {}
     if drifts := [part for part in parts if part != "kills"]:
-        plans = list(islice(telling_plans(model.defaults.num_frames, 0 if choose else TOLD), scenes))
+        plans = list(islice(telling_plans(0 if choose else TOLD), scenes))
         figures["scenes"] = float(scenes)
         for part in drifts:
             found = bench_steps(back, plans, part == "pinned", out and out / part, log)
@@ -65,12 +65,12 @@ def bench_how_to(
     return figures
 
 
-def telling_plans(num_frames: int, skipped: int) -> Iterator[list[ExactStep]]:
+def telling_plans(skipped: int) -> Iterator[list[DrawnStep]]:
     """Held-out plans, after some seeds, of scenes in which there always is another thing that could be acted on."""
     for seed in count(HELD_OUT_SEED + skipped):
         plan = drawn_plan(seed, STEPS)
         if all(len({task.target for task in step.scene.tasks}) > 1 for step in plan):
-            yield [exact(step, num_frames) for step in plan]
+            yield plan
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def make_plan(model: IVGModel, plan: list[ExactStep], seed: int, pin_colour: boo
 
 def bench_steps(
     model: IVGModel,
-    plans: list[list[ExactStep]],
+    plans: list[list[DrawnStep]],
     pin_colour: bool,
     out: Path | None = None,
     log: Callable[[str], None] = print,
@@ -117,7 +117,8 @@ def bench_steps(
         rest is part of it.
     """
     rows: dict[str, list[float]] = {}
-    for number, plan in enumerate(plans):
+    for number, steps in enumerate(plans):
+        plan = [exact(step, model.defaults.num_frames) for step in steps]
         made = make_plan(model, plan, number * STEPS, pin_colour)
         found = measure_plan(plan, made)
         for name, value in found.items():

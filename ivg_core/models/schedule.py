@@ -22,7 +22,7 @@ class Schedule(Protocol):
 
     @property
     def prediction_type(self) -> str:
-        """epsilon, v_prediction or sample."""
+        """epsilon, v_prediction, sample, or flow (the noise less the clean latents)."""
         ...
 
     @property
@@ -187,6 +187,8 @@ def min_snr_weight(schedule: Schedule, levels: Tensor, gamma: float) -> Tensor:
     capped = snr.clamp(max=gamma)
     if schedule.prediction_type == "epsilon":
         return capped / snr
+    if schedule.prediction_type == "flow":
+        return capped / (snr.sqrt() + 1) ** 2
     return capped / (snr + 1) if schedule.prediction_type == "v_prediction" else capped
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..errors import IVGError
 
 #: The axis that is time, of those fields that have one.
 TIME = {"photo": 2, "mask": 2, "boxes": 1, "phrases": 1, "said": 1, "beside": 2, "control": 2}
@@ -33,6 +35,7 @@ class Told:
     beside: Tensor | None = None  # (B, C, 1 or T, h, w) further channels beside the latents, see `inflated.BESIDE`
     control: Tensor | None = None  # (B, 3, 1 or T, H, W) 0..1 pixels of what a ControlNet follows
     begins: Tensor | None = None  # (B,) int64, frame of its video at which it begins, from 0; -1 is not told
+    also: Mapping[str, Any] | None = None  # what other programs' networks are told, by their names; tensors (B, …)
 
     def rows(self, rows: slice) -> Told:
         """What some of the clips are told."""
@@ -40,27 +43,43 @@ class Told:
 
     def frames(self, span: slice) -> Told:
         """What a window of the frames is told."""
-        cut = {name: x.movedim(axis, 0)[span].movedim(0, axis) for name, axis, x in self._timed() if x.shape[axis] > 1}
+        cut: dict[str, Any] = {
+            name: x.movedim(axis, 0)[span].movedim(0, axis) for name, axis, x in self._timed() if x.shape[axis] > 1
+        }
         return replace(self, **cut)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Told:
         """Moved and cast; what is turned into waves, shares and counts keep their own dtype."""
-        waves = ("motion", "boxes", "photo_boxes", "said", "begins")
-        exact = {name: x.to(device) for name in waves if (x := getattr(self, name)) is not None}
+        waves = ("motion", "boxes", "photo_boxes", "said", "begins", "also")
+        exact: dict[str, Any] = {
+            name: _changed(x, lambda x: x.to(device)) for name in waves if (x := getattr(self, name)) is not None
+        }
         return replace(self._each(lambda x: x.to(device=device, dtype=dtype)), **exact)
 
     @staticmethod
     def cat(several: Sequence[Told]) -> Told:
-        """One batch of several; what one of them is not told, none of them may be."""
+        """One batch of several; what one of them is not told, none of them may be.
+
+        Raises:
+            IVGError: something in `also` that is no tensor differs.
+        """
         counts = [max(len(x) for x in told._tensors()) for told in several]
 
-        def joined(name: str) -> Tensor | None:
-            parts = [getattr(told, name) for told in several]
-            if parts[0] is None:
-                return None
-            return torch.cat([x.expand(count, *x.shape[1:]) for x, count in zip(parts, counts, strict=True)])
+        def joined(name: str, parts: list[Any]) -> Any:
+            if isinstance(parts[0], Mapping):
+                return {key: joined(key, [part[key] for part in parts]) for key in parts[0]}
+            if isinstance(parts[0], Tensor):
+                return torch.cat([x.expand(count, *x.shape[1:]) for x, count in zip(parts, counts, strict=True)])
+            if parts[0] is not None and any(part is not parts[0] and part != parts[0] for part in parts):
+                raise IVGError(f"These clips differ in {name}, which one batch is told as one: set batch_size to 1.")
+            return parts[0]
 
-        return Told(**{field.name: joined(field.name) for field in fields(Told)})  # type: ignore[arg-type]
+        return Told(
+            **{
+                field.name: joined(field.name, [getattr(told, field.name) for told in several])
+                for field in fields(Told)
+            }
+        )
 
     def _timed(self) -> list[tuple[str, int, Tensor]]:
         values = ((name, axis, getattr(self, name)) for name, axis in TIME.items())
@@ -68,11 +87,18 @@ class Told:
 
     def _tensors(self) -> list[Tensor]:
         values = (getattr(self, field.name) for field in fields(self))
-        return [value for value in values if value is not None]
+        return [value for value in values if isinstance(value, Tensor)]
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Told:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(x) for name, x in values.items() if x is not None})
+        return replace(self, **{name: _changed(x, change) for name, x in values.items() if x is not None})
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A tensor changed, or those in a mapping."""
+    if isinstance(value, Mapping):
+        return {key: change(x) if isinstance(x, Tensor) else x for key, x in value.items()}
+    return change(value)
 
 
 def latent_motion_score(latents: Tensor) -> Tensor:

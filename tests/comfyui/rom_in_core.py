@@ -59,8 +59,9 @@ def random_weights(network: torch.nn.Module) -> dict:
     return {key: 0.05 * torch.randn(value.shape, generator=draw) for key, value in network.state_dict().items()}
 
 
-def wan(in_dim=16, out_dim=16, vace=False):
+def wan(in_dim=16, out_dim=16, vace=False, weights=random_weights, options=None, **changed):
     shape = {"in_dim": in_dim, "out_dim": out_dim, "dim": 128, "ffn_dim": 64, "num_heads": 1, "num_layers": 1}
+    shape |= changed
     kind = comfy.ldm.wan.model.WanModel
     if vace:
         kind, shape = (
@@ -68,14 +69,14 @@ def wan(in_dim=16, out_dim=16, vace=False):
             {**shape, "vace_layers": 1, "vace_in_dim": 96, "model_type": "vace"},
         )
     net = kind(**shape, operations=comfy.ops.disable_weight_init, device="cpu", dtype=torch.float32)
-    return comfy.sd.load_diffusion_model_state_dict(random_weights(net))
+    return comfy.sd.load_diffusion_model_state_dict(weights(net), model_options=options or {})
 
 
-def ltx():
+def ltx(weights=random_weights, num_layers=1):
     net = comfy.ldm.lightricks.model.LTXVModel(
-        num_layers=1, operations=comfy.ops.disable_weight_init, device="cpu", dtype=torch.float32
+        num_layers=num_layers, operations=comfy.ops.disable_weight_init, device="cpu", dtype=torch.float32
     )
-    return comfy.sd.load_diffusion_model_state_dict(random_weights(net))
+    return comfy.sd.load_diffusion_model_state_dict(weights(net))
 
 
 def ltx_2():

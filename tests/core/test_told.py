@@ -2,8 +2,10 @@
 
 import dataclasses
 
+import pytest
 import torch
 
+from ivg_core.errors import IVGError
 from ivg_core.models.codec import LatentGrid
 from ivg_core.models.told import Told
 
@@ -22,12 +24,16 @@ def told(batch=2, frames=1) -> Told:
         torch.rand(batch, 5, frames, 2, 3),
         torch.rand(batch, 3, frames, 16, 24),
         torch.arange(batch),
+        {"pooled": torch.rand(batch, 6), "seen": torch.ones(batch, 7, dtype=torch.int64), "index": 0, "none": None},
     )
 
 
 def equal(one: Told, other: Told) -> bool:
-    names = [field.name for field in dataclasses.fields(Told)]
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+    names = [field.name for field in dataclasses.fields(Told) if field.name != "also"]
+    pairs = [(getattr(one, name), getattr(other, name)) for name in names]
+    pairs += [(one.also[key], other.also[key]) for key in ("pooled", "seen")]
+    plain = all(one.also[key] == other.also[key] for key in ("index", "none"))
+    return plain and all(torch.equal(*pair) for pair in pairs)
 
 
 def test_rows_and_cat_are_each_others_way_back():
@@ -56,7 +62,13 @@ def test_motion_strength_and_boxes_stay_in_single_precision():
     half = told().to(dtype=torch.bfloat16)
     assert {x.dtype for x in (half.text, half.photo, half.mask, half.phrases, half.seen)} == {torch.bfloat16}
     assert half.motion.dtype == half.boxes.dtype == half.said.dtype == torch.float32
-    assert half.begins.dtype == torch.int64
+    assert half.begins.dtype == half.also["seen"].dtype == torch.int64 and half.also["pooled"].dtype == torch.float32
+
+
+def test_what_one_batch_is_told_as_one_may_not_differ():
+    one, other = told(1), told(1)
+    with pytest.raises(IVGError, match="differ in index"):
+        Told.cat([one, dataclasses.replace(other, also={**other.also, "index": 1})])
 
 
 def test_what_is_not_told_stays_untold():

@@ -1,5 +1,7 @@
 """What a step draws, asks and weighs; the schedule it does so on; the losses one by one."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from training_clips import clip, clips, denoising, learner
@@ -62,6 +64,15 @@ def test_min_snr_weighs_x0_by_at_most_gamma(prediction):
     snr = a / (1 - a)
     on_x0 = {"epsilon": snr, "v_prediction": snr + 1}[prediction]  # error of the output per error of x0, squared
     torch.testing.assert_close(min_snr_weight(schedule, t, 5.0) * on_x0, snr.clamp(max=5.0))
+
+
+def test_min_snr_weighs_a_flow_likewise():
+    sigma = torch.tensor([0.1, 0.4, 0.7, 1.0])
+    signal = (1 - sigma) ** 2 / ((1 - sigma) ** 2 + sigma**2)
+    flow = SimpleNamespace(prediction_type="flow", signal=lambda levels: signal)
+    on_x0 = 1 / sigma**2  # x0 = x - sigma * output
+    snr = ((1 - sigma) / sigma) ** 2
+    torch.testing.assert_close(min_snr_weight(flow, sigma, 5.0) * on_x0, snr.clamp(max=5.0))
 
 
 def test_text_is_dropped_clip_by_clip(tiny_model):
