@@ -27,7 +27,7 @@ def quick():
     """The workflow with the random tiny checkpoint, in one step, and with free text."""
     graph = how_to()
     graph.boxes["model"].widgets.update(model_name="tiny", rom_model="tiny")
-    graph.boxes["lora"].widgets.update(strength=0.0)  # it is for another network
+    graph.boxes["lora"].widgets.update(lora_name="none")  # its own is for another network
     graph.boxes["predict"].widgets.update(QUICK, threshold=0.1)
     graph.boxes["sample"].widgets.update(QUICK, width=64, height=32)
     graph.boxes["plan"].widgets.update(text=RECIPE)
@@ -51,7 +51,7 @@ def events(folder: pathlib.Path) -> list[tuple[str, str]]:
     return [(line["name"][:2], line["status"]) for line in map(json.loads, lines)]
 
 
-def wait_for(met, browser: ComfyBrowser, what: str, seconds: float = 150) -> None:
+def wait_for(met, browser: ComfyBrowser, what: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < deadline, f"{what}: not after {seconds} s"
