@@ -36,7 +36,8 @@ MODULES = {
     "tracks": ["IVGBoxTrack", "IVGBoxTrackFrom"],
     "long_video": ["IVGWindows", "IVGPromptSchedule"],
     "plan_steps": ["IVGPlanSteps"],
-    "how_to": ["IVGStepLoader", "IVGStepMask", "IVGStepSave"],
+    "how_to": ["IVGStepLoader"],
+    "step_save": ["IVGStepMask", "IVGStepSave"],
     "how_to_film": ["IVGHowTo"],
     "inflate": ["IVGInflateModel", "IVGDepthConditioning", "IVGEncodeSchedule"],
 }

@@ -10,7 +10,7 @@ from ._compat import found_by
 from ._inputs import HowToSocket
 from ._notes import noted
 from ._paths import readable
-from .how_to import played
+from .step_save import played
 
 #: What the list says -> whether captions are drawn into the picture.
 CAPTIONS = {"subtitles": False, "drawn into the picture": True}

@@ -111,7 +111,7 @@ def step() -> Any:
 
 def how_to() -> Any:
     """What IVG Save Step hands to IVG How-to Film."""
-    return pack().how_to.IVGStepSave.execute(step(), image(3), 8.0, True, -1.0)[0]
+    return pack().step_save.IVGStepSave.execute(step(), image(3), 8.0, True, -1.0)[0]
 
 
 def video_of(frames: Any) -> Any:

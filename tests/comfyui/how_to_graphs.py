@@ -12,7 +12,6 @@ from graphs import CLEAN, DRAWN_ONLY, FILM, FIXED, MODEL, PLAN, REGION, VIDEO, B
 from rom_graphs import wan_5b_loaders, wan_5b_video
 from rom_parts import OUTLINE, PHOTO, Part, framed, moved, note_box
 
-BACK = "embedded-back"  # the hand goes back to rest in 12 frames, so that the next step begins without it
 SCENE = 17  # in which these can be done
 DRAWN_STEPS = (
     "# Tidy the counter\n1. push the brown box to the left [title Make room]\n"
@@ -32,11 +31,6 @@ HOW = (
     "again, and those after it, as they begin with another picture.\n\n"
     "**IVG Save Step** lays each step over the picture that it began with: nothing else moves, and colours do not "
     "drift."
-)
-
-REST = (
-    "**The hand goes back** at the end of each step, by the LoRA *embedded-back* at 12 frames, or the next step would "
-    "begin with it. For other models say so in each sentence."
 )
 
 
@@ -70,12 +64,16 @@ def how_to_part(x: int, plan: dict, name: str, fps: float, frames: str) -> Part:
 
 
 def how_to() -> Graph:
-    note = f"## A photo and some steps → an instruction video\n\n{HOW.format(name='how_to')}\n\n{REST}\n\n{DRAWN_ONLY}"
+    note = (
+        f"## A photo and some steps → an instruction video\n\n{HOW.format(name='how_to')}\n\n"
+        "**embedded-back** is a LoRA by which the hand of the embedded model goes back to rest at the end of a step of "
+        f"12 frames. With another checkpoint take *IVG Load LoRA* out.\n\n{DRAWN_ONLY}"
+    )
     boxes, links = how_to_part(2740, {"text": DRAWN_STEPS}, "how_to", 8.0, "sample.frames")
     boxes |= {
         "note": note_box(note),
         "model": Box("LoadIVGModel", (360, 400), (300, 110), group=PLAN),
-        "back": Box("IVGLoadLoRA", (360, 580), (300, 240), {"lora_name": BACK}, group=PLAN),
+        "lora": Box("IVGLoadLoRA", (360, 590), (300, 240), {"lora_name": "embedded-back"}, group=PLAN),
         "scene": Box("IVGExampleScene", (360, 0), (300, 320), {"seed": SCENE, **FIXED}, group=PLAN),
         **grouped(
             REGION,
@@ -92,8 +90,8 @@ def how_to() -> Graph:
         "scene.image > loader.image",
         "scene.image > plan.image",
         "model.model > predict.model",
-        "model.model > back.model",
-        "back.model > sample.model",
+        "model.model > lora.model",
+        "lora.model > sample.model",
         "loader.image > predict.image",
         "loader.image > sample.image",
         "loader.action > predict.action",

@@ -27,6 +27,7 @@ def quick():
     """The workflow with the random tiny checkpoint, in one step, and with free text."""
     graph = how_to()
     graph.boxes["model"].widgets.update(model_name="tiny", rom_model="tiny")
+    graph.boxes["lora"].widgets.update(strength=0.0)  # it is for another network
     graph.boxes["predict"].widgets.update(QUICK, threshold=0.1)
     graph.boxes["sample"].widgets.update(QUICK, width=64, height=32)
     graph.boxes["plan"].widgets.update(text=RECIPE)

@@ -15,8 +15,9 @@ from server import PromptServer
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.howto.plan import read_plan
 from ivg_pack.ivg_core.media.video import read_video
-from ivg_pack.nodes.how_to import IVGStepLoader, IVGStepMask, IVGStepSave
+from ivg_pack.nodes.how_to import IVGStepLoader
 from ivg_pack.nodes.how_to_film import IVGHowTo
+from ivg_pack.nodes.step_save import IVGStepMask, IVGStepSave
 
 PLAN = "# Salad\nPeel it (4 s)\nCut it [seed 7]\nServe it [mask white]"
 FILM = {
