@@ -127,8 +127,8 @@ class CoreBackbone:
             whole = supported(mm.load_models_gpu, force_full_load=True)
             with torch.no_grad():
                 mm.load_models_gpu([self.patcher, self.vae.patcher], memory_required=self.room, **whole)
-            self.patcher.pre_run()
             stack.callback(self.patcher.cleanup)
+            self.patcher.pre_run()
             for net in (model, frames):
                 stack.enter_context(_frozen(net))
             _make_values_ordinary(model.latent_format)

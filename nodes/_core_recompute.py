@@ -61,7 +61,7 @@ class _Again(torch.autograd.Function):
         ctx.run, ctx.spec, ctx.kept = run, spec, kept
         ctx.others = [None if i in kept else leaf for i, leaf in enumerate(leaves)]
         tensors = [leaves[i] for i in kept]
-        ctx.device = tensors[0].device.type if tensors else "cpu"
+        ctx.device = next((x.device.type for x in tensors if x.device.type != "cpu"), "cpu")
         ctx.autocast = torch.is_autocast_enabled(ctx.device), torch.get_autocast_dtype(ctx.device)
         ctx.chance = torch.get_rng_state(), *get_device_states(*tensors)  # a LoRA may have dropout
         ctx.voices = heard_again()[1]

@@ -35,6 +35,7 @@ from core_backbone_measures import (
     kept_by,
     lora_of,
     slope,
+    tensors_in,
 )
 from core_backbone_parts import FAMILIES, FRAMES, SIDE, by_nodes, conditioning, draw, model, pictures, vae
 
@@ -212,6 +213,7 @@ def check_life(family: str, on_top: bool = False) -> dict:
         def train(steps, cancel_at=None, fail=False):
             backbone = CoreBackbone(patcher, vae(family))
             told = backbone.told(positive, photo, FRAMES)
+            found["ordinary"] = not any(x.is_inference() for x in tensors_in(told))
             x0 = backbone.codec.encode(pictures(FRAMES))[None]
             with backbone.training(CPU):
                 backbone.network.train()  # as the trainer does where the network's dropout is asked for
@@ -238,12 +240,13 @@ def check_life(family: str, on_top: bool = False) -> dict:
         nets = (patcher.model, vae(family).first_stage_model)
         modules = [module for net in nets for module in net.modules()]
         before, began = sampled(), state()
-        found["same"] = []
+        found["same"], current = [], False
         for arguments in ({"steps": 5, "cancel_at": 2}, {"steps": 1, "fail": True}, {"steps": 2}):
             try:
                 train(**arguments)
             except (mm.InterruptProcessingException, MemoryError) as error:
                 found.setdefault("stopped_by", []).append(type(error).__name__)
+            current |= patcher.model.current_patcher is not None  # core's sampling takes it away
             found["same"].append(torch.equal(before, sampled()))
         mm.unload_all_models()
         found["same"].append(torch.equal(before, sampled()))
@@ -251,7 +254,7 @@ def check_life(family: str, on_top: bool = False) -> dict:
             "in_training": bool(getattr(mm, "in_training", False)),
             "hooks": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules),
             "forwards": sum("forward" in vars(m) for m in modules),
-            "patcher": patcher.model.current_patcher is not None,
+            "patcher": current,
             "state": state() != began,
             "inference_mode": not torch.is_inference_mode_enabled(),
         }

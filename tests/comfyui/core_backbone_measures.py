@@ -5,6 +5,7 @@ Only for scripts that ComfyUI's Python runs, after `rom_in_core` has found Comfy
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import comfy.sample
@@ -113,6 +114,14 @@ def slope(backbone, told, noisy, **also):
     measured = (ends[0] - ends[1]) / (2 * STEP)
     unmoved = sum(not g.any() for g in gradient)
     return {"said": norm.item(), "measured": measured, "unmoved": unmoved, "sites": len(lora.roles)}
+
+
+def tensors_in(value):
+    """All tensors in what a network is told."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    inside = value.values() if isinstance(value, Mapping) else getattr(value, "__dict__", {}).values()
+    return [x for one in inside for x in tensors_in(one)]
 
 
 def kept_by(network, run):

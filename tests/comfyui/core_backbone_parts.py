@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import comfy.ldm.hunyuan_video.model as hunyuan_video
 import comfy.ldm.wan.vae
@@ -93,7 +94,11 @@ def vae(family: str):
 
 def conditioning(family: str):
     """A sentence as its text encoder would give it."""
-    also = {"pooled_output": draw(1, 768, seed=4)} if family == "hunyuan" else {}
+    also: dict = {}
+    if family == "hunyuan":
+        also["pooled_output"] = draw(1, 768, seed=4)
+    if family == "wan21-i2v":  # with what a CLIP vision model sees in the photo
+        also["clip_vision_output"] = SimpleNamespace(penultimate_hidden_states=draw(1, 257, 1280, seed=9))
     return node_helpers.conditioning_set_values(text(), also)
 
 

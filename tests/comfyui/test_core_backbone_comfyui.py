@@ -87,7 +87,7 @@ def test_a_model_samples_to_the_bit_as_before_a_training(core, family):
     life = core["life"][family]
     assert life["stopped_by"] == ["InterruptProcessingException", "MemoryError"]
     assert life["same"] == [True] * 4
-    assert life["in_training"] and life["moved"] > 0.001
+    assert life["in_training"] and life["ordinary"] and life["moved"] > 0.001
     assert not any(life["left"].values()), life["left"]
 
 
