@@ -15,6 +15,7 @@ from server import PromptServer
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.howto.plan import read_plan
 from ivg_pack.ivg_core.media.video import read_video
+from ivg_pack.nodes import _notes
 from ivg_pack.nodes.how_to import IVGStepLoader
 from ivg_pack.nodes.how_to_film import IVGHowTo
 from ivg_pack.nodes.step_save import IVGStepMask, IVGStepSave
@@ -72,6 +73,7 @@ def how_to(request):
 def notes(monkeypatch):
     server = PromptServer()
     monkeypatch.setattr(PromptServer, "instance", server)
+    monkeypatch.setattr(_notes, "_shown", set())  # of other tests
     with CurrentNodeContext("prompt", "3"):
         yield server.shown
 

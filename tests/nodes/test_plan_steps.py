@@ -14,7 +14,7 @@ from tiny_vlm import make_vlm
 
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.howto.plan import Plan, Step, read_plan
-from ivg_pack.nodes import _language, plan_steps
+from ivg_pack.nodes import _language, _notes, plan_steps
 from ivg_pack.nodes.plan_steps import IVGPlanSteps
 
 PLAIN = {
@@ -30,6 +30,7 @@ def notes(monkeypatch):
     """What was said on the node."""
     server = PromptServer()
     monkeypatch.setattr(PromptServer, "instance", server)
+    monkeypatch.setattr(_notes, "_shown", set())  # of other tests
     with CurrentNodeContext("prompt", "3"):
         yield server.shown
 
