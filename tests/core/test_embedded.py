@@ -34,7 +34,7 @@ def predicted(model, scenes):
 
 def test_it_is_small_and_has_a_card():
     assert (ASSETS / "ivg-tiny.safetensors").stat().st_size <= 24 * 2**20
-    assert sum(file.stat().st_size for file in ASSETS.iterdir()) <= 34 * 2**20  # with hand networks and gates
+    assert sum(file.stat().st_size for file in ASSETS.iterdir()) <= 36 * 2**20  # with hand networks, gates and a LoRA
     assert (ASSETS / "README.md").exists()
 
 
