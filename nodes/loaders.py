@@ -77,7 +77,7 @@ def find_rom_models() -> list[str]:
 
 def find_gates() -> list[str]:
     """The names of gates for boxes: the embedded model's, if they are installed, and every file below models/ivg."""
-    from ..ivg_core.checkpoints.gates import EMBEDDED_GATES
+    from ..ivg_core.checkpoints.embedded import EMBEDDED_GATES
 
     own = [EMBEDDED_BOXES] if EMBEDDED_GATES.is_file() else []
     return own + [name for name, path in find_models().items() if _is_of_gates(path)]

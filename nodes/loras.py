@@ -107,7 +107,7 @@ def file_of(lora_name: str, lora_path: str | None) -> str | None:
 
 def embedded_loras() -> dict[str, str]:
     """Name and file of those of the embedded model that are installed."""
-    from ..ivg_core.checkpoints.lora_files import EMBEDDED_LORAS
+    from ..ivg_core.checkpoints.embedded import EMBEDDED_LORAS
 
     return {name: str(path) for name, path in EMBEDDED_LORAS.items() if path.is_file()}
 

@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.embedded import EMBEDDED_LORAS
 from ..errors import IVGError, told_of
 from ..media.files import PICTURES, atomic_write, named_in, short_name
 from ..media.targets import user_path
@@ -225,8 +226,6 @@ def _lora_of(row: Row, find_lora: Callable[[str], Path]) -> dict[str, Any]:
     name, strength = _one_of(row, "lora"), _one_of(row, "lora_strength")
     if not name:
         return {}
-    from ..checkpoints.lora_files import EMBEDDED_LORAS  # which knows networks, and most tables name none
-
     with told_of(row.where):
         path = EMBEDDED_LORAS.get(name) or find_lora(name)
         return {"lora": path, "lora_strength": _strength(strength) if strength else 1.0}

@@ -11,11 +11,10 @@ from ..media.targets import user_path
 from ..models.add_gates import with_gates
 from ..models.grounding import OF_BOXES
 from ..models.unet import IVGUNet
+from .embedded import EMBEDDED_GATES
 from .weights import is_safetensors, read_metadata, read_tensors
 from .write import save_tensors
 
-#: Those of the embedded model.
-EMBEDDED_GATES = Path(__file__).parents[1] / "assets" / "ivg-tiny-boxes.safetensors"
 FORMAT = "ivg-gates-1"
 
 

@@ -20,6 +20,7 @@ from ..models.domain import Domain
 from ..models.grounding import sees_photo
 from ..settings import read_yaml
 from .config_files import json_object, read_config
+from .embedded import EMBEDDED
 from .image_models import follows_pose, image_defaults, is_image_model, pose_defaults
 from .mistaken import what_are_these_tensors, what_is_this_file, what_is_this_folder, what_is_this_unet
 from .original import PICTURES, PUBLISHED, SCHEDULER, VAE_PREFIX, config_of, find_part, is_unet, part_of
@@ -29,7 +30,6 @@ from .weights import TensorInfo, find_weights, is_safetensors, list_tensors, rea
 
 log = logging.getLogger("ivg")
 
-EMBEDDED = Path(__file__).parents[1] / "assets" / "ivg-tiny.safetensors"
 FILE_FORMAT = "ivg-1"
 PICKLES = (".pth", ".bin")
 CLIP_TOKENS = 49408

@@ -18,6 +18,7 @@ from ..media.files import atomic_write
 from ..media.targets import user_path
 from ..models.lora import LoRA
 from ..models.unet import IVGUNet
+from .embedded import EMBEDDED_LORAS
 from .lora_keys import TEXT_ENCODER, LayerNames, check_part, other_kind, read_key
 from .lora_lists import list_in, read_list
 from .lora_scale import HEADER, config_in_header, read_config, scales_of
@@ -26,8 +27,6 @@ from .write import save_tensors
 
 log = logging.getLogger("ivg")
 
-#: Those of the embedded model, by the names under which they are given. With the first, a hand goes back to rest.
-EMBEDDED_LORAS = {"embedded-back": Path(__file__).parents[1] / "assets" / "ivg-tiny-back.safetensors"}
 PEFT_STEM, PEFT_CONFIG = "adapter_model", "adapter_config.json"
 #: what peft and diffusers call the LoRA in a folder of theirs
 FOLDER_FILES = tuple(stem + end for stem in (PEFT_STEM, "pytorch_lora_weights") for end in (".safetensors", ".bin"))

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from ivg_core.batch.table import read_table
+from ivg_core.checkpoints.embedded import EMBEDDED_LORAS
 from ivg_core.checkpoints.load import load_model
-from ivg_core.checkpoints.lora_files import EMBEDDED_LORAS, read_lora
+from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.cli import build_parser
 from ivg_core.commands.shared import load_for_sampling
 from ivg_core.models.lora import model_with_lora

@@ -9,7 +9,8 @@ import torch
 from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
 
-from ivg_pack.ivg_core.checkpoints.lora_files import EMBEDDED_LORAS, read_lora, save_lora
+from ivg_pack.ivg_core.checkpoints.embedded import EMBEDDED_LORAS
+from ivg_pack.ivg_core.checkpoints.lora_files import read_lora, save_lora
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.lora import LoRA, lora_sites, model_with_lora
 from ivg_pack.nodes._model import on_device

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ivg_pack.ivg_core.checkpoints import gates, load
+from ivg_pack.ivg_core.checkpoints import embedded, gates, load
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.nodes import loaders
 
@@ -111,7 +111,7 @@ def test_only_what_holds_stage_1_weights_is_offered_for_the_mask(models):
 
 
 def test_gates_for_boxes_are_offered_as_such_and_not_as_a_model(models, monkeypatch, tmp_path):
-    monkeypatch.setattr(gates, "EMBEDDED_GATES", tmp_path / "gates.safetensors")
+    monkeypatch.setattr(embedded, "EMBEDDED_GATES", tmp_path / "gates.safetensors")
     models.mkdir(parents=True)
     save_file(EMPTY_FILE, models / "mine.safetensors")
     save_file(EMPTY_FILE, models / "gates.safetensors", {"format": gates.FORMAT})
@@ -124,7 +124,7 @@ def test_gates_for_boxes_are_offered_as_such_and_not_as_a_model(models, monkeypa
     both = ["gone.safetensors", "mine.safetensors"]
     assert offered() == {"model_name": both, "boxes_model": ["gates.safetensors"]}
     assert loaders.gates_of("gates.safetensors") == str(models / "gates.safetensors")
-    save_file(EMPTY_FILE, gates.EMBEDDED_GATES, {"format": gates.FORMAT})
+    save_file(EMPTY_FILE, embedded.EMBEDDED_GATES, {"format": gates.FORMAT})
     assert offered() == {"model_name": both, "boxes_model": [loaders.EMBEDDED_BOXES, "gates.safetensors"]}
     monkeypatch.setattr(loaders, "LARGEST_GATES", 10)  # a large file is not even opened
     monkeypatch.setattr(gates, "read_metadata", None)
