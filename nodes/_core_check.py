@@ -32,7 +32,7 @@ WAN_21_I2V = Family("Wan 2.1 I2V", "concat", 2, takes_mask=True)
 WAN_22_I2V = Family("Wan 2.2 I2V 14B expert", "concat", 2, takes_mask=True)
 LTXV = Family("LTXV", "first", 1, takes_mask=True)
 HUNYUAN = Family("HunyuanVideo", "first", 2, takes_mask=False)
-FAMILIES = (WAN_22_5B, WAN_21_I2V, WAN_22_I2V, LTXV, HUNYUAN)
+TRAINABLE = (WAN_22_5B, WAN_21_I2V, WAN_22_I2V, LTXV, HUNYUAN)
 
 #: What Wan's image-to-video networks read: 16 channels of noise, 4 of the mask and 16 of the photo.
 WAN_I2V_CHANNELS = 36
@@ -89,7 +89,7 @@ def family_of(model: Any) -> Family:
 
 
 def _refused(kind: str) -> str:
-    *others, last = (family.name for family in FAMILIES)
+    *others, last = (family.name for family in TRAINABLE)
     return f"This model is {kind}, which cannot be trained here: load {', '.join(others)} or {last}."
 
 
