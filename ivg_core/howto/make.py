@@ -15,11 +15,11 @@ from ..batch.run import BatchSettings, keep_settings, reason_of
 from ..errors import IVGError, told_of
 from ..hands.score import score_hands
 from ..hands.tracker import HandTracker
-from ..media.images import load_mask, to_mask
+from ..media.images import load_mask, resize_mask, to_mask
 from ..models.codec import fit_size
 from ..rom.fallback import white_mask
 from ..rom.find import find_rom, hands_in
-from ..rom.latent import fit
+from ..rom.latent import crop_to, fit
 from ..sampling.chain import predict_regions
 from ..sampling.generate import generate
 from ..sampling.noise import MAX_SEED
@@ -149,8 +149,10 @@ def make_step(
     Raises:
         IVGError: see `generate` and `step_region`.
     """
-    start = fit(start, size_of(model, start, settings))
-    mask = step_region(model, start, step, seed, settings)
+    size = size_of(model, start, settings)
+    start = fit(start, size)
+    # A mask that was drawn on the photo is cropped as that is.
+    mask = resize_mask(crop_to(step_region(model, start, step, seed, settings), size), size)
     seeds = [(seed + TRIES_APART * number) % (MAX_SEED + 1) for number in range(settings.best_of)]
     tries: dict[int, FinishedFrames] = {}
     for chosen in seeds:

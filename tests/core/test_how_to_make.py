@@ -147,6 +147,21 @@ def test_seconds_are_frames(tiny_model, photo, tmp_path):
     assert len(made.frames) == 3 and facts["drift"] > 0
 
 
+def test_a_mask_drawn_on_the_photo_is_cropped_as_the_photo_is(tiny_model, tmp_path, monkeypatch):
+    from ivg_core.howto import make as module
+
+    told, generate = [], module.generate
+    monkeypatch.setattr(
+        module, "generate", lambda *words, **more: told.append(more["mask"]) or generate(*words, **more)
+    )
+    mask = torch.zeros(64, 64)
+    mask[16:32] = 1  # the upper half of what a video of 64 x 32 shows of a photo of 64 x 64
+    save_png(mask, tmp_path / "drawn.png")
+    made, _ = make_step(tiny_model, torch.rand(64, 64, 3), Step("stir", mask=str(tmp_path / "drawn.png")), 0, QUICK)
+    for region in (*told, made.mask):
+        assert region.shape == (32, 64) and region[:16].all() and not region[16:].any()
+
+
 def test_masks_are_predicted_from_the_picture_that_a_step_begins_with(photo):
     from ivg_core.checkpoints.load import load_model
 
