@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import IVGError
-from .kinds import a_path, a_share, a_text, count, new_folder, not_negative, number, size
+from .items import item_options, item_settings
+from .kinds import a_path, a_text, count, new_folder, number
 from .shared import (
     asked_of,
     asking_options,
@@ -15,7 +16,6 @@ from .shared import (
     load_for_sampling,
     model_options,
     network_options,
-    sampling_of,
     sampling_options,
     say,
 )
@@ -45,7 +45,7 @@ with those after it.
 def add(commands) -> None:
     """Add the command to the parser."""
     said = "a photo and a text of several steps become an instruction video"
-    parents = [model_options(), network_options(), sampling_options("--denoising-steps")]
+    parents = [model_options(), network_options(), sampling_options("--denoising-steps"), item_options(2)]
     how_to = command(commands, "how-to", _how_to, said, *parents, asking_options("whom to ask about free text"))
     how_to.description, how_to.formatter_class = TEXT, argparse.RawDescriptionHelpFormatter
     plan = how_to.add_argument_group("what is made; without --steps what was begun in --out goes on")
@@ -58,20 +58,7 @@ def add(commands) -> None:
     plan.add_argument(
         "--best-of", type=count(1, 16), default=1, help="try each step so often, keep the soundest hands (default: 1)"
     )
-    how = how_to.add_argument_group("how steps are made (by default as the model was made for)")
-    how.add_argument("--size", type=size, metavar="WxH", help="of the video, multiples of 8")
-    how.add_argument("--frames", type=count(2), help="of steps that do not say how long they last")
-    how.add_argument("--fps", type=number(1e-3, 240), help="frames a second that the model makes")
-    how.add_argument("--negative", default="", help="what the video should not show")
-    how.add_argument("--motion", type=not_negative, default=5.0, help="motion strength, 1 to 20 (default: 5)")
-    how.add_argument("--threshold", type=a_share, default=0.5, help="of predicted masks, 0..1 (default: 0.5)")
-    how.add_argument("--grow", type=count(-10_000, 10_000), default=4, help="pixels by which those grow (default: 4)")
-    how.add_argument(
-        "--fallback",
-        choices=("white", "find"),
-        help="mask in place of a predicted one: all, or around the hands",
-    )
-    how.add_argument("--keep-drift", action="store_true", help="do not put drifted colours right")
+    plan.add_argument("--keep-drift", action="store_true", help="do not put drifted colours right")
     film = how_to.add_argument_group("the film")
     film.add_argument("--title", type=a_text, help="(default: the plan's)")
     film.add_argument("--film-fps", type=number(1, 240), default=24.0, help="frames a second (default: 24)")
@@ -100,23 +87,7 @@ def _how_to(options: argparse.Namespace) -> None:
         print(plan_text(_plan(options)), end="")
         return
     how_to = _begun(options)
-    settings = StepSettings(
-        model=options.model,
-        rom_model=options.rom_model,
-        lora=[str(path) for path in options.lora or ()] or None,
-        lora_strength=options.lora_strength or 1.0,
-        how=sampling_of(options),
-        num_frames=options.frames,
-        size=options.size,
-        negative_prompt=options.negative,
-        motion_strength=options.motion,
-        threshold=options.threshold,
-        grow=options.grow,
-        fallback=options.fallback,
-        fps=options.fps,
-        best_of=options.best_of,
-        pin_colour=not options.keep_drift,
-    )
+    settings = StepSettings(**item_settings(options), best_of=options.best_of, pin_colour=not options.keep_drift)
     film = FilmSettings(
         title=options.title if options.title is not None else how_to.plan.title,
         fps=options.film_fps,
