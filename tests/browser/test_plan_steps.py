@@ -1,57 +1,31 @@
 """The table of IVG Plan Steps under the mouse and the keyboard, in both looks of the real interface."""
 
 import json
-import pathlib
 
 import pytest
 
 pytest.importorskip("playwright", reason="no Playwright: pip install playwright")
 pytest.importorskip("comfyui_frontend_package", reason="no interface: pip install --no-deps comfyui-frontend-package")
 
-from comfy_harness.browser import ComfyBrowser, find_chromium
-from comfy_harness.standin import StandInServer, core_node
+from table_page import SHOW, TablePage, opened
+
+from comfy_harness.browser import find_chromium
 from ivg_pack.ivg_core.howto.plan import Plan, Step, read_plan, write_plan
-from ivg_pack.nodes import NODES
 from ivg_pack.nodes.plan_steps import mark_of
 
 pytestmark = pytest.mark.skipif(not find_chromium(), reason="no Chromium: apt-get install chromium")
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SHOTS = ROOT / "out" / "shots"  # to be looked at
-SHOW = core_node("PreviewAny", {"source": ["*", {}]}, [])
-SHOW["output_node"] = True
 TEXT = "# Salad\n1. Peel the carrot\n2. Cut it"
 READ = Plan((Step("Peel the carrot", 4, 2**64 - 1), Step("Cut it", mask="white", title="Cutting")), "Salad", 7)
 OUTPUTS = {"IVGPlanSteps": {"ivg_plan": [write_plan(READ)], "ivg_read": [mark_of(TEXT)]}}
-#: A fresh graph of the table, linked to something that is run; gives the table's id.
-BUILD = """() => {
-  const app = window.app, made = (kind, x) => {
-    const node = window.LiteGraph.createNode(kind);
-    node.pos = [x, 100];
-    app.graph.add(node);
-    return node;
-  };
-  app.graph.clear();
-  const table = made('IVGPlanSteps', 500);
-  table.setSize([Math.max(table.size[0], 520), table.size[1] + 160]);
-  table.connect(1, made('PreviewAny', 1150), 0);
-  app.canvas.ds.scale = 1;
-  app.canvas.centerOnNode(table);
-  app.canvas.setDirty(true, true);
-  return table.id;
-}"""
 FAIL = """([id, message]) => window.app.api.dispatchCustomEvent('execution_error',
   {node_id: String(id), node_type: 'IVGPlanSteps', exception_message: message, exception_type: 'IVGError',
    traceback: [], executed: [], prompt_id: 'x', current_inputs: {}, current_outputs: {}})"""
 
 
-class Table:
-    """The table of a graph, as a person sees it."""
-
-    def __init__(self, browser: ComfyBrowser):
-        self.browser, self.page = browser, browser.page
-        self.node = browser.evaluate(BUILD)
-        self.page.wait_for_timeout(1000)
+class Table(TablePage):
+    kind, output, size = "IVGPlanSteps", 1, (520, 160)
+    css, row, shots = ".ivg-plan", ".ivg-plan-step", "plan_steps"
 
     def step(self, number: int):
         return self.page.locator(".ivg-plan-step").nth(number - 1)
@@ -64,26 +38,16 @@ class Table:
             self.field(number, name).fill(text)
             self.field(number, name).blur()
 
-    def press(self, label: str, within=None) -> None:
-        (within or self.page.locator(".ivg-plan")).locator("button", has_text=label).first.click()
-
     def widget(self, name: str) -> str:
         return self.browser.widget(self.node, name)
 
     def plan(self) -> Plan:
         """The plan as the workflow would keep it, read as the node would."""
-        (saved,) = [one for one in self.browser.to_workflow()["nodes"] if str(one["id"]) == str(self.node)]
-        assert saved["widgets_values"][1] == self.widget("steps")
+        assert self.saved()[1] == self.widget("steps")
         return read_plan(self.widget("steps"))
 
     def actions(self) -> list[str]:
         return [step.action for step in self.plan().steps]
-
-    def set(self, name: str, text: str) -> None:
-        self.browser.evaluate(
-            "([id, name, text]) => { window.__harness.node(id).widgets.find((w) => w.name === name).value = text; }",
-            [self.node, name, text],
-        )
 
     def wrong(self, number: int) -> list[str]:
         """The names of a step's fields that are marked."""
@@ -95,21 +59,11 @@ class Table:
         )
         return [number for number, marked in enumerate(marks, 1) if marked]
 
-    def shot(self, name: str) -> None:
-        self.browser.screenshot(SHOTS / f"plan_steps_{self.browser.look}_{name}.png")
-
 
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes2"])
 def browser(request):
-    settings = {"Comfy.VueNodes.Enabled": request.param}
-    with (
-        StandInServer(ROOT, NODES, core=[SHOW], settings=settings, outputs=OUTPUTS) as server,
-        ComfyBrowser(server.url, expect_extensions=["ivg.plan_steps"]) as opened,
-    ):
-        opened.look, opened.server = ("nodes2" if request.param else "classic"), server
-        yield opened
-        assert not opened.page_errors
-        assert not opened.foreign_requests
+    with opened(request, "ivg.plan_steps", [SHOW], outputs=OUTPUTS) as found:
+        yield found
 
 
 def test_steps_are_typed_added_moved_and_removed(browser):
@@ -177,7 +131,7 @@ def test_lines_are_pasted(browser):
 )
 def test_whatever_a_script_puts_into_it(browser, value, actions):
     table = Table(browser)
-    table.set("steps", value)
+    table.put("steps", value)
     assert (table.actions() if actions else table.widget("steps")) == (actions or "")
 
 
@@ -194,7 +148,7 @@ def test_what_no_plan_can_have_is_marked(browser):
 
 def test_the_step_at_which_a_run_ended_is_marked_until_it_is_changed(browser):
     table = Table(browser)
-    table.set("steps", write_plan(READ))
+    table.put("steps", write_plan(READ))
     browser.evaluate(FAIL, [table.node, 'Step 2 ("chop chop…") has 500 words, and at most 100 can be used.'])
     assert table.failed() == [2]
     table.page.keyboard.press("Escape")
@@ -205,7 +159,7 @@ def test_the_step_at_which_a_run_ended_is_marked_until_it_is_changed(browser):
 
 def test_what_was_read_fills_the_table_and_the_workflow_keeps_it(browser):
     table = Table(browser)
-    table.set("text", TEXT)
+    table.put("text", TEXT)
     assert browser.run(timeout=20)["status"] == "success"
     assert table.plan() == READ and table.widget("read_from") == mark_of(TEXT)
     table.shot("read")
@@ -243,14 +197,9 @@ def test_a_text_that_cannot_be_read_gives_the_table_back(browser):
 
 def test_many_steps_scroll_within_the_node(browser):
     table = Table(browser)
-    table.set("steps", write_plan(Plan(tuple(Step(f"do thing {i}") for i in range(12)))))
+    table.put("steps", write_plan(Plan(tuple(Step(f"do thing {i}") for i in range(12)))))
     table.press("Add a step")
-    last, listed, button = (
-        table.page.locator(at).last.bounding_box()
-        for at in (".ivg-plan-step", ".ivg-plan .ivg-table-rows", ".ivg-plan > button")
-    )
-    assert last["y"] >= listed["y"] and last["y"] + last["height"] <= listed["y"] + listed["height"] + 1
-    assert button["y"] >= listed["y"] + listed["height"]
+    table.assert_rows_scroll()
     table.shot("many")
 
 

@@ -1,39 +1,18 @@
 """The table of IVG Prompt Schedule under the mouse and the keyboard, in both looks of the real interface."""
 
-import pathlib
-
 import pytest
 
 pytest.importorskip("playwright", reason="no Playwright: pip install playwright")
 pytest.importorskip("comfyui_frontend_package", reason="no interface: pip install --no-deps comfyui-frontend-package")
 
-from comfy_harness.browser import ComfyBrowser, find_chromium
-from comfy_harness.standin import StandInServer, core_node
-from ivg_pack.nodes import NODES
+from table_page import SHOW, TablePage, opened
+
+from comfy_harness.browser import find_chromium
+from comfy_harness.standin import core_node
 
 pytestmark = pytest.mark.skipif(not find_chromium(), reason="no Chromium: apt-get install chromium")
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SHOTS = ROOT / "out" / "shots"  # to be looked at
 TEXT = core_node("PrimitiveStringMultiline", {"value": ["STRING", {"multiline": True}]}, ["STRING"])
-SHOW = core_node("PreviewAny", {"source": ["*", {}]}, [])
-SHOW["output_node"] = True
-#: A fresh graph of the table, linked to something that is run; gives the table's id.
-BUILD = """() => {
-  const app = window.app, made = (kind, x) => {
-    const node = window.LiteGraph.createNode(kind);
-    node.pos = [x, 100];
-    app.graph.add(node);
-    return node;
-  };
-  app.graph.clear();
-  const table = made('IVGPromptSchedule', 500);
-  table.connect(0, made('PreviewAny', 1000), 0);
-  app.canvas.ds.scale = 1;
-  app.canvas.centerOnNode(table);
-  app.canvas.setDirty(true, true);
-  return table.id;
-}"""
 LINK_TEXT = """(id) => {
   const text = window.LiteGraph.createNode('PrimitiveStringMultiline'), table = window.__harness.node(id);
   window.app.graph.add(text);
@@ -42,50 +21,30 @@ LINK_TEXT = """(id) => {
 }"""
 
 
-class Table:
-    """The table of a graph, as a person sees it."""
-
-    def __init__(self, browser: ComfyBrowser):
-        self.browser, self.page = browser, browser.page
-        self.node = browser.evaluate(BUILD)
-        self.page.wait_for_timeout(1000)
+class Table(TablePage):
+    kind, css, shots = "IVGPromptSchedule", ".ivg-schedule", "prompt_schedule"
+    row = ".ivg-schedule .ivg-table-rows > div"
 
     def field(self, row: int, column: int):
-        return self.page.locator(".ivg-schedule .ivg-table-rows > div").nth(row).locator("input").nth(column)
+        return self.page.locator(self.row).nth(row).locator("input").nth(column)
 
     def fill(self, row: int, *texts: str) -> None:
         for column, text in enumerate(texts):
             self.field(row, column).fill(text)
             self.field(row, column).blur()
 
-    def press(self, label: str) -> None:
-        self.page.locator(".ivg-schedule button", has_text=label).first.click()
-
     def text(self) -> str:
         """The schedule as the workflow would keep it."""
-        (saved,) = [one for one in self.browser.to_workflow()["nodes"] if str(one["id"]) == str(self.node)]
-        return saved["widgets_values"][0]
+        return self.saved()[0]
 
     def set(self, text: str) -> None:
-        self.browser.evaluate(
-            "([id, text]) => { window.__harness.node(id).widgets[0].value = text; }", [self.node, text]
-        )
-
-    def shot(self, name: str) -> None:
-        self.browser.screenshot(SHOTS / f"prompt_schedule_{self.browser.look}_{name}.png")
+        self.put("sentences", text)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes2"])
 def browser(request):
-    settings = {"Comfy.VueNodes.Enabled": request.param}
-    with (
-        StandInServer(ROOT, NODES, core=[TEXT, SHOW], settings=settings) as server,
-        ComfyBrowser(server.url, expect_extensions=["ivg.prompt_schedule"]) as opened,
-    ):
-        opened.look, opened.server = ("nodes2" if request.param else "classic"), server
-        yield opened
-        assert not opened.page_errors
-        assert not opened.foreign_requests
+    with opened(request, "ivg.prompt_schedule", [TEXT, SHOW]) as found:
+        yield found
 
 
 def test_sentences_are_typed_added_and_removed(browser):
@@ -138,12 +97,7 @@ def test_many_rows_scroll_within_the_node(browser):
     table = Table(browser)
     table.set("\n".join(f"{8 * i}: step {i}" for i in range(12)))
     table.press("Add a sentence")
-    last, listed, button = (
-        table.page.locator(at).last.bounding_box()
-        for at in (".ivg-schedule .ivg-table-rows > div", ".ivg-schedule .ivg-table-rows", ".ivg-schedule > button")
-    )
-    assert last["y"] >= listed["y"] and last["y"] + last["height"] <= listed["y"] + listed["height"] + 1
-    assert button["y"] >= listed["y"] + listed["height"]
+    table.assert_rows_scroll()
     table.shot("many")
 
 
