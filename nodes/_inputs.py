@@ -36,6 +36,18 @@ def denoising_inputs() -> list:
     ]
 
 
+def feather_input() -> io.Float.Input:
+    """How wide the seam is where a clip is laid over its photo."""
+    return io.Float.Input(
+        "feather",
+        default=-1.0,
+        min=-1.0,
+        max=256.0,
+        step=0.5,
+        tooltip="Width of the seam in pixels, outside the mask. -1 takes 1/32 of the video's shorter side.",
+    )
+
+
 def correct_colour_input() -> io.Boolean.Input:
     """Whether a clip is laid over its photo in the photo's colours."""
     return io.Boolean.Input(

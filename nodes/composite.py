@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, photos_of, to_comfy
-from ._inputs import UNITS, correct_colour_input, unit_input
+from ._inputs import UNITS, correct_colour_input, feather_input, unit_input
 from ._notes import noted
 
 log = logging.getLogger("ivg")
@@ -35,14 +35,7 @@ class IVGCompositeRoM(io.ComfyNode):
                     "the frames.",
                 ),
                 io.Mask.Input("mask", tooltip="The region of motion; white moves. One mask, or one a frame."),
-                io.Float.Input(
-                    "feather",
-                    default=-1.0,
-                    min=-1.0,
-                    max=256.0,
-                    step=0.5,
-                    tooltip="Width of the seam in pixels, outside the mask. -1 takes 1/32 of the video's shorter side.",
-                ),
+                feather_input(),
                 correct_colour_input(),
                 io.Combo.Input(
                     "size",

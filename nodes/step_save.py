@@ -12,7 +12,7 @@ from comfy_api.latest import io
 
 from ._compat import found_by
 from ._edges import frames_of, masks_of, to_comfy
-from ._inputs import HowToSocket, StepSocket
+from ._inputs import HowToSocket, StepSocket, feather_input
 from ._notes import noted, say
 from .how_to import StepRun
 from .video import workflow_tags
@@ -102,14 +102,7 @@ class IVGStepSave(io.ComfyNode):
                     tooltip="Puts colours, contrast and detail right that the model changed in the picture itself, so "
                     "that they do not drift from step to step. Off: they are only measured.",
                 ),
-                io.Float.Input(
-                    "feather",
-                    default=-1.0,
-                    min=-1.0,
-                    max=256.0,
-                    step=0.5,
-                    tooltip="Width of the seam in pixels, outside the mask. -1 takes 1/32 of the video's shorter side.",
-                ),
+                feather_input(),
                 io.Mask.Input(
                     "mask",
                     optional=True,
