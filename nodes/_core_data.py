@@ -76,7 +76,7 @@ class CoreEncoder:
         takes = self.backbone.takes_mask
         part = photo_part(self.backbone.family, self.codec, frames[0], count, cells if takes else None)
         if "mask" in part:  # sampling puts what is known back at every step
-            tensors["open"] = part["mask"][0] if cells is None or takes else cells[None]
+            tensors["open"] = (part["mask"][0] if cells is None or takes else cells[None]).clone()
         return tensors | flatten(part)
 
     def _held_still(self, latents: Tensor, photo: Tensor, cells: Tensor, grid: LatentGrid) -> Tensor:
