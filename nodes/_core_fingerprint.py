@@ -42,6 +42,6 @@ def _leaves(value: Any) -> Iterator[Any]:
 def _sample(weight: Tensor) -> bytes:
     flat = weight.detach().reshape(-1)
     flat = flat.view(torch.uint8) if flat.element_size() == 1 else flat  # float8 cannot be indexed
-    at = torch.linspace(0, len(flat) - 1, min(VALUES, len(flat))).round().long()
+    at = torch.arange(min(VALUES, len(flat))) * len(flat) // VALUES if len(flat) > VALUES else torch.arange(len(flat))
     values = flat[at.to(flat.device)].float().cpu()
     return f"{tuple(weight.shape)} {weight.dtype}".encode() + values.numpy().tobytes()
