@@ -67,7 +67,7 @@ def loaders() -> dict[str, tuple[str, dict]]:
     return {
         "unet": ("UNETLoader", {"unet_name": FIVE_B, "weight_dtype": "default"}),
         "vae": ("TinyCoreVAE", {"kind": "wan 2.2"}),
-        "clip": ("TinyCoreCLIP", {"seed": 0}),
+        "clip": ("TinyCoreCLIP", {}),
     }
 
 
