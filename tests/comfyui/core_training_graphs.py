@@ -103,7 +103,7 @@ def predict_rom() -> Graph:
     region, region_links = predicted((1060, 0), "lora.MODEL")
     region |= {
         "refine": Box("RefineMask", (1420, 0), (280, 480), {**CLEAN, "grow": 15}),
-        "preview": Box("IVGPreviewRoM", (1060, 900), (640, 340), OUTLINE),
+        "preview": Box("IVGPreviewRoM", (1060, 900), (640, 400), OUTLINE),
     }
     boxes |= {
         "note": note_box(note),
@@ -149,7 +149,7 @@ def train_hands() -> Graph:
             "hands": dataclasses.replace(boxes["hands"], at=(1960, 0), group=""),
             "things": Box("IVGRoMFromThings", (2300, 0), (300, 440)),
             "refine": Box("RefineMask", (2640, 0), (280, 480), {**CLEAN, "grow": 15}),
-            "preview": Box("IVGPreviewRoM", (2300, 560), (620, 340), OUTLINE),
+            "preview": Box("IVGPreviewRoM", (2300, 680), (620, 400), OUTLINE),
         },
     )
     links += [
