@@ -1,6 +1,5 @@
 """What training minimises, by name: the noise, the motion score, and the losses that look at pixels.
 
-
 Latents are (B, 4, F, h, w), clean unless the name says otherwise.
 """
 
