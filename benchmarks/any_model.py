@@ -1,4 +1,4 @@
-"""The paper's two stages on ComfyUI's own video models: is training what sampling is, does it learn, does it generalise?
+"""The paper's two stages on ComfyUI's video models: is training what sampling is, does it learn, does it generalise?
 
     COMFYUI_PATH=… PYTHONPATH=.:tests python benchmarks/any_model.py [--toy FILE] [--scenes FILE]
 
