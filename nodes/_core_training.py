@@ -95,6 +95,7 @@ def run_core_training(
     settings: DataSettings,
     clips: list[TrainingClip] | None,
     resume: bool,
+    clip_vision: Any = None,
 ) -> io.NodeOutput:
     """Trains, keeps what was learned however it ends, and shows what it does.
 
@@ -106,6 +107,7 @@ def run_core_training(
         settings: of the data, see `data_settings`.
         clips: what is trained on; None: what the settings' source holds.
         resume: go on with a run of this folder.
+        clip_vision: see `CoreEncoder`.
 
     Returns:
         The model with the LoRA, its path, the loss curve, a sample and the report.
@@ -124,7 +126,7 @@ def run_core_training(
     progress = TrainingProgress(node_id, config.steps, run)
     try:
         with torch.inference_mode(False):
-            encoder = CoreEncoder(backbone, clip, config.stage)
+            encoder = CoreEncoder(backbone, clip, config.stage, clip_vision)
             pixels = config.needs_pixels
             kept = run / "cache"
             data = load_data(settings, encoder, config.stage, kept, pixels=pixels, clips=clips, on_clip=progress.clip)

@@ -140,6 +140,11 @@ class IVGTrainCoreLoRA(io.ComfyNode):
                     tooltip="What moves in the clip of images or video: one mask, or one a frame. Stage 1 needs one a "
                     "frame.",
                 ),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="Of Wan 2.1 I2V only: its CLIP vision model, through which it also sees the photo.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model with the LoRA on it."),
@@ -158,7 +163,7 @@ class IVGTrainCoreLoRA(io.ComfyNode):
     def execute(
         cls, model, vae, clip, prompt, save_name, stage, steps, rank, learning_rate, inside, hand_loss, masks, folder,
         noise_from, noise_to, tell_region, on_top_of_loras, frames, width, height, training_seed, resume,
-        images=None, video=None, mask=None,
+        images=None, video=None, mask=None, clip_vision=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.errors import IVGError
         from ._core_backbone import CoreBackbone
@@ -186,4 +191,4 @@ class IVGTrainCoreLoRA(io.ComfyNode):
         number = int(stage[0])
         in_order = backbone.codec.in_order
         config = core_config(run, number, steps, rank, learning_rate, inside, hand_loss, training_seed, in_order)
-        return run_core_training(cls.hidden.unique_id, backbone, clip, config, settings, clips, resume)
+        return run_core_training(cls.hidden.unique_id, backbone, clip, config, settings, clips, resume, clip_vision)
