@@ -36,15 +36,20 @@ MIN_SNR = 0.2
 
 
 def core_config(
-    run: Path, stage: int, steps: int, rank: int, learning_rate: float, inside: float, hand_loss: float, seed: int
-) -> TrainConfig:
-    """The settings of a run: the paper's losses of its stage, over all layers that see space, time and text."""
+    run: Path, stage: int, steps: int, rank: int, learning_rate: float, inside: float, hand_loss: float, seed: int,
+    in_order: bool,
+) -> TrainConfig:  # fmt: skip
+    """The settings of a run: the paper's losses of its stage, over all layers that see space, time and text.
+
+    A decoder that does not go through the latent frames in order would decode the whole clip, with gradient, at each
+    step: with one, stage 1 goes without the loss on its masks.
+    """
     from ..ivg_core.training.config import LoRASettings, TrainConfig
 
     losses: dict[str, Any] = {"noise": {"weight": 1.0}}
-    if stage == 1:
+    if stage == 1 and in_order:
         losses["miou"] = {"weight": 0.1, "frames": 1, "min_snr": MIN_SNR, "crop": CROP}
-    else:
+    if stage == 2:
         losses["noise"]["inside"] = inside
         if hand_loss:
             losses["hands"] = {"weight": hand_loss, "frames": 1, "min_snr": MIN_SNR, "crop": CROP}

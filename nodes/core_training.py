@@ -184,5 +184,6 @@ class IVGTrainCoreLoRA(io.ComfyNode):
         if clips is None:
             check_clips(settings)
         number = int(stage[0])
-        config = core_config(run, number, steps, rank, learning_rate, inside, hand_loss, training_seed)
+        in_order = backbone.codec.in_order
+        config = core_config(run, number, steps, rank, learning_rate, inside, hand_loss, training_seed, in_order)
         return run_core_training(cls.hidden.unique_id, backbone, clip, config, settings, clips, resume)
