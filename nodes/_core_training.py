@@ -132,7 +132,7 @@ def run_core_training(
             data = load_data(settings, encoder, config.stage, kept, pixels=pixels, clips=clips, on_clip=progress.clip)
             done = train(config, backbone, data.train, resume="auto" if resume else None, on_step=progress)
     except mm.InterruptProcessingException:
-        say(progress.kept(config.name))
+        say(progress.kept(config.name, "LoraLoaderModelOnly"))
         raise
     except mm.OOM_EXCEPTION as error:
         raise IVGError(_what_to_lower(config, settings)) from error

@@ -65,14 +65,14 @@ class TrainingProgress:
         self.bar.update_absolute(step, total, preview)
         mm.throw_exception_if_processing_interrupted()
 
-    def kept(self, save_name: str) -> str:
-        """What is left of a training that was cancelled, as its node says it."""
+    def kept(self, save_name: str, loader: str = "IVG Load LoRA") -> str:
+        """What is left of a training that was cancelled, as its node says it; `loader` is the node that loads it."""
         file = f"{save_name}.safetensors"
         if not (self.run / file).exists():
             return "Cancelled before the first step: nothing was learned yet."
         when = f"Cancelled after step {len(self.history)}" if self.history else "Cancelled"
         name = os.path.join(SUBFOLDER, file)
-        return f"{when}: choose {name} in IVG Load LoRA (press R to renew the list), or run again with resume on."
+        return f"{when}: choose {name} in {loader} (press R to renew the list), or run again with resume on."
 
     def _title(self, step: int, total: int) -> str:
         recent = [figures["seconds"] for figures in self.history[-20:]]

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import comfy.ldm.hunyuan_video.model as hunyuan_video
-import comfy.ldm.wan.vae
-import comfy.ldm.wan.vae2_2
 import comfy.ops
 import comfy.sd
 import node_helpers
@@ -20,8 +17,8 @@ import torch
 from comfy_extras.nodes_hunyuan import HunyuanImageToVideo
 from comfy_extras.nodes_lt import LTXVImgToVideo
 from comfy_extras.nodes_wan import Wan22ImageToVideoLatent, WanImageToVideo
-from inflated_parts import random_weights
 from rom_in_core import ltx, ltx_vae, text, wan
+from tiny_core import random_weights, wan_vae
 
 FRAMES, SIDE = 9, 64
 FAMILIES = ("wan22-5b", "wan21-i2v", "wan22-i2v", "ltxv", "hunyuan")
@@ -62,34 +59,12 @@ def model(family: str, layers: int = 2, **options):
     return ltx(**settled) if family == "ltxv" else hunyuan(layers)
 
 
-@contextmanager
-def _small(module, **sizes):
-    """Core reads the width of Wan's VAEs from a constant, or a newer one from the file."""
-    whole = module.WanVAE
-
-    class Small(whole):
-        def __init__(self, **named):
-            super().__init__(**{**named, **sizes})
-
-    Small.__name__ = whole.__name__
-    module.WanVAE = Small
-    try:
-        yield Small
-    finally:
-        module.WanVAE = whole
-
-
 @functools.cache
 def vae(family: str):
     """A VAE of a family."""
     if family == "ltxv":
         return ltx_vae()
-    module, sizes = comfy.ldm.wan.vae, {"dim": 16, "z_dim": 16}
-    if family == "wan22-5b":
-        module, sizes = comfy.ldm.wan.vae2_2, {"dim": 16, "dec_dim": 16, "z_dim": 48}
-    with _small(module, **sizes) as kind:
-        net = kind(temperal_downsample=[False, True, True])
-        return comfy.sd.VAE(random_weights(net), dtype=torch.float32)
+    return wan_vae("wan 2.2" if family == "wan22-5b" else "wan 2.1")
 
 
 def conditioning(family: str):

@@ -14,6 +14,7 @@ import comfy.sd1_clip
 import comfy.text_encoders.sd2_clip
 import comfy.utils
 import torch
+from tiny_core import random_weights
 
 from ivg_pack.ivg_core.models.control import InflatedControlNet
 from ivg_pack.ivg_core.models.inflated import InflatedUNet
@@ -35,22 +36,6 @@ SHAPE = {
 TWO = {"context_dim": 1024, "use_linear_in_transformer": True, "num_heads": -1, "num_head_channels": 64}
 UNET = {"out_channels": 4, "transformer_depth_output": [1, 1, 0, 0]}
 MAKE = {"dtype": torch.float32, "device": "cpu", "operations": comfy.ops.disable_weight_init}
-
-
-def random_weights(network: torch.nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Numbers of the size that trained ones have, so that a video is of the order of its noise."""
-    draw = torch.Generator().manual_seed(seed)
-
-    def drawn(value: torch.Tensor) -> torch.Tensor:
-        noise = torch.randn(value.shape, generator=draw)
-        return noise / value[0].numel() ** 0.5 if value.ndim > 1 else 0.1 * noise
-
-    kinds = {name: type(module).__name__ for name, module in network.named_modules()}
-    weights = {key: drawn(value) for key, value in network.state_dict().items()}
-    for key in weights:
-        if "Norm" in kinds[key.rpartition(".")[0]] and key.endswith("weight"):
-            weights[key] = weights[key] + 1
-    return weights
 
 
 def sd_weights(two: bool = False, **changed) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ from ivg_core.training.data.transform import (
     cover,
     nearest_bucket,
     released_indices,
+    whole_latents,
 )
 
 sides = st.integers(16, 400)
@@ -41,6 +42,26 @@ def test_even_sampling_spans_the_clip_in_even_steps(count, frames):
 def test_the_settings_choose_the_sampling():
     assert choose_frames(60, 30, DataSettings(".", frames=4)) == [0, 20, 39, 59]
     assert choose_frames(60, 30, DataSettings(".", frames=4, frame_sampling="released")) == [44, 48, 52, 56]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 400), st.integers(9, 129), st.sampled_from([4, 8]), st.sampled_from(["even", "released"]))
+def test_frames_fill_latent_frames(count, frames, stride, sampling):
+    asked = DataSettings(".", frames=frames, frame_sampling=sampling)
+    if 1 < count <= stride:
+        with pytest.raises(IVGError, match=f"it has {count} frames, and the model takes {1 + stride} or more"):
+            choose_frames(count, 30, asked, stride)
+        return
+    found, most = choose_frames(count, 30, asked, stride), frames if sampling == "released" else min(frames, count)
+    assert (len(found) - 1) % stride == 0 and most - stride < len(found) <= most
+    assert found == sorted(found) and found[0] >= 0 and found[-1] < count
+    if sampling == "even":
+        assert found[0] == 0 and found[-1] == count - 1
+
+
+def test_whole_latents():
+    assert [whole_latents(frames, 4) for frames in (1, 4, 5, 8, 9, 33)] == [1, 1, 5, 5, 9, 33]
+    assert [whole_latents(frames, 1) for frames in (1, 2, 7)] == [1, 2, 7]
 
 
 @settings(max_examples=60, deadline=None)

@@ -71,6 +71,16 @@ def test_what_one_batch_is_told_as_one_may_not_differ():
         Told.cat([one, dataclasses.replace(other, also={**other.also, "index": 1})])
 
 
+def test_sentences_of_two_lengths_are_no_batch():
+    one = told(1)
+    for other, what in (
+        (dataclasses.replace(one, text=one.text[:, :9]), "text"),
+        (dataclasses.replace(one, also={**one.also, "seen": one.also["seen"][:, :3]}), "seen"),
+    ):
+        with pytest.raises(IVGError, match=f"differ in the length of their {what}: set batch_size to 1"):
+            Told.cat([one, other])
+
+
 def test_what_is_not_told_stays_untold():
     bare = Told(torch.rand(1, 77, 8), torch.rand(1, 4, 1, 2, 3))
     for one in (bare.to(dtype=torch.float64), bare.rows(slice(0, 1)), Told.cat([bare, bare]), bare.frames(slice(0, 1))):
