@@ -34,7 +34,7 @@ from ivg_pack.nodes._core_backbone import CoreBackbone  # noqa: E402
 from ivg_pack.nodes._core_data import mask_video  # noqa: E402
 from ivg_pack.nodes.core_rom import mask_video as sampled_mask_video  # noqa: E402
 
-FRAMES, STEPS, DENOISING_STEPS = 9, 1200, 20
+FRAMES, STEPS, DENOISING_STEPS = 9, 2000, 20
 SIDES = {"wan22-5b": 64, "wan22-i2v": 32}
 
 
