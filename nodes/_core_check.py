@@ -96,7 +96,7 @@ def family_of(model: Any) -> Family:
 
 def _refused(kind: str) -> str:
     *others, last = (family.name for family in TRAINABLE)
-    return f"This model is {kind}, which cannot be trained here: load {', '.join(others)} or {last}."
+    return f"This model is {kind}, which cannot be used here: load {', '.join(others)} or {last}."
 
 
 def check_bare(model: Any) -> None:

@@ -113,7 +113,7 @@ def test_noise_levels(core):
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("text_to_video", "This model is Wan with 16 channels of input, which cannot be trained here"),
+        ("text_to_video", "This model is Wan with 16 channels of input, which cannot be used here"),
         ("vace", "This model is WAN21_Vace"),
         ("ltx_2", "This model is LTXAV"),
         ("windows", "has put context windows on this model"),
