@@ -31,7 +31,9 @@ class IVGPredictRoMCore(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model with the LoRA of stage 1 on it (LoraLoaderModelOnly)."),
                 io.Vae.Input("vae", tooltip="The model's VAE."),
                 io.Conditioning.Input(
-                    "positive", tooltip="What will be done, in one sentence, from CLIP Text Encode. It needs no photo."
+                    "positive",
+                    tooltip="What will be done, in one sentence, from CLIP Text Encode. The photo is added here. Of "
+                    "Wan 2.1 I2V that was trained with clip_vision: from WanImageToVideo.",
                 ),
                 io.Conditioning.Input("negative", tooltip="An empty sentence; used where guidance is above 1."),
                 io.Image.Input("image", tooltip="The photo (the first one of a batch)."),

@@ -83,7 +83,8 @@ class IVGTrainCoreLoRA(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     tooltip="Stage 2: weight of the hand structure loss, 1 in the paper: hands shall have their joints "
-                    "where the clip has them. It decodes a part of the picture, which takes memory and time.",
+                    "where the clip has them. It decodes a part of the picture, which takes memory and time. 0 leaves "
+                    "it out.",
                 ),
                 io.Combo.Input(
                     "masks",
@@ -189,6 +190,5 @@ class IVGTrainCoreLoRA(io.ComfyNode):
         if clips is None:
             check_clips(settings)
         number = int(stage[0])
-        in_order = backbone.codec.in_order
-        config = core_config(run, number, steps, rank, learning_rate, inside, hand_loss, training_seed, in_order)
+        config = core_config(run, backbone, number, steps, rank, learning_rate, inside, hand_loss, training_seed)
         return run_core_training(cls.hidden.unique_id, backbone, clip, config, settings, clips, resume, clip_vision)
