@@ -109,11 +109,14 @@ class IVGPredictRoMCore(io.ComfyNode):
         cls, model, vae, positive, negative, image, seed, steps, guidance, width, height, length, threshold,
         low_noise_model=None,
     ) -> io.NodeOutput:  # fmt: skip
+        from ..ivg_core.errors import IVGError
         from ..ivg_core.rom.preview import draw_tint
         from ..ivg_core.sampling.predict import rom_from_video
 
+        if bool(width) != bool(height):
+            raise IVGError("Give width and height, or 0 for both, which takes the photo's shape.")
         photo = photos_of(image)[0]
-        size = (width, height) if width and height else None
+        size = (width, height) if width else None
         frames, window = mask_video(
             model, vae, positive, negative, photo, seed, steps, guidance, size, length, low_noise_model,
             cls.hidden.unique_id,
