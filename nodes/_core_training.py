@@ -18,7 +18,7 @@ from ._core_backbone import CoreBackbone
 from ._core_data import SIZE, CoreEncoder
 from ._core_memory import estimate, too_little
 from ._edges import to_comfy
-from ._notes import say
+from ._notes import say, show
 from ._training import TrainingProgress, keep, picture_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ def run_core_training(
     run, device = Path(config.out), backbone.patcher.load_device
     memory = estimate(backbone, config, backbone.codec.grid(settings.frames, (settings.width, settings.height)))
     backbone.room = memory.room
-    say(" ".join(filter(None, (str(memory), too_little(memory, device)))))
+    takes = " ".join(filter(None, (str(memory), too_little(memory, device))))
+    say(takes)
+    show([takes])  # before the hours that it takes; what is said stands there at the end only
     progress = TrainingProgress(node_id, config.steps, run)
     try:
         with torch.inference_mode(False):

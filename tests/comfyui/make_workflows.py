@@ -59,6 +59,9 @@ LABELS = {
     "ivg_33_scenes_over_depth_sd2": ("SD: scenes, depth", GREEN),
     "ivg_34_how_to": ("photo + steps", BLUE),
     "ivg_35_how_to_wan22_5b": ("steps: Wan 2.2 5B", GREEN),
+    "ivg_36_train_rom_wan22_5b": ("train the region", GREEN),
+    "ivg_37_predict_rom_any_model": ("region, any model", GREEN),
+    "ivg_38_train_hands_wan22_5b": ("train the hands", GREEN),
 }
 
 

@@ -79,6 +79,7 @@ NEWER_IN_CORE = {
     "LTXVImgToVideoInplace",
     "LTXVSeparateAVLatent",
 }
+MY_ROM = "ivg/my_rom.safetensors"  # what a training of stage 1 by its default name leaves among the LoRAs
 PHOTO = "example.png"  # lies in the input folder of every ComfyUI
 SENTENCE = "The person stirs the pan with the right hand. Static camera."
 AVOID = "blurry, distorted hands, extra fingers, moving camera, overexposed, subtitles"
@@ -234,4 +235,6 @@ def empty_models(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     for file, (kind, *_) in MODELS.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
         (folder / kind / file).touch()
-    return {kind: folder / kind for kind, *_ in MODELS.values()}
+    (folder / "loras" / MY_ROM).parent.mkdir(parents=True)
+    (folder / "loras" / MY_ROM).touch()
+    return {kind: folder / kind for kind in (*(kind for kind, *_ in MODELS.values()), "loras")}

@@ -67,6 +67,14 @@ def test_a_crop_of_a_hand_holds_it(grid, x, y, side, turn, least):
     assert torch.equal(inside.rois[:, 2:], hand.rois[:, 2:])
 
 
+def test_a_turned_hand_takes_the_box_around_its_corners():
+    reach = 20 * 2**0.5
+    torch.testing.assert_close(
+        hand_at(100, 90, 40, math.pi / 4).boxes,
+        torch.tensor([[100 - reach, 90 - reach, 100 + reach, 90 + reach]]),
+    )
+
+
 def test_what_reaches_out_of_a_crop_on_any_side_is_not_in_it():
     crop = crop_around((96, 96), 64, LatentGrid(3, 12, 12, 16, 4))
     assert crop.corner == (64, 64)

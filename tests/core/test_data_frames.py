@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ivg_core.errors import IVGError
@@ -46,6 +46,9 @@ def test_the_settings_choose_the_sampling():
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 400), st.integers(9, 129), st.sampled_from([4, 8]), st.sampled_from(["even", "released"]))
+@example(4, 9, 4, "even")
+@example(8, 9, 8, "released")
+@example(1, 9, 4, "even")
 def test_frames_fill_latent_frames(count, frames, stride, sampling):
     asked = DataSettings(".", frames=frames, frame_sampling=sampling)
     if 1 < count <= stride:

@@ -97,12 +97,12 @@ class TinyTextModel(comfy.sd1_clip.SD1ClipModel):
         super().__init__(device, dtype, model_options, name="t5xxl", clip_model=TinyT5)
 
 
-def wan_clip(seed: int = 0) -> comfy.sd.CLIP:
+def wan_clip() -> comfy.sd.CLIP:
     """Core's CLIP of that encoder."""
     target = SimpleNamespace(params={}, clip=TinyTextModel, tokenizer=TinyTokenizer)
     clip = comfy.sd.CLIP(target, model_options={"dtype": torch.bfloat16})
     encoder = clip.cond_stage_model.t5xxl.transformer
-    encoder.load_state_dict(random_weights(encoder, seed))
+    encoder.load_state_dict(random_weights(encoder))
     return clip
 
 
@@ -120,12 +120,12 @@ class TinyCoreVAE:
 class TinyCoreCLIP:
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"seed": ("INT", {"default": 0})}}
+        return {"required": {}}
 
     RETURN_TYPES, FUNCTION, CATEGORY = ("CLIP",), "load", "tests"
 
-    def load(self, seed):
-        return (wan_clip(seed),)
+    def load(self):
+        return (wan_clip(),)
 
 
 NODE_CLASS_MAPPINGS = {"TinyCoreVAE": TinyCoreVAE, "TinyCoreCLIP": TinyCoreCLIP}
