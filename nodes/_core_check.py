@@ -55,6 +55,8 @@ CARRIED = {
     "sampler_post_cfg_function": "another guidance",
     "disable_cfg1_optimization": "another guidance",
 }
+#: What nodes may exchange: the schedule's shift, and the number format that is computed in.
+PATCHED = ("model_sampling", "manual_cast_dtype")
 #: What a conditioning may hold that no training goes through, by core's names, in words.
 PARTS = {
     "control": "a ControlNet",
@@ -94,11 +96,11 @@ def family_of(model: Any) -> Family:
 
 def _refused(kind: str) -> str:
     *others, last = (family.name for family in TRAINABLE)
-    return f"This model is {kind}, which cannot be trained here: load {', '.join(others)} or {last}."
+    return f"This model is {kind}, which cannot be used here: load {', '.join(others)} or {last}."
 
 
 def check_bare(model: Any) -> None:
-    """Lets pass a MODEL on which there is nothing but LoRAs, upon which training learns, and a shift of its schedule.
+    """Lets pass a MODEL on which there is nothing but LoRAs, upon which training learns, and what is in `PATCHED`.
 
     Raises:
         IVGError: there is something else on it, or its noise is no longer a flow; the message names it.
@@ -124,7 +126,7 @@ def _carried(model: Any) -> Iterator[str]:
     yield from (key for key, value in options.get("transformer_options", {}).items() if value)
     for by_key in model.wrappers.values():
         yield from (str(key) for key, wrappers in by_key.items() if wrappers)
-    yield from (key for key in model.object_patches if key != "model_sampling")
+    yield from (key for key in model.object_patches if key not in PATCHED)
     for held in (model.injections, model.additional_models, model.hook_patches, model.weight_wrapper_patches):
         yield from (str(key) for key, value in held.items() if value)
 

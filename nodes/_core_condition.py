@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import uuid
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.sampler_helpers
@@ -19,6 +20,8 @@ from ._core_check import HUNYUAN, Family, only_part
 from ._core_decode import CoreCodec
 
 GREY = 0.5  # what core's nodes put where a video is not given
+#: In `also`, what a CLIP vision model sees in the photo, as a plain tensor; core's nodes pass an object that holds it.
+SEEN = "clip_vision_states"
 
 
 @torch.inference_mode(False)
@@ -32,7 +35,7 @@ def told_of(conditioning: list) -> Told:
         IVGError: it has several parts, or holds something that no training goes through.
     """
     text, also = only_part(conditioning)
-    return Told(_ordinary(text), also={key: _ordinary(value) for key, value in also.items()})
+    return Told(ordinary(text), also={key: ordinary(value) for key, value in also.items()})
 
 
 @torch.inference_mode(False)
@@ -60,7 +63,7 @@ def photo_part(
     grid = codec.grid(frames, (width, height))
     if mask is not None and not family.takes_mask:
         raise IVGError(f"{family.name} cannot be told where in a frame things may move: leave the mask out.")
-    photo = _ordinary(photo)
+    photo = ordinary(photo)
     still = still_video(photo, grid)
     cells = torch.ones(1, 1, grid.frames, grid.height, grid.width)
     if mask is not None:
@@ -85,7 +88,10 @@ def with_photo(told: Told, part: dict[str, Any]) -> Told:
 
 def as_conditioning(told: Told) -> list:
     """What core's sampler is given for it; latents that are known travel apart, see `known_latents`."""
-    return [[told.text, dict(told.also or {})]]
+    also = dict(told.also or {})
+    if (seen := also.pop(SEEN, None)) is not None:
+        also["clip_vision_output"] = SimpleNamespace(penultimate_hidden_states=seen)
+    return [[told.text, also]]
 
 
 def known_latents(told: Told, noisy: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -118,14 +124,14 @@ def model_inputs(
     return {**comfy.samplers.cond_cat([entry.conditioning]), "transformer_options": options}
 
 
-def _ordinary(value: Any) -> Any:
+def ordinary(value: Any) -> Any:
     """A value whose tensors autograd takes: those made in inference mode, as all in ComfyUI, are not."""
     if isinstance(value, Tensor):
         return value.clone()
     if isinstance(value, list | tuple):
-        return type(value)(_ordinary(one) for one in value)
+        return type(value)(ordinary(one) for one in value)
     if hasattr(value, "__dict__"):  # what a CLIP vision model gives
         made = copy.copy(value)
-        vars(made).update({name: _ordinary(one) for name, one in vars(value).items()})
+        vars(made).update({name: ordinary(one) for name, one in vars(value).items()})
         return made
     return value

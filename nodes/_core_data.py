@@ -16,7 +16,8 @@ from ..ivg_core.rom.latent import latent_mask, still_video
 from ..ivg_core.training.asked import freeze_outside
 from ..ivg_core.training.data.told_parts import flatten
 from ._core_backbone import CoreBackbone
-from ._core_condition import photo_part, told_of
+from ._core_check import WAN_21_I2V
+from ._core_condition import SEEN, ordinary, photo_part, told_of
 from ._core_fingerprint import fingerprint_of
 
 if TYPE_CHECKING:
@@ -35,11 +36,18 @@ class CoreEncoder:
         backbone: the model.
         clip: core's CLIP that belongs to it.
         stage: 1 learns mask videos, 2 videos.
+        clip_vision: core's CLIP_VISION, through which Wan 2.1 I2V also sees the photo; None: it does not.
+
+    Raises:
+        IVGError: a model that has no use for it.
     """
 
     model = None  # no IVG model stands behind it
 
-    def __init__(self, backbone: CoreBackbone, clip: Any, stage: int):
+    def __init__(self, backbone: CoreBackbone, clip: Any, stage: int, clip_vision: Any = None):
+        if clip_vision is not None and backbone.family is not WAN_21_I2V:
+            raise IVGError(f"{backbone.name} does not see the photo through clip_vision: disconnect it.")
+        self.eye = clip_vision
         self.backbone, self.text_encoder, self.stage = backbone, clip, stage
         self.codec, self.size, self.device = backbone.codec, SIZE, str(mm.get_torch_device())
         self.tells = backbone.tell_region and stage == 2
@@ -53,6 +61,7 @@ class CoreEncoder:
             "family": self.backbone.name,
             "vae": fingerprint_of(self.codec.vae.patcher),
             "told_region": self.tells and GROW,
+            "clip_vision": None if self.eye is None else fingerprint_of(self.eye.patcher),
         }
 
     @cached_property
@@ -77,6 +86,8 @@ class CoreEncoder:
         part = photo_part(self.backbone.family, self.codec, frames[0], count, cells if takes else None)
         if "mask" in part:  # sampling puts what is known back at every step
             tensors["open"] = (part["mask"][0] if cells is None or takes else cells[None]).clone()
+        if self.eye is not None:
+            part["also"][SEEN] = ordinary(self.eye.encode_image(frames[:1]).penultimate_hidden_states)
         return tensors | flatten(part)
 
     def _held_still(self, latents: Tensor, photo: Tensor, cells: Tensor, grid: LatentGrid) -> Tensor:

@@ -55,9 +55,9 @@ class Memory:
 
 def estimate(backbone: CoreBackbone, config: TrainConfig, grid: LatentGrid) -> Memory:
     """What a step takes, with one clip of this grid."""
-    model, patch = backbone.patcher.model, backbone.family.patch
+    patcher, patch = backbone.patcher, backbone.family.patch
     tokens = grid.frames * (grid.height // patch) * (grid.width // patch)
-    size = (getattr(model, "manual_cast_dtype", None) or model.get_dtype()).itemsize
+    size = (patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()).itemsize
     sites = backbone.sites(config.lora)
     widths = [site.in_features for site in sites.values()]
     width, blocks = max(set(widths), key=widths.count), blocks_of(backbone.network)
@@ -72,7 +72,7 @@ def estimate(backbone: CoreBackbone, config: TrainConfig, grid: LatentGrid) -> M
         for site in backbone.sites([role]).values()
     )
     return Memory(
-        backbone.patcher.model_size(),
+        patcher.model_size(),
         tokens * (len(blocks) * width * size + of_block),
         OF_LEARNED * learned,
         _decoded(backbone, config, grid),
@@ -80,12 +80,13 @@ def estimate(backbone: CoreBackbone, config: TrainConfig, grid: LatentGrid) -> M
 
 
 def _decoded(backbone: CoreBackbone, config: TrainConfig, grid: LatentGrid) -> float | None:
-    crops = [loss["crop"] for path in config.all_paths() for loss in path.losses.values() if "crop" in loss]
-    if not crops:
+    losses = [loss for path in config.all_paths() for name, loss in path.losses.items() if name in ("miou", "hands")]
+    if not losses:
         return 0
     if not backbone.codec.in_order:
         return None
-    width, height = (min(side, max(crops)) for side in grid.size)
+    crop = max(loss["crop"] for loss in losses)  # as the node sets it
+    width, height = (min(side, crop) for side in grid.size)
     return OF_PIXEL[backbone.codec.vae.latent_channels] * width * height
 
 

@@ -13,6 +13,7 @@ import torch
 from comfy_api.latest import io
 
 from ..ivg_core.errors import IVGError
+from ..ivg_core.models.schedule import seen_through
 from ._core_backbone import CoreBackbone
 from ._core_data import SIZE, CoreEncoder
 from ._core_memory import estimate, too_little
@@ -36,18 +37,26 @@ MIN_SNR = 0.2
 
 
 def core_config(
-    run: Path, stage: int, steps: int, rank: int, learning_rate: float, inside: float, hand_loss: float, seed: int
-) -> TrainConfig:
-    """The settings of a run: the paper's losses of its stage, over all layers that see space, time and text."""
+    run: Path, backbone: CoreBackbone, stage: int, steps: int, rank: int, learning_rate: float, inside: float,
+    hand_loss: float, seed: int,
+) -> TrainConfig:  # fmt: skip
+    """The settings of a run: the paper's losses of its stage, over all layers that see space, time and text.
+
+    A decoder that does not go through the latent frames in order would decode the whole clip, with gradient, at each
+    step: with one, stage 1 goes without the loss on its masks. An expert for high noise never shows masks or hands.
+    """
     from ..ivg_core.training.config import LoRASettings, TrainConfig
 
-    losses: dict[str, Any] = {"noise": {"weight": 1.0}}
-    if stage == 1:
-        losses["miou"] = {"weight": 0.1, "frames": 1, "min_snr": MIN_SNR, "crop": CROP}
-    else:
-        losses["noise"]["inside"] = inside
-        if hand_loss:
-            losses["hands"] = {"weight": hand_loss, "frames": 1, "min_snr": MIN_SNR, "crop": CROP}
+    schedule = backbone.schedule
+    shows = bool(seen_through(schedule.signal(torch.tensor([schedule.at(0)])), MIN_SNR))
+    if stage == 2 and hand_loss and not shows:
+        log.warning("Hands cannot be seen in so much noise (noise_from), so hand_loss is left out.")
+    looked_at = {"frames": 1, "min_snr": MIN_SNR, "crop": CROP}
+    losses: dict[str, Any] = {"noise": {"weight": 1.0, "inside": inside if stage == 2 else 1.0}}
+    if stage == 1 and shows and backbone.codec.in_order:
+        losses["miou"] = {"weight": 0.1, **looked_at}
+    if stage == 2 and shows and hand_loss:
+        losses["hands"] = {"weight": hand_loss, **looked_at}
     return TrainConfig(
         stage=stage,  # type: ignore[arg-type]
         out=str(run),
@@ -90,6 +99,7 @@ def run_core_training(
     settings: DataSettings,
     clips: list[TrainingClip] | None,
     resume: bool,
+    clip_vision: Any = None,
 ) -> io.NodeOutput:
     """Trains, keeps what was learned however it ends, and shows what it does.
 
@@ -101,6 +111,7 @@ def run_core_training(
         settings: of the data, see `data_settings`.
         clips: what is trained on; None: what the settings' source holds.
         resume: go on with a run of this folder.
+        clip_vision: see `CoreEncoder`.
 
     Returns:
         The model with the LoRA, its path, the loss curve, a sample and the report.
@@ -121,7 +132,7 @@ def run_core_training(
     progress = TrainingProgress(node_id, config.steps, run)
     try:
         with torch.inference_mode(False):
-            encoder = CoreEncoder(backbone, clip, config.stage)
+            encoder = CoreEncoder(backbone, clip, config.stage, clip_vision)
             pixels = config.needs_pixels
             kept = run / "cache"
             data = load_data(settings, encoder, config.stage, kept, pixels=pixels, clips=clips, on_clip=progress.clip)

@@ -314,7 +314,7 @@ def keep(run: Path, save_name: str) -> Path:
     if learned.exists():
         with atomic_write(path) as temporary:
             shutil.copyfile(learned, temporary)
-        log.info("TrainIVGLoRA: what was learned is in %s", path)
+        log.info("What was learned is in %s", path)
     return path
 
 

@@ -31,7 +31,9 @@ class IVGPredictRoMCore(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model with the LoRA of stage 1 on it (LoraLoaderModelOnly)."),
                 io.Vae.Input("vae", tooltip="The model's VAE."),
                 io.Conditioning.Input(
-                    "positive", tooltip="What will be done, in one sentence, from CLIP Text Encode. It needs no photo."
+                    "positive",
+                    tooltip="What will be done, in one sentence, from CLIP Text Encode. The photo is added here. Of "
+                    "Wan 2.1 I2V that was trained with clip_vision: from WanImageToVideo.",
                 ),
                 io.Conditioning.Input("negative", tooltip="An empty sentence; used where guidance is above 1."),
                 io.Image.Input("image", tooltip="The photo (the first one of a batch)."),
@@ -107,11 +109,14 @@ class IVGPredictRoMCore(io.ComfyNode):
         cls, model, vae, positive, negative, image, seed, steps, guidance, width, height, length, threshold,
         low_noise_model=None,
     ) -> io.NodeOutput:  # fmt: skip
+        from ..ivg_core.errors import IVGError
         from ..ivg_core.rom.preview import draw_tint
         from ..ivg_core.sampling.predict import rom_from_video
 
+        if bool(width) != bool(height):
+            raise IVGError("Give width and height, or 0 for both, which takes the photo's shape.")
         photo = photos_of(image)[0]
-        size = (width, height) if width and height else None
+        size = (width, height) if width else None
         frames, window = mask_video(
             model, vae, positive, negative, photo, seed, steps, guidance, size, length, low_noise_model,
             cls.hidden.unique_id,

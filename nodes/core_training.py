@@ -83,7 +83,8 @@ class IVGTrainCoreLoRA(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     tooltip="Stage 2: weight of the hand structure loss, 1 in the paper: hands shall have their joints "
-                    "where the clip has them. It decodes a part of the picture, which takes memory and time.",
+                    "where the clip has them. It decodes a part of the picture, which takes memory and time. 0 leaves "
+                    "it out.",
                 ),
                 io.Combo.Input(
                     "masks",
@@ -140,6 +141,11 @@ class IVGTrainCoreLoRA(io.ComfyNode):
                     tooltip="What moves in the clip of images or video: one mask, or one a frame. Stage 1 needs one a "
                     "frame.",
                 ),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="Of Wan 2.1 I2V only: its CLIP vision model, through which it also sees the photo.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model with the LoRA on it."),
@@ -158,7 +164,7 @@ class IVGTrainCoreLoRA(io.ComfyNode):
     def execute(
         cls, model, vae, clip, prompt, save_name, stage, steps, rank, learning_rate, inside, hand_loss, masks, folder,
         noise_from, noise_to, tell_region, on_top_of_loras, frames, width, height, training_seed, resume,
-        images=None, video=None, mask=None,
+        images=None, video=None, mask=None, clip_vision=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ivg_core.errors import IVGError
         from ._core_backbone import CoreBackbone
@@ -184,5 +190,5 @@ class IVGTrainCoreLoRA(io.ComfyNode):
         if clips is None:
             check_clips(settings)
         number = int(stage[0])
-        config = core_config(run, number, steps, rank, learning_rate, inside, hand_loss, training_seed)
-        return run_core_training(cls.hidden.unique_id, backbone, clip, config, settings, clips, resume)
+        config = core_config(run, backbone, number, steps, rank, learning_rate, inside, hand_loss, training_seed)
+        return run_core_training(cls.hidden.unique_id, backbone, clip, config, settings, clips, resume, clip_vision)

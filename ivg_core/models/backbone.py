@@ -85,10 +85,6 @@ class Backbone(Predictor, Protocol):
         """Between pixels and its latents."""
         ...
 
-    def encode_text(self, sentence: str) -> Tensor:
-        """The text state (tokens, D) of a sentence."""
-        ...
-
     def sites(self, roles: Iterable[str]) -> dict[str, nn.Module]:
         """Where a LoRA of these roles may stand, by module name."""
         ...
@@ -159,12 +155,6 @@ class UNetBackbone:
     def takes_boxes(self) -> bool:
         """See `Backbone`."""
         return self.network.takes_boxes
-
-    def encode_text(self, sentence: str) -> Tensor:
-        """See `Backbone`."""
-        from .text import encode_text
-
-        return encode_text(self.model, [sentence])[0]
 
     def sites(self, roles: Iterable[str]) -> dict[str, nn.Module]:
         """See `Backbone`."""

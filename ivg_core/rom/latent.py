@@ -13,7 +13,8 @@ What each back end makes of a mask; 1 always means "generate here", as it does i
 (1) With `noise_mask` the second expert would hold the half-denoised latents that the first one leaves. (2) Their
 `noise_mask` is for whole frames: the rest stays clean, and the timestep is a mean over the frame, or none.
 
-Wan's image-to-video `concat_mask` (0 = this frame is given) is another thing: it stays as core sets it.
+Wan's image-to-video `concat_mask` (0 = this frame is given) is another thing: it stays as core sets it, unless a LoRA
+has taught the model that it has places too.
 
 Source: read in ComfyUI 0.3.64 and run in its own samplers by tests/comfyui/test_rom_for_any_model.py: `reshape_mask`
 (comfy/utils.py), `KSamplerX0Inpaint` (comfy/samplers.py), `scale_latent_inpaint` and `process_timestep` of LTXV, WAN21,

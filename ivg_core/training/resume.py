@@ -204,6 +204,7 @@ def compare(
     base_hash: str,
     processes: int,
     clips: list[str] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Says what is different from the settings a checkpoint was made with.
 
@@ -212,6 +213,7 @@ def compare(
         path: of the checkpoint.
         config, base_hash, processes: of this run.
         clips: what each clip is, where each has a LoRA of its own.
+        about: what the network says of itself, see `TrainableBackbone.about`.
 
     Raises:
         IVGError: the difference is one with which the checkpoint cannot be taken up.
@@ -227,6 +229,8 @@ def compare(
         raise IVGError(f"{path} was trained with {key} {then[key]!r}, now it is {now[key]!r}: set it back.")
     if progress["base"] != base_hash:
         raise IVGError(f"{path} was trained on another model: load the one it began with.")
+    now, then = now | json.loads(json.dumps(about or {})), then | progress.get("about", {})
+    changed += [key for key in about or {} if key not in changed and now[key] != then.get(key, now[key])]
     for key in changed:
         log.warning("%s is now %s; the run up to here had %s.", key, now[key], then[key])
     if progress["processes"] * then["accumulation"] != processes * config.accumulation:

@@ -185,7 +185,8 @@ class _Trainer:
         start = 0
         if found is not None:
             progress = read_progress(found)
-            compare(progress, found, config, self.base_hash, accelerator.num_processes, self._own_clips)
+            processes, about = accelerator.num_processes, self.backbone.about()
+            compare(progress, found, config, self.base_hash, processes, self._own_clips, about)
             load_checkpoint(accelerator, found, self.average)
             start = progress["step"]
             self.history = read_history(self._history_file)[:start]
@@ -285,6 +286,7 @@ class _Trainer:
             "processes": self.accelerator.num_processes,
             "config": self.config.to_dict(),
             "clips": self._own_clips,
+            "about": dict(self.backbone.about()),
         }
         path = save_checkpoint(self.accelerator, self.folder, done, progress, self.config.keep_last, self.average)
         if self.lora is not None and self.accelerator.is_main_process:

@@ -20,9 +20,9 @@ from ivg_core.training.losses import (
     latent_motion_score,
     motion_loss,
     noise_loss,
-    soft_iou_loss,
 )
 from ivg_core.training.objective import START_OF_SAMPLING
+from ivg_core.training.pixel_losses import soft_iou_loss
 from recipes.embedded.parts import LATENT_SCALE, SCHEDULER_CONFIG, TEXT_WIDTH, PlainAttention
 from recipes.embedded.sentences import paraphrase
 from recipes.embedded2.draw import GROWN, HANDS, Drawn, Folder, Size, unpack

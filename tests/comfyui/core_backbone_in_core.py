@@ -39,8 +39,10 @@ from core_backbone_measures import (
 )
 from core_backbone_parts import FAMILIES, FRAMES, SIDE, by_nodes, conditioning, draw, model, pictures, vae
 
+from ivg_pack.ivg_core.training.config import LoRASettings, TrainConfig
 from ivg_pack.nodes import _core_backbone
 from ivg_pack.nodes._core_backbone import CoreBackbone
+from ivg_pack.nodes._core_memory import estimate
 
 
 def sample(patcher, positive, latent):
@@ -197,6 +199,30 @@ def check_float8() -> dict:
     return found
 
 
+def check_memory(family: str) -> dict:
+    """What is estimated of a step's activations in 16 bits, and what autograd keeps, at widths like real ones."""
+    patcher = model(family, dim=768, ffn_dim=3584, num_heads=6, options={"dtype": torch.bfloat16})
+    patcher.set_model_compute_dtype(torch.bfloat16)
+    backbone, side, kept = CoreBackbone(patcher, vae(family)), 128, {}
+    config = TrainConfig(
+        stage=1, losses={"noise": 1}, lora={role: LoRASettings(rank=4) for role in ("spatial", "text")}
+    )
+    grid = backbone.codec.grid(FRAMES, (side, side))
+    told = backbone.told(conditioning(family), torch.rand(side, side, 3), FRAMES)
+    noisy = draw(1, backbone.codec.vae.latent_channels, grid.frames, grid.height, grid.width)
+    lora = lora_of(backbone)
+    for what, without in (("inputs", ()), ("blocks", ("recomputed",))):
+        with ExitStack() as stack:
+            for name in without:
+                stack.enter_context(patch.object(_core_backbone, name, lambda network: nullcontext()))
+            stack.enter_context(backbone.training(CPU))
+            stack.enter_context(lora.attached(backbone.network))
+            _, kept[what] = kept_by(backbone.network, lambda: backbone(noisy, torch.tensor([SIGMA]), told))
+    said = estimate(backbone, config, grid)
+    learned = 16 * sum(parameter.numel() for parameter in lora.parameters())
+    return {"ratio": said.activations / (kept["inputs"] + kept["blocks"] / 2), "learned": said.learned / learned}
+
+
 def check_life(family: str, on_top: bool = False) -> dict:
     """A training as a node lives it, inside inference mode: cancelled on the way, failed, and finished."""
     found: dict = {}
@@ -271,6 +297,7 @@ def main() -> dict:
     found["batch"] = check_batch()
     found["decode"] = {family: check_decode(family) for family in ("wan22-5b", "wan22-i2v", "ltxv")}
     found["float8"] = check_float8()
+    found["memory"] = {family: check_memory(family) for family in ("wan22-5b", "wan22-i2v")}
     found["life"] = {"wan22-5b": check_life("wan22-5b"), "wan21-i2v": check_life("wan21-i2v", on_top=True)}
     found["life"]["hunyuan"] = check_life("hunyuan")
     found |= {"schedule": check_schedule(), "refused": check_refusals()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from batch_graphs import batch_two_stage, enriched_action
+from core_help_graphs import concat_core, predict_core, train_core
 from graphs import FIXED, Box, Graph, mask_by_hand, two_stage
 from how_to_graphs import how_to
 from motion_graphs import motion_from_clips
@@ -392,6 +393,9 @@ SCENES = {
         {"IVGDepthConditioning": ["depth", "told"], "IVGEncodeSchedule": ["schedule", "scenes"]},
         runs=False,
     ),
+    "core_train": Scene(train_core(), {"IVGTrainCoreLoRA": ["unet", "vae", "clip", "train"]}, runs=False),
+    "core_predict": Scene(predict_core(), {"IVGPredictRoMCore": ["lora", "photo", "predict"]}, runs=False),
+    "core_concat": Scene(concat_core(), {"IVGApplyRoMConcat": ["to_video", "lora", "apply", "sample"]}, runs=False),
     "ltx": Scene(ltx(), {"IVGApplyRoM": ["to_video", "apply"]}, runs=False),
     "wan_22": Scene(wan_22(), {"IVGApplyRoMModel": ["high_shift", "low_shift", "high_apply", "low_apply"]}, runs=False),
 }

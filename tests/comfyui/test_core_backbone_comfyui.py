@@ -81,6 +81,12 @@ def test_float8_weights_train_and_are_not_kept(core):
     assert float8["losses"] == sorted(float8["losses"], reverse=True)
 
 
+@pytest.mark.parametrize("family", ["wan22-5b", "wan22-i2v"])
+def test_memory_is_estimated_on_the_safe_side(core, family):
+    memory = core["memory"][family]
+    assert 1 <= memory["ratio"] < 1.5 and memory["learned"] == pytest.approx(1)
+
+
 @pytest.mark.parametrize("family", ["wan22-5b", "wan21-i2v", "hunyuan"])
 def test_a_model_samples_to_the_bit_as_before_a_training(core, family):
     """Cancelled, failed, finished, unloaded; of `wan21-i2v` with a LoRA of its own on it."""
@@ -107,7 +113,7 @@ def test_noise_levels(core):
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("text_to_video", "This model is Wan with 16 channels of input, which cannot be trained here"),
+        ("text_to_video", "This model is Wan with 16 channels of input, which cannot be used here"),
         ("vace", "This model is WAN21_Vace"),
         ("ltx_2", "This model is LTXAV"),
         ("windows", "has put context windows on this model"),

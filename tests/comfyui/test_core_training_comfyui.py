@@ -168,7 +168,7 @@ def test_stage_2_looks_at_hands_and_at_what_moves(server, client):
     ("changes", "said"),
     [
         ({"beside": with_lora(), "model": ["lora", 0]}, "There are LoRAs on this model: connect the model from before"),
-        ({"unet_name": TO_VIDEO}, "This model is Wan with 16 channels of input, which cannot be trained here"),
+        ({"unet_name": TO_VIDEO}, "This model is Wan with 16 channels of input, which cannot be used here"),
         ({"kind": "wan 2.1"}, "The VAE makes latents of 16 channels, and the model reads 48"),
         ({"folder": "no_sentence"}, "it has no caption: write one into hand.txt beside it"),
         ({"folder": "", "beside": still_clip(), "images": ["still", 0]}, "the clip has no sentence: write into prompt"),

@@ -11,8 +11,8 @@ from ivg_core.training.losses import (
     latent_motion_score,
     motion_loss,
     noise_loss,
-    soft_iou_loss,
 )
+from ivg_core.training.pixel_losses import soft_iou_loss
 
 
 def test_motion_score_equals_the_original(golden):

@@ -17,6 +17,7 @@ from training_clips import clips, small
 
 from ivg_core.errors import IVGError
 from ivg_core.training import resume as resume_module
+from ivg_core.training.backbone import TrainableUNet
 from ivg_core.training.config import LoRASettings
 from ivg_core.training.trainer import train
 
@@ -143,6 +144,18 @@ def test_other_settings_are_said_or_refused(tiny_model, tmp_path, caplog):
         train(small(tmp_path, steps=2, stage=1, losses={"noise": 1}), tiny_model, clips(), resume="auto")
     train(small(tmp_path, steps=2, learning_rate=1e-4), tiny_model, clips(), resume="auto")
     assert "learning_rate is now 0.0001" in caplog.text
+
+
+def test_what_the_network_says_of_itself_is_compared(tiny_model, tmp_path, caplog):
+    """A core model's noise levels, above all: they are no setting of the trainer."""
+    config = small(tmp_path, steps=1)
+    first, again = (TrainableUNet(tiny_model, config) for _ in range(2))
+    first.about = lambda: {"noise_levels": [0.9, 1.0], "told": (1,)}
+    again.about = lambda: {"noise_levels": [0.0, 0.9], "told": (1,)}
+    train(config, first, clips())
+    train(small(tmp_path, steps=2), again, clips(), resume="auto")
+    assert "noise_levels is now [0.0, 0.9]; the run up to here had [0.9, 1.0]" in caplog.text
+    assert "told is now" not in caplog.text
 
 
 def test_another_model_is_refused(tiny_model, tmp_path):
