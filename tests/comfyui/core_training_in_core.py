@@ -41,7 +41,7 @@ def out_of_memory(hand_loss: float, frames: int) -> str:
         raise mm.OOM_EXCEPTION("CUDA out of memory")
 
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode(), patch.object(trainer, "train", train):
-        config = core_config(Path(folder) / "run", 2, 1, 4, 1e-3, 2.0, hand_loss, 0)
+        config = core_config(Path(folder) / "run", backbone, 2, 1, 4, 1e-3, 2.0, hand_loss, 0)
         try:
             run_core_training("1", backbone, wan_clip(), config, settings, clips, False)
         except IVGError as error:
