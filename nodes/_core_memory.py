@@ -98,5 +98,11 @@ def too_little(memory: Memory, device: object) -> str:
     return f"This is more than the {_gib(total)} GiB that {device} has."
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device has no memory left: torch says so or, which a newer core tells apart, the driver."""
+    told_apart = getattr(mm, "is_oom", None)
+    return told_apart(error) if told_apart else isinstance(error, mm.OOM_EXCEPTION)
+
+
 def _gib(value: float) -> str:
     return f"{value / 2**30:.1f}"

@@ -16,7 +16,7 @@ from ..ivg_core.errors import IVGError
 from ..ivg_core.models.schedule import seen_through
 from ._core_backbone import CoreBackbone
 from ._core_data import SIZE, CoreEncoder
-from ._core_memory import estimate, too_little
+from ._core_memory import estimate, is_out_of_memory, too_little
 from ._edges import to_comfy
 from ._notes import say, show
 from ._training import TrainingProgress, keep, picture_of
@@ -140,8 +140,10 @@ def run_core_training(
     except mm.InterruptProcessingException:
         say(progress.kept(config.name, "LoraLoaderModelOnly"))
         raise
-    except mm.OOM_EXCEPTION as error:
-        raise IVGError(_what_to_lower(config, settings)) from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise IVGError(_what_to_lower(config, settings)) from error
+        raise
     finally:  # also when it was cancelled
         path = keep(run, config.name)
         mm.soft_empty_cache()

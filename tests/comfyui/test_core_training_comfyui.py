@@ -204,9 +204,12 @@ def core():
         ("all", "set hand_loss to 0, lower frames (33), lower width and height (64 x 64), load the model in float8."),
         ("no_hands", "lower frames (33), lower width and height (64 x 64), load the model in float8."),
         ("few_frames", "set hand_loss to 0, lower width and height (64 x 64), load the model in float8."),
+        ("driver", "lower width and height (64 x 64), load the model in float8."),
     ],
 )
 def test_where_memory_does_not_do_it_says_what_to_lower_first(core, what, ways):
+    if what == "driver" and what not in core["memory"]:
+        pytest.skip("this ComfyUI does not tell the driver's error apart")
     assert core["memory"][what] == f"A training step needs more memory than there is. In this order: {ways}"
 
 
