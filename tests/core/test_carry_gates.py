@@ -113,7 +113,7 @@ class Seen:
     """What the noise loss asks of a prediction, with an error in one cell."""
 
     def __init__(self, cell, boxes):
-        self.x0 = torch.zeros(1, 1, 1, 2, 2)
+        self.x0, self.open = torch.zeros(1, 1, 1, 2, 2), None
         self.output, self.target, self.level_weight = torch.zeros(1, 1, 1, 2, 2), torch.zeros(1, 1, 1, 2, 2), None
         self.output[..., cell[0], cell[1]] = 1.0
         self.batch = self
