@@ -24,8 +24,9 @@ import rom_in_core  # noqa: E402, F401 (finds ComfyUI and loads the pack)
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
-from core_backbone_parts import draw, model, vae  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+from core_backbone_parts import draw, model  # noqa: E402
+from core_coarse_parts import coarse_vae, make_legible  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from ivg_pack.ivg_core.training.batches import ListDataset, Sample  # noqa: E402
 from ivg_pack.ivg_core.training.config import LoRASettings, TrainConfig  # noqa: E402
@@ -36,59 +37,7 @@ from ivg_pack.nodes.core_rom import mask_video as sampled_mask_video  # noqa: E4
 
 FRAMES, STEPS, DENOISING_STEPS = 9, 2000, 20
 SIDES = {"wan22-5b": 64, "wan22-i2v": 32}
-
-
-class Coarse(nn.Module):
-    """A causal video autoencoder that can be written down: a cell keeps 2 x 2 patches of 4 frames.
-
-    Args:
-        cell: 8: grey, in 16 channels, as Wan 2.1's; 16: colours, in 48, as Wan 2.2's.
-    """
-
-    def __init__(self, cell: int):
-        super().__init__()
-        self.cell, self.colours = cell, 1 if cell == 8 else 3
-        self.scale = 3.0 if cell == 8 else 0.7  # black and white stand about 2 apart for the network
-        self.anchor = nn.Parameter(torch.zeros(1))
-
-    def encode(self, x: Tensor) -> Tensor:  # (B, 3, F, H, W) -> (B, C, T, h, w)
-        x = torch.cat([x[:, :, :1].expand(-1, -1, 4, -1, -1), x[:, :, 1:]], 2)
-        x = x.mean(1, keepdim=True) if self.colours == 1 else x
-        x = nn.functional.avg_pool3d(x, (1, self.cell // 2, self.cell // 2))
-        b, _, f, h, w = x.shape
-        x = x.reshape(b, self.colours, f // 4, 4, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
-        return self.scale * x.reshape(b, self.colours * 16, f // 4, h // 2, w // 2)
-
-    def decode(self, z: Tensor) -> Tensor:
-        b, _, t, h, w = z.shape
-        x = (z / self.scale).reshape(b, self.colours, 4, 2, 2, t, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
-        x = x.reshape(b, self.colours, 4 * t, 2 * h, 2 * w)
-        x = torch.cat([x[:, :, :4].mean(2, keepdim=True), x[:, :, 4:]], 2)
-        size = (x.shape[2], h * self.cell, w * self.cell)
-        return nn.functional.interpolate(x, size=size, mode="nearest").expand(-1, 3, -1, -1, -1)
-
-
-def coarse_vae(family: str):
-    """Core's VAE object with that network in it."""
-    made = vae(family)
-    net = Coarse(16 if family == "wan22-5b" else 8)
-    made.first_stage_model = net
-    made.patcher = type(made.patcher)(net, made.patcher.load_device, made.patcher.offload_device)
-    return made
-
-
-@torch.no_grad()
-def make_legible(patcher) -> None:
-    """Gives a random Wan a way from input to output, which a trained one has: its head reads what was embedded."""
-    net, rng = patcher.model.diffusion_model, torch.Generator().manual_seed(3)
-    into, head = net.patch_embedding.weight, net.head.head.weight  # (dim, C_in, 1, 2, 2), (4 * C_out, dim)
-    dim, out = into.shape[0], head.shape[0] // 4
-    basis = torch.linalg.qr(torch.randn(dim, dim, generator=rng))[0][:, : 4 * out]  # (dim, 4 * C_out)
-    into[:, :out] = basis.reshape(dim, 2, 2, out).permute(0, 3, 1, 2)[:, :, None]
-    head.copy_(basis.T)
-    for block in net.blocks:
-        block.modulation.mul_(0.1)
-    net.head.modulation.mul_(0.1)
+CELLS = {"wan22-5b": 16, "wan22-i2v": 8}
 
 
 def moving_square(side: int, right: bool) -> tuple[Tensor, Tensor]:
@@ -132,7 +81,7 @@ def measure(family: str) -> dict[str, float]:
     with torch.inference_mode():
         patcher = model(family, layers=3, dim=dim, num_heads=dim // 128, ffn_dim=2 * dim)
         make_legible(patcher)
-        codec = coarse_vae(family)
+        codec = coarse_vae(family, CELLS[family])
     backbone = CoreBackbone(patcher, codec)
     clips = [sample_of(backbone, side, right) for right in (True, False)]
     with tempfile.TemporaryDirectory() as folder:

@@ -226,3 +226,10 @@ def test_a_crop_is_decoded_at_its_own_size(core):
     crops = core["crops"]
     print(f"off by {crops['whole']:.3f}, in the middle {crops['inner']:.3f}, of a spread of {crops['spread']:.3f}")
     assert crops["corner"] == [32, 32] and crops["shape"] == [1, 1, 3, 64, 64]
+
+
+def test_the_hand_loss_has_a_gradient_down_to_the_lora_and_steps_lower_it(core):
+    hands = core["hands"]
+    assert hands["exact"] < 1e-6, "the autoencoder of this test loses nothing"
+    assert hands["norm"] > 1e-3
+    assert hands["losses"] == sorted(hands["losses"], reverse=True) and hands["losses"][-1] < 0.85 * hands["losses"][0]
