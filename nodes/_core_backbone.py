@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import comfy.model_management as mm
+import comfy.ops
 import torch
 from torch import Tensor, nn
 
@@ -250,13 +251,17 @@ def _make_values_ordinary(latent_format: Any) -> None:
 
 @contextmanager
 def _in_training() -> Iterator[None]:
-    """Inside the `with` block core takes no kernels that have no gradient; an older core has none."""
-    before = getattr(mm, "in_training", None)
-    if before is None:
+    """Inside the `with` block core takes no kernels that have no gradient, and its layers do not look for a cancel.
+
+    An older core has neither. A cancel waits for the end of its step, after which what was learned is kept.
+    """
+    with ExitStack() as stack:
+        for module, name, value in ((mm, "in_training", True), (comfy.ops, "run_every_op", _nothing)):
+            if hasattr(module, name):
+                stack.callback(setattr, module, name, getattr(module, name))
+                setattr(module, name, value)
         yield
-        return
-    mm.in_training = True
-    try:
-        yield
-    finally:
-        mm.in_training = before
+
+
+def _nothing() -> None:
+    pass
