@@ -21,10 +21,12 @@ from ..ivg_core.models.lora import LoRA
 from ..ivg_core.models.told import Told
 from ._compat import supported
 from ._core_check import check_bare, family_of
-from ._core_condition import known_latents, model_inputs, told_of, with_photo
+from ._core_condition import known_latents, model_inputs, photo_part, told_of, with_photo
 from ._core_decode import CoreCodec
+from ._core_fingerprint import fingerprint_of
 from ._core_frozen import weightless
 from ._core_recompute import blocks_of, recomputed
+from ._core_sample import Sampled, sample_frames
 from ._core_schedule import CoreSchedule
 from ._training import make_ordinary
 
@@ -44,6 +46,7 @@ class CoreBackbone:
         model: a MODEL; training learns on top of the LoRAs that are on it.
         vae: the VAE that belongs to it.
         low, high: the sigmas that are trained, see `CoreSchedule`.
+        tell_region: clips are told where they may move, as far as the model can be told, and held still elsewhere.
         room: bytes on the GPU that a step needs beside the weights.
 
     Raises:
@@ -53,12 +56,21 @@ class CoreBackbone:
 
     takes_photo, takes_boxes = True, False
 
-    def __init__(self, model: Any, vae: Any, low: float = 0.0, high: float = 1.0, room: int = 0):
+    def __init__(
+        self,
+        model: Any,
+        vae: Any,
+        low: float = 0.0,
+        high: float = 1.0,
+        tell_region: bool = False,
+        room: int = 0,
+    ):
         self.family = family_of(model)
         check_bare(model)
         if getattr(model, "is_dynamic", bool)():  # weights that core moves as it likes while layers are recomputed
             model = model.clone(disable_dynamic=True)
-        self.patcher, self.vae, self.room = model, vae, room
+        self.patcher, self.vae, self.room, self.tell_region = model, vae, room, tell_region
+        self.noise, self._trains = (low, high), False
         self.codec = CoreCodec(model, vae, self.family.patch)
         self.schedule = CoreSchedule(lambda: model.get_model_object("model_sampling"), low, high)
 
@@ -78,7 +90,7 @@ class CoreBackbone:
         return self.patcher.model.diffusion_model
 
     def told(self, conditioning: list, photo: Tensor, frames: int, mask: Tensor | None = None) -> Told:
-        """What sampling would tell the network of one clip; see `with_photo`.
+        """What sampling would tell the network of one clip; see `photo_part`.
 
         Args:
             conditioning: a CONDITIONING of one part.
@@ -89,7 +101,7 @@ class CoreBackbone:
         Raises:
             IVGError: something in them no training goes through, or the network cannot be told it.
         """
-        return with_photo(told_of(conditioning), self.family, self.codec, photo, frames, mask)
+        return with_photo(told_of(conditioning), photo_part(self.family, self.codec, photo, frames, mask))
 
     def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: Any = None) -> Tensor:
         """See `Predictor`; with gradient inside of `training`.
@@ -124,11 +136,8 @@ class CoreBackbone:
             )
         model, network, frames = self.patcher.model, self.network, self.vae.first_stage_model
         with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
-            whole = supported(mm.load_models_gpu, force_full_load=True)
-            with torch.no_grad():
-                mm.load_models_gpu([self.patcher, self.vae.patcher], memory_required=self.room, **whole)
-            stack.callback(self.patcher.cleanup)
-            self.patcher.pre_run()
+            stack.callback(self._set_out)
+            self._set_up()
             for net in (model, frames):
                 stack.enter_context(_frozen(net))
             _make_values_ordinary(model.latent_format)
@@ -137,9 +146,39 @@ class CoreBackbone:
             stack.enter_context(recomputed(network))
             yield
 
+    def _set_up(self) -> None:
+        whole = supported(mm.load_models_gpu, force_full_load=True)
+        with torch.no_grad():
+            mm.load_models_gpu([self.patcher, self.vae.patcher], memory_required=self.room, **whole)
+        self.patcher.pre_run()
+        self._trains = True
+
+    def _set_out(self) -> None:
+        self._trains = False
+        self.patcher.cleanup()
+
     def idle(self) -> set[str]:
         """See `TrainableBackbone`."""
         return set()
+
+    def fingerprint(self) -> str:
+        """See `TrainableBackbone`; of some values of each weight, as all of them would take a minute."""
+        return fingerprint_of(self.patcher)
+
+    @property
+    def fps(self) -> float:
+        """See `TrainableBackbone`."""
+        return self.family.fps
+
+    def sample(self, clip: Any, seed: int, steps: int) -> Tensor:
+        """See `TrainableBackbone`; by core's sampler, with the family's usual guidance."""
+        shape = torch.Size((1, *clip["latents"].shape))
+        how = Sampled(steps, self.family.guidance_scale)
+        try:
+            return sample_frames(self.patcher, self.vae, clip["told"], clip["untold"], shape, seed, how)
+        finally:
+            if self._trains:  # core's sampler has let the model go
+                self._set_up()
 
     def sites(self, roles: Iterable[str]) -> dict[str, nn.Module]:
         """See `Backbone`.
@@ -164,13 +203,26 @@ class CoreBackbone:
 
     def about(self) -> dict[str, Any]:
         """See `TrainableBackbone`."""
-        return {"base_class": type(self.patcher.model).__name__, "on_top_of_loras": bool(self.patcher.patches)}
+        return {
+            "base_class": type(self.patcher.model).__name__,
+            "noise_levels": list(self.noise),
+            "told_region": self.tell_region,
+            "on_top_of_loras": bool(self.patcher.patches),
+        }
 
     def save_lora(self, lora: LoRA, path: Path) -> None:
         """See `TrainableBackbone`; a file for core's LoraLoaderModelOnly."""
         layers = {PREFIX + name: halves for name, halves in lora.layers.items()}
         scales = {PREFIX + name: scale for name, scale in lora.scales.items()}
         save_lora(LoRA(layers, scales, lora.metadata), path)
+
+    def save(self, path: Path) -> None:
+        """See `TrainableBackbone`.
+
+        Raises:
+            IVGError: always.
+        """
+        raise IVGError(f"{self.name} is trained by a LoRA only: use method lora.")
 
 
 @contextmanager

@@ -19,19 +19,23 @@ class Family:
             video that is grey after it stands beside the noise, with a mask of what is given.
         patch: latent cells of a token, each way.
         takes_mask: it can be told where in a frame things may move.
+        fps: frames a second of its videos.
+        guidance_scale: with which it is usually sampled.
     """
 
     name: str
     way: Literal["first", "concat"]
     patch: int
     takes_mask: bool
+    fps: float
+    guidance_scale: float
 
 
-WAN_22_5B = Family("Wan 2.2 TI2V-5B", "first", 2, takes_mask=False)
-WAN_21_I2V = Family("Wan 2.1 I2V", "concat", 2, takes_mask=True)
-WAN_22_I2V = Family("Wan 2.2 I2V 14B expert", "concat", 2, takes_mask=True)
-LTXV = Family("LTXV", "first", 1, takes_mask=True)
-HUNYUAN = Family("HunyuanVideo", "first", 2, takes_mask=False)
+WAN_22_5B = Family("Wan 2.2 TI2V-5B", "first", 2, takes_mask=False, fps=24, guidance_scale=5.0)
+WAN_21_I2V = Family("Wan 2.1 I2V", "concat", 2, takes_mask=True, fps=16, guidance_scale=6.0)
+WAN_22_I2V = Family("Wan 2.2 I2V 14B expert", "concat", 2, takes_mask=True, fps=16, guidance_scale=3.5)
+LTXV = Family("LTXV", "first", 1, takes_mask=True, fps=25, guidance_scale=3.0)
+HUNYUAN = Family("HunyuanVideo", "first", 2, takes_mask=False, fps=24, guidance_scale=1.0)
 TRAINABLE = (WAN_22_5B, WAN_21_I2V, WAN_22_I2V, LTXV, HUNYUAN)
 
 #: What Wan's image-to-video networks read: 16 channels of noise, 4 of the mask and 16 of the photo.

@@ -37,13 +37,12 @@ def told_of(conditioning: list) -> Told:
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def with_photo(
-    told: Told, family: Family, codec: CoreCodec, photo: Tensor, frames: int, mask: Tensor | None = None
-) -> Told:
-    """A sentence and the photo that the video begins with.
+def photo_part(
+    family: Family, codec: CoreCodec, photo: Tensor, frames: int, mask: Tensor | None = None
+) -> dict[str, Any]:
+    """The photo that a video begins with, as a network is told it: fields of `Told`, for one clip.
 
     Args:
-        told: see `told_of`.
         family: of the model.
         codec: of the model.
         photo: (H, W, 3), 0..1, of the video's size.
@@ -51,8 +50,8 @@ def with_photo(
         mask: (T, h, w) latent cells, 1 = may move, where the model is to be told them; see `latent_mask`.
 
     Returns:
-        As `told`, for one clip: with `photo`, latents that are known (1, C, 1 or T, h, w), and `mask`, 0 where they are
-        known (1, 1, T, h, w); or, beside the noise, with `concat_latent_image` and `concat_mask` in `also`.
+        `photo`, latents that are known (1, C, 1 or T, h, w), and `mask`, 0 where they are known (1, 1, T, h, w); or,
+        beside the noise, `concat_latent_image` and `concat_mask` in `also`.
 
     Raises:
         IVGError: the model cannot be told a mask, or the photo does not lie on whole tokens.
@@ -67,19 +66,26 @@ def with_photo(
     if mask is not None:
         cells = cells * mask.to(cells)
     cells[:, :, 0] = 0
-    also = dict(told.also or {})
     if family.way == "concat":
         shown = still.clone()
         if mask is None:
             shown[1:] = GREY
-        also |= {"concat_latent_image": codec.encode_raw(shown), "concat_mask": cells}
-        return replace(told, also=also)
-    if family is HUNYUAN:
-        also["guiding_frame_index"] = 0
+        return {"also": {"concat_latent_image": codec.encode_raw(shown), "concat_mask": cells}}
     known = codec.encode(photo[None])[None]
     if mask is not None:
         known = torch.cat([known, codec.encode(still)[None, :, 1:]], dim=2)
-    return replace(told, photo=known, mask=cells, also=also)
+    also = {"guiding_frame_index": 0} if family is HUNYUAN else {}
+    return {"photo": known, "mask": cells, "also": also}
+
+
+def with_photo(told: Told, part: dict[str, Any]) -> Told:
+    """A sentence (see `told_of`) and the photo that the video begins with (see `photo_part`)."""
+    return replace(told, **{**part, "also": {**(told.also or {}), **part["also"]}})
+
+
+def as_conditioning(told: Told) -> list:
+    """What core's sampler is given for it; latents that are known travel apart, see `known_latents`."""
+    return [[told.text, dict(told.also or {})]]
 
 
 def known_latents(told: Told, noisy: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -103,7 +109,7 @@ def model_inputs(
         told: sentence and photo.
         known, mask: see `known_latents`.
     """
-    positive = comfy.sampler_helpers.convert_cond([[told.text, dict(told.also or {})]])
+    positive = comfy.sampler_helpers.convert_cond(as_conditioning(told))
     encoded = comfy.samplers.encode_model_conds(
         model.extra_conds, positive, noisy, noisy.device, "positive", latent_image=known, denoise_mask=mask, seed=0
     )

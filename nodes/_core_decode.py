@@ -80,7 +80,7 @@ class CoreCodec:
         """
         wanted = list(range(1 + (latents.shape[2] - 1) * self.stride)) if frames is None else list(frames)
         behind = [-(-frame // self.stride) for frame in wanted]  # frame 0 has a latent frame of its own
-        if not self._in_order:
+        if not self.in_order:
             return self._decode(latents, wanted)
         with self._nothing_learned_before(min(behind)):
             return self._decode(latents[:, :, : max(behind) + 1], wanted)
@@ -92,7 +92,8 @@ class CoreCodec:
         return ((pixels.float() + 1) / 2).clamp(0, 1).movedim(1, -1)
 
     @property
-    def _in_order(self) -> bool:
+    def in_order(self) -> bool:
+        """Whether the decoder goes through the latent frames in order, as Wan's do; others look ahead."""
         from comfy.ldm.wan import vae, vae2_2
 
         return isinstance(self.vae.first_stage_model, vae.WanVAE | vae2_2.WanVAE)

@@ -214,13 +214,13 @@ def connected_clips(
     video: Any,
     mask: Tensor | None,
     prompt: str,
-    folder: str = "",
+    folder: str | None = None,
     node: str = "IVG Train LoRA",
     picture: bool = False,
 ):
     """The clip that is connected, once for each line of the prompt; None where a folder is named instead.
 
-    With `picture` a clip may be a single one, which teaches how things look.
+    With `picture` a clip may be a single one, which teaches how things look. A node without a folder gives None for it.
 
     Raises:
         IVGError: nothing is given, too much, or no sentence.
@@ -230,12 +230,10 @@ def connected_clips(
     from ..ivg_core.training.data.sources import TrainingClip
 
     given = [what for what, there in (("images", images is not None), ("video", video is not None)) if there]
-    given += ["folder"] if folder.strip() else []
+    given += ["folder"] if folder and folder.strip() else []
     if len(given) != 1:
         what = f"{' and '.join(given)} are given" if given else "there are no clips"
-        how = "connect images or video, or name a folder, one of these"
-        if node != "IVG Train LoRA":
-            how = "connect images or video, one of these"
+        how = f"connect images or video{'' if folder is None else ', or name a folder'}, one of these"
         raise IVGError(f"{node}: {what}: {how}.")
     if given == ["folder"]:
         return None
@@ -342,26 +340,33 @@ def learning_inputs(rank: int, learning_rate: float) -> list:
     ]
 
 
-def run_inputs() -> list:
-    """What every training asks of its clips and its run."""
+def run_inputs(
+    frames: str = "0 takes the model's number.", size: str = "0 takes the model's size.", step: int = 8
+) -> list:
+    """What every training asks of its clips and its run.
+
+    Args:
+        frames, size: what 0 means.
+        step: pixels by which sides grow.
+    """
     return [
         io.Int.Input(
             "frames",
             default=0,
             min=0,
             max=256,
-            tooltip="Frames of a training clip, spread evenly over yours. 0 takes the model's number.",
+            tooltip=f"Frames of a training clip, spread evenly over yours. {frames}",
         ),
         io.Int.Input(
             "width",
             default=0,
             min=0,
             max=4096,
-            step=8,
+            step=step,
             tooltip="Width of training clips; with height it gives their area, and clips keep about their "
-            "shape. 0 takes the model's size. Less needs less memory.",
+            f"shape. {size} Less needs less memory.",
         ),
-        io.Int.Input("height", default=0, min=0, max=4096, step=8, tooltip="Height of training clips; see width."),
+        io.Int.Input("height", default=0, min=0, max=4096, step=step, tooltip="Height of training clips; see width."),
         # Not `seed`: the interface would draw another number for each run, and no run could be resumed.
         io.Int.Input(
             "training_seed",
@@ -386,7 +391,18 @@ def run_outputs() -> list:
             display_name="model",
             tooltip="The model with the LoRA on it, for IVG Sampler or IVG Predict RoM Mask.",
         ),
-        io.String.Output(display_name="lora_path", tooltip="The LoRA's file, for IVG Load LoRA."),
+        *trained_outputs("The LoRA's file, for IVG Load LoRA."),
+    ]
+
+
+def trained_outputs(lora: str) -> list:
+    """What every training gives beside its model.
+
+    Args:
+        lora: what the LoRA's file is for.
+    """
+    return [
+        io.String.Output(display_name="lora_path", tooltip=lora),
         io.Image.Output(display_name="loss_curve", tooltip="The loss of every step and its running mean."),
         io.Image.Output(
             display_name="validation", tooltip="What the trained model makes of the first clip's first frame."

@@ -61,7 +61,7 @@ class Told:
         """One batch of several; what one of them is not told, none of them may be.
 
         Raises:
-            IVGError: something in `also` that is no tensor differs.
+            IVGError: something in `also` that is no tensor differs, or a tensor has another shape.
         """
         counts = [max(len(x) for x in told._tensors()) for told in several]
 
@@ -69,6 +69,8 @@ class Told:
             if isinstance(parts[0], Mapping):
                 return {key: joined(key, [part[key] for part in parts]) for key in parts[0]}
             if isinstance(parts[0], Tensor):
+                if len({part.shape[1:] for part in parts}) > 1:
+                    raise IVGError(f"These clips differ in the length of their {name}: set batch_size to 1.")
                 return torch.cat([x.expand(count, *x.shape[1:]) for x, count in zip(parts, counts, strict=True)])
             if parts[0] is not None and any(part is not parts[0] and part != parts[0] for part in parts):
                 raise IVGError(f"These clips differ in {name}, which one batch is told as one: set batch_size to 1.")

@@ -125,6 +125,7 @@ class TrainableUNet(UNetBackbone):
             put_back_afterwards(network, stack)
             if self.config.precision == "fp32":
                 network.float()
+            network.to(device)
             if self.config.checkpointing:
                 network.enable_gradient_checkpointing()
             else:

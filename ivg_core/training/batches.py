@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from ..errors import IVGError
+from ..models.codec import Codec, LatentGrid
 from ..models.one_shot import VideoClips
+from ..models.told import Told
 
 
 class Always(TypedDict):
     """What every clip has."""
 
-    latents: Tensor  # (4, F, h, w) scaled latents of the clip; frame 0 is the context frame, which the UNet is given
-    text: Tensor  # (77, D) text state of the caption
-    empty_text: Tensor  # (77, D) text state of ""
+    latents: Tensor  # (C, T, h, w) scaled latents of the clip; frame 0 is the context frame, which the network is given
     caption: str
     name: str  # for messages: which file this is
 
@@ -27,11 +27,19 @@ class Sample(Always, total=False):
     """One clip of F frames, as training reads it; all tensors on the CPU.
 
     Stage 1 needs `mask_latents` and `frame_masks`, stage 2 `rom_mask`. A loss may need more, and says so when it is
-    missing.
+    missing. An IVG network is told `text` or `empty_text` with what stands in the other fields; a network of another
+    program is told `told` or `untold`, in which everything is.
     """
 
+    text: Tensor  # (77, D) text state of the caption
+    empty_text: Tensor  # (77, D) text state of ""
+    told: Told  # for one clip: what the network's own sampler would tell it
+    untold: Told  # the same with the sentence ""
+    open: Tensor  # (1, T, h, w) 1 where it generates, 0 where its sampler holds what is known; absent: everywhere
     photo: Tensor  # (4, 1, h, w) scaled latent of the context frame, where it is not the first of `latents`
-    mask_latents: Tensor  # (4, F, h, w) scaled latents of the F mask frames, each tripled to RGB; frame k masks frame k
+    # (C, T, h, w) scaled latents of the F mask frames, each tripled to RGB; frame k masks frame k. For a network of
+    # another program frame 0 is the photo.
+    mask_latents: Tensor
     rom_mask: Tensor  # (H, W) 0..1, pixels: the Region of Motion that stage 2 is conditioned on
     frame_masks: Tensor  # (F, H, W) 0..1, pixels: what moves in each frame
     frames: Tensor  # (F, H, W, 3) uint8, the pixels behind `latents`: for the hand loss
@@ -158,15 +166,15 @@ def clips_of_one_video(dataset: ClipDataset) -> VideoClips:
     return VideoClips(len(begins), stride, frames[0])
 
 
-def describe(dataset: ClipDataset, cell: int = 8, most: int = 20) -> dict[str, object]:
+def describe(dataset: ClipDataset, codec: Codec, most: int = 20) -> dict[str, object]:
     """What a trained file should say about its data: clips, frames, size in pixels and the first sentences."""
-    first = dataset[0]["latents"]
     captions = dict.fromkeys(dataset[i]["caption"] for i in range(min(most, len(dataset))))
-    _, frames, height, width = first.shape
+    _, frames, height, width = dataset[0]["latents"].shape
+    grid = LatentGrid(frames, height, width, codec.cell, codec.stride)
     return {
         "clips": len(dataset),
-        "frames": frames,
-        "width": cell * width,
-        "height": cell * height,
+        "frames": grid.video_frames,
+        "width": grid.size[0],
+        "height": grid.size[1],
         "prompts": list(captions),
     }

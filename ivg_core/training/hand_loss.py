@@ -19,7 +19,9 @@ from torch.nn.functional import softplus
 from ..hands.landmarks import CROP, HandLandmarkNet
 from ..hands.regions import crop, to_pixels
 from ..hands.tracker import HandTracker
+from ..models.codec import LatentGrid
 from ..models.schedule import seen_through
+from .crops import MARGIN, Crop, crop_around
 
 Weighting = Literal["alpha", "flat"]
 #: Below this presence a hand counts as missing in part, and its joints shrink towards 0.
@@ -52,6 +54,18 @@ class HandTargets:
         index = torch.tensor([row for row, _ in rows], dtype=torch.long, device=self.rois.device)
         frame = torch.tensor([new for _, new in rows], dtype=torch.long, device=self.rois.device)
         return HandTargets(frame, self.rois[index], self.joints[index])
+
+    @property
+    def boxes(self) -> Tensor:
+        """(N, 4), x1, y1, x2, y2 in pixels around the regions, which may be turned."""
+        half = self.rois[:, 2] / 2 * (self.rois[:, 3].cos().abs() + self.rois[:, 3].sin().abs())
+        return torch.cat([self.rois[:, :2] - half[:, None], self.rois[:, :2] + half[:, None]], 1)
+
+    def within(self, crop: Crop) -> HandTargets:
+        """Those that lie whole in a part of the picture, where they lie in it."""
+        inside, corner = crop.holds(self.boxes), self.rois.new_tensor(crop.corner)
+        rois = torch.cat([self.rois[:, :2] - corner, self.rois[:, 2:]], 1)
+        return HandTargets(self.frame[inside], rois[inside], (self.joints - corner)[inside])
 
 
 class HandLoss(NamedTuple):
@@ -105,6 +119,24 @@ def timestep_weight(alphas_cumprod_t: Tensor, min_snr: float = 0.2, weighting: W
     """
     enough = seen_through(alphas_cumprod_t, min_snr)
     return enough.to(alphas_cumprod_t) if weighting == "flat" else alphas_cumprod_t * enough
+
+
+def crops_of_hands(targets: Sequence[HandTargets], side: int, grid: LatentGrid, rng: torch.Generator) -> list[Crop]:
+    """A part of each clip's picture in which one of its hands lies whole, as far as the picture goes.
+
+    Args:
+        targets: of each clip, at least one hand.
+        side: about so many pixels each way; more where the hand is larger.
+        grid: of the video.
+        rng: draws the hands.
+
+    Returns:
+        One a clip, all of one size.
+    """
+    drawn = [target.boxes[int(torch.randint(len(target.boxes), (), generator=rng))] for target in targets]
+    most = max(float((box[2:] - box[:2]).max()) for box in drawn)
+    side = max(side, math.ceil(most) + 2 * max(MARGIN, grid.cell))
+    return [crop_around(tuple(((box[:2] + box[2:]) / 2).tolist()), side, grid) for box in drawn]
 
 
 def hand_structure_loss(

@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 
 class Learner(nn.Module):
-    """The network of a backbone as one module, so that accelerate can spread it over processes.
+    """What learns as one module, so that accelerate can spread it over processes.
 
     Args:
         backbone: whose network it is.
-        lora: its LoRA layers; None where the network itself is trained.
+        lora: its LoRA layers, and the network is frozen and stays where it is; None: the network itself is trained.
     """
 
     def __init__(self, backbone: Backbone, lora: LoRALayers | None):
         super().__init__()
-        self.backbone = backbone
-        self.unet, self.lora = backbone.network, lora  # checkpoints hold these names
+        self.backbone, self.lora = backbone, lora  # checkpoints hold the names `lora` and `unet`
+        if lora is None:
+            self.unet = backbone.network
 
     def forward(self, noisy: Tensor, levels: Tensor, told: Told, voices: Voices | None = None) -> Tensor:
         """What the network gives, with the LoRAs of these roles; None: with all of them, and all learn."""

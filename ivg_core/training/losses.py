@@ -18,9 +18,10 @@ from ..models.grounding import coverage
 from ..models.schedule import over_latents, seen_through
 from ..models.told import latent_motion_score
 from ..settings import check_ranges, from_mapping, nearest
+from .crops import crop_around, random_point
 
 if TYPE_CHECKING:
-    from .objective import Prediction
+    from .prediction import Prediction
 
 
 def motion_loss(x0_pred: Tensor, motion: Tensor) -> Tensor:
@@ -104,10 +105,12 @@ class Noise:
         return noise_loss(p.output, p.target, weight)
 
     def _places(self, p: Prediction) -> Tensor | None:
-        if self.inside == self.hands == self.boxes == 1:
+        if self.inside == self.hands == self.boxes == 1 and p.open is None:
             return None
         size, grid = p.x0.shape[-2:], p.grid
         places = p.x0.new_ones(p.x0.shape[0], 1, 1, *size)
+        if p.open is not None:
+            places = places * p.open.float()  # (B, 1, T, h, w)
         if self.inside != 1:
             rom = p.batch.need("rom_mask", "the noise loss's `inside` weighs by")  # (B, H, W)
             places = places * (1 + (self.inside - 1) * interpolate(rom[:, None].float(), size, mode="area")[:, :, None])
@@ -170,6 +173,7 @@ class MaskIoU:
         below: as settings of older versions have it, in place of `min_snr`: only below this share of the schedule.
         target: "frames", each frame's own mask, or "union", the Region of Motion for all.
         paper_norm: divide by L + 1 as printed.
+        crop: decode only about so many pixels each way around a point of the mask, drawn anew each time; 0 = all.
     """
 
     weight: float = 0.1
@@ -178,6 +182,7 @@ class MaskIoU:
     below: float | None = None
     target: Literal["frames", "union"] = "frames"
     paper_norm: bool = False
+    crop: int = 0
 
     def __call__(self, p: Prediction) -> Tensor | None:
         if self.below is None:
@@ -190,8 +195,13 @@ class MaskIoU:
         chosen = p.choose_frames(self.frames)
         masks = p.batch.need("frame_masks", "the mIoU loss compares with")[rows].float()  # (R, F, H, W)
         masks = masks.amax(1, keepdim=True).expand_as(masks) if self.target == "union" else masks
-        shown = p.decode(rows, chosen).mean(2)  # (R, L, H, W), 0..1
-        return soft_iou_loss(shown, masks[:, chosen], self.paper_norm)
+        masks, crops = masks[:, chosen], None  # (R, L, H, W)
+        if self.crop:
+            moving = masks.amax(1)
+            crops = [crop_around(random_point(one, p.rng), self.crop, p.grid) for one in moving]
+            masks = torch.stack([crop.pixels(one) for crop, one in zip(crops, masks, strict=True)])
+        shown = p.decode(rows, chosen, crops=crops).mean(2)  # (R, L, H, W), 0..1
+        return soft_iou_loss(shown, masks, self.paper_norm)
 
 
 @dataclass
@@ -208,6 +218,8 @@ class Hands:
         coords: "roi", as a share of the hand's own region, or "image", as a share of the picture (as printed).
         presence: weight of the demand that a hand is recognised at all.
         views: how often each hand is looked at, each time a little differently, so that it is not learned to fool one.
+        crop: decode only about so many pixels each way around one hand of each clip, drawn anew each time, and more for
+            a larger hand; hands that do not lie in it whole are passed over. 0 = the whole picture.
     """
 
     weight: float = 1.0
@@ -217,6 +229,7 @@ class Hands:
     coords: Literal["roi", "image"] = "roi"
     presence: float = 0.01
     views: int = 2
+    crop: int = 0
     #: figures beside the loss itself
     notes: ClassVar[tuple[str, ...]] = ("hand_error", "hand_presence")
 
@@ -227,7 +240,7 @@ class Hands:
 
     def __call__(self, p: Prediction) -> Tensor | None:
         from ..hands.tracker import HandTracker
-        from .hand_loss import hand_structure_loss, timestep_weight
+        from .hand_loss import crops_of_hands, hand_structure_loss, timestep_weight
 
         self._tracker = self._tracker or HandTracker(device=p.output.device)
         counts = timestep_weight(p.signal, self.min_snr, self.weighting)
@@ -236,10 +249,14 @@ class Hands:
         rows = [row for row, target in enumerate(targets) if len(target.frame) and counts[row] > 0]
         if not rows:
             return None
-        index = torch.tensor(rows, device=counts.device)
+        index, shown = torch.tensor(rows, device=counts.device), [targets[row] for row in rows]
+        crops = None
+        if self.crop:
+            crops = crops_of_hands(shown, self.crop, p.grid, p.rng)
+            shown = [target.within(crop) for target, crop in zip(shown, crops, strict=True)]
         found = hand_structure_loss(
-            p.decode(index, chosen),
-            [targets[row] for row in rows],
+            p.decode(index, chosen, crops=crops),
+            shown,
             self._tracker.landmark_net,
             weight=counts[index],
             coords=self.coords,
@@ -277,6 +294,7 @@ LOSS_RANGES: dict[str, tuple[float, float]] = {
     "below": (0, 1),
     "presence": (0, MANY),
     "views": (1, 64),
+    "crop": (0, MANY),
 }
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from ..models.codec import LatentGrid, mask_cells
 from ..models.schedule import min_snr_weight, over_latents
-from ..models.told import Told
 from ..models.voices import Voices
+from .asked import ask
 from .batches import Batch
-from .losses import latent_motion_score, make_losses, noise_loss
+from .losses import make_losses, noise_loss
+from .prediction import Prediction
 
 if TYPE_CHECKING:
     from ..models.backbone import Backbone
@@ -53,74 +51,6 @@ class Draw:
     drop_photo: Tensor | None = None
     drop_seen: Tensor | None = None
     drop_clip: Tensor | None = None  # (B,) bool, of clips of one video: this one is shown without a LoRA of its own
-
-
-@dataclass
-class Prediction:
-    """What the network made of a batch, as the losses see it. C, T, h, w are the latents', F, H, W the video's."""
-
-    output: Tensor  # (B, C, T, h, w) float32, what the network returned
-    target: Tensor  # (B, C, T, h, w), what it should have
-    noisy: Tensor  # (B, C, T, h, w)
-    x0: Tensor  # (B, C, T, h, w), the clean latents
-    levels: Tensor  # (B,), timesteps
-    level_weight: Tensor | None  # (B,), min-SNR
-    motion: Tensor | None  # (B,) the motion score the network was told
-    batch: Batch
-    backbone: Backbone
-    rng: torch.Generator  # for what a loss draws itself
-    anchor: int = 0  # the frame that differences are taken to
-    notes: dict[str, Tensor] = field(default_factory=dict)  # figures that a loss reports beside its value
-
-    @cached_property
-    def signal(self) -> Tensor:
-        """Share of the signal (B,), see `Schedule`."""
-        return self.backbone.schedule.signal(self.levels)
-
-    @cached_property
-    def x0_pred(self) -> Tensor:
-        """The clean latents that the output implies (B, C, T, h, w)."""
-        return self.backbone.schedule.to_x0(self.output, self.noisy, self.levels)
-
-    @cached_property
-    def grid(self) -> LatentGrid:
-        """How the video lies on the latents."""
-        frames, height, width = self.x0.shape[2:]
-        codec = self.backbone.codec
-        return LatentGrid(frames, height, width, codec.cell, codec.stride)
-
-    def choose_frames(self, count: int) -> list[int]:
-        """`count` different frames of the video in order, drawn at random; 0 = all."""
-        frames = self.grid.video_frames
-        if not 0 < count < frames:
-            return list(range(frames))
-        return sorted(torch.randperm(frames, generator=self.rng)[:count].tolist())
-
-    def decode(self, rows: Tensor, frames: list[int], latents: Tensor | None = None) -> Tensor:
-        """Pixels of clips and frames, with gradient; activations are recomputed in the backward pass.
-
-        Args:
-            rows: indices of clips (R,).
-            frames: L indices of frames.
-            latents: (B, C, T, h, w); None: the predicted clean ones.
-
-        Returns:
-            (R, L, 3, H, W) float32, 0..1.
-        """
-        chosen = (self.x0_pred if latents is None else latents)[rows]  # (R, C, T, h, w)
-        decode = self.backbone.codec.decode
-        shown = [checkpoint(decode, clip[None], [k], use_reentrant=False) for clip in chosen for k in frames]
-        pixels = torch.cat([one.movedim(-1, 2) for one in shown])  # (R * L, 1, 3, H, W)
-        return pixels[:, 0].unflatten(0, (len(chosen), len(frames)))
-
-    def true_frames(self, row: int) -> Tensor:
-        """The frames of a clip (F, H, W, 3), 0..1: the pixels themselves, or its latents decoded if it has none."""
-        if "frames" in self.batch:
-            return self.batch["frames"][row].float() / 255
-        frames = list(range(self.grid.video_frames))
-        with torch.no_grad():
-            shown = self.decode(torch.tensor([row]), frames, self.batch["latents"].float())
-        return shown[0].permute(0, 2, 3, 1)
 
 
 class Denoising:
@@ -261,35 +191,12 @@ class Denoising:
     ) -> Prediction:
         """Asks the network about a batch, as sampling will; a frame that is alone is not told a photo."""
         schedule = self.backbone.schedule
-        photo = batch.get("photo", batch["latents"][:, :, :1]).float()  # (B, 4, 1, h, w)
-        mask: Tensor | None = None
-        motion: Tensor | None = None
-        if not self.backbone.takes_mask:
-            x0 = batch["latents"].float()
-        elif self.config.stage == 1:
-            x0 = batch.need("mask_latents", "is what stage 1 learns").float()
-            mask = x0.new_ones(1, 1, 1, *x0.shape[-2:])
-        else:
-            x0 = batch["latents"].float()
-            rom = batch.need("rom_mask", "stage 2 is conditioned on").float()  # (B, H, W)
-            mask = mask_cells(rom, x0.shape[-2], x0.shape[-1], binarize=True)
-            if self.config.freeze_outside:
-                x0 = freeze_outside(x0, photo, mask)
-            motion = None if alone else latent_motion_score(x0)
-        t, noise, begins = draw.levels, draw.noise, over_latents(draw.from_photo)
-        noisy = schedule.add_noise(torch.where(begins, photo, x0), noise, t)
+        asked = ask(self.config, self.backbone, batch, draw, alone)
+        x0, t, noise, begins = asked.x0, draw.levels, draw.noise, over_latents(draw.from_photo)
+        noisy = schedule.add_noise(torch.where(begins, asked.photo, x0), noise, t)
         if draw.from_photo.any():
             noise = torch.where(begins, schedule.noise_in(noisy, x0, t), noise)  # what would lead back to x0
-        text = torch.where(draw.drop_text.reshape(-1, 1, 1), batch["empty_text"], batch["text"])
-        shown = photo if self.backbone.takes_photo and not alone else None
-        told = self._with_boxes(Told(text, shown, mask, motion), batch, draw)
-        if draw.drop_clip is not None:
-            begins = torch.tensor(batch["begins"], device=t.device)
-            told = replace(told, begins=torch.where(draw.drop_clip, -1, begins))
-        if self.config.control_net:
-            pixels = batch.need("control", "the control net follows").float() / 255
-            told = replace(told, control=pixels.permute(0, 4, 1, 2, 3))
-        output = network(noisy, t, told, voices)
+        output = network(noisy, t, asked.told, voices)
         gamma = self.config.min_snr
         return Prediction(
             output=output.float(),
@@ -298,29 +205,12 @@ class Denoising:
             x0=x0,
             levels=t,
             level_weight=None if gamma is None else min_snr_weight(schedule, t, gamma),
-            motion=motion,
+            motion=asked.motion,
+            open=asked.open,
             batch=batch,
             backbone=self.backbone,
             rng=rng,
         )
-
-    def _with_boxes(self, told: Told, batch: Batch, draw: Draw) -> Told:
-        """What is told, with the boxes, where the network is told them and the clips have some."""
-        if draw.drop_boxes is None or draw.drop_photo is None or draw.drop_seen is None:
-            return told
-        if self.config.gates or not self.backbone.takes_mask:
-            batch.need("boxes", "the gates learn from")
-        if "boxes" not in batch:
-            return told
-        boxes, phrases = batch["boxes"].float(), batch["phrases"].to(told.text)  # (B, F, N, 5), (B, N, D)
-        kept = ~draw.drop_boxes.reshape(-1, 1, 1, 1)
-        told = replace(told, boxes=boxes * kept, phrases=phrases if phrases.ndim == 4 else phrases[:, None])
-        if "photo_boxes" in batch:
-            told = replace(told, photo_boxes=batch["photo_boxes"].float() * kept)
-        if told.photo is None or self.backbone.takes_mask:
-            return told
-        seen, beside = (told.photo * ~over_latents(drop) for drop in (draw.drop_seen, draw.drop_photo))
-        return replace(told, photo=beside, seen=seen)
 
     @torch.no_grad()
     def measure(self, network: Any, batch: Batch, number: int, draws: int) -> Tensor:
@@ -342,19 +232,3 @@ class Denoising:
             draw.drop_clip = nothing
         prediction = self.predict(network, batch, draw, rng)
         return noise_loss(prediction.output, prediction.target)
-
-
-def freeze_outside(latents: Tensor, condition_latent: Tensor, latent_mask: Tensor) -> Tensor:
-    """Holds every frame to the photo outside the mask: this is what gives the mask its meaning.
-
-    Args:
-        latents: (B, 4, F, h, w).
-        condition_latent: latent of the photo (B, 4, 1, h, w).
-        latent_mask: 1 where things may move (B, 1, 1, h, w).
-
-    Returns:
-        (B, 4, F, h, w).
-
-    Source: the released code's finetune_unet.
-    """
-    return condition_latent * (1 - latent_mask) + latents * latent_mask

@@ -115,7 +115,7 @@ class _Trainer:
         self._train_mode()
         self.average = Average(trained_parameters(learner), config.ema) if config.ema else None
         keep_only_what_is_learned(accelerator)
-        self.about_data = describe(dataset, backbone.codec.cell)
+        self.about_data = describe(dataset, backbone.codec)
         self.history: list[dict[str, float]] = []
         self.board = tensorboard(self.folder / "log") if config.tensorboard and accelerator.is_main_process else None
 
@@ -252,6 +252,7 @@ class _Trainer:
     def _validate(self, done: int) -> float:
         settings = self.config.validation
         self.learner.eval()
+        self.backbone.network.eval()
         with self._averaged():
             value = heldout_loss(self.accelerator, self.objective, self.learner, self.heldout, settings.draws)
             if settings.samples and self.accelerator.is_main_process:

@@ -15,13 +15,14 @@ from torch.nn.functional import interpolate
 
 from ivg_core.hands.landmarks import load_landmark_net
 from ivg_core.models.schedule import DiffusionSchedule
+from ivg_core.training.asked import freeze_outside
 from ivg_core.training.losses import (
     latent_motion_score,
     motion_loss,
     noise_loss,
     soft_iou_loss,
 )
-from ivg_core.training.objective import START_OF_SAMPLING, freeze_outside
+from ivg_core.training.objective import START_OF_SAMPLING
 from recipes.embedded.parts import LATENT_SCALE, SCHEDULER_CONFIG, TEXT_WIDTH, PlainAttention
 from recipes.embedded.sentences import paraphrase
 from recipes.embedded2.draw import GROWN, HANDS, Drawn, Folder, Size, unpack

@@ -255,12 +255,12 @@ class Counted(CachedClips):
 )
 def test_every_clip_comes_exactly_once_an_epoch_over_all_processes(count, batch_size, kinds, processes, epoch, seed):
     sizes = [(48, 32), (32, 48), (40, 40)][:kinds]
-    data = CachedClips([(Path(), Path())] * count, abouts(count, sizes), torch.zeros(1))
+    data = CachedClips([(Path(), Path())] * count, abouts(count, sizes), {"text": torch.zeros(1)})
     batches = data.batches(batch_size, seed, epoch)
     assert sorted(i for batch in batches for i in batch) == list(range(count))
     assert all(len(batch) <= batch_size and len({data.abouts[i].size for i in batch}) == 1 for batch in batches)
     assert batches == data.batches(batch_size, seed, epoch)
-    counted = Counted(data.files, data.abouts, data.empty_text)
+    counted = Counted(data.files, data.abouts, data.empty)
     orders = [Order(counted, batch_size, seed) for _ in range(processes)]
     seen = [
         orders[number % processes].batch(number)["name"] for number in range(len(data.batches(batch_size, seed, 0)))

@@ -6,13 +6,13 @@ from safetensors.torch import load_file
 
 from ivg_core.errors import IVGError
 from ivg_core.models.schedule import predict_x0
+from ivg_core.training.asked import freeze_outside
 from ivg_core.training.losses import (
     latent_motion_score,
     motion_loss,
     noise_loss,
     soft_iou_loss,
 )
-from ivg_core.training.objective import freeze_outside
 
 
 def test_motion_score_equals_the_original(golden):

@@ -9,10 +9,11 @@ from training_clips import denoising, learner
 
 from ivg_core.checkpoints.load import load_model
 from ivg_core.models.schedule import predict_x0
+from ivg_core.training.asked import freeze_outside
 from ivg_core.training.batches import Batch
 from ivg_core.training.config import TrainConfig
 from ivg_core.training.losses import latent_motion_score, motion_loss, noise_loss
-from ivg_core.training.objective import Draw, PathDraw, freeze_outside
+from ivg_core.training.objective import Draw, PathDraw
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,11 +15,10 @@ from ...errors import IVGError
 from ...media.cache import Cache
 from ...media.targets import user_path
 from ...media.tracks import filled_up
-from ...models.codec import ImageCodec
-from ...models.fingerprint import fingerprint
-from ...models.text import encode_phrases, encode_text
+from ...models.bundle import IVGModel
 from ..batches import Sample, bucketed_batches
 from .boxes import track_identity
+from .encoder import ClipEncoder, ModelEncoder
 from .heldout import choose_heldout
 from .masks import MaskMaker
 from .overlapping import find_clips
@@ -28,10 +26,8 @@ from .prepare import About, Prepared, check_motion, prepare
 from .report import Report
 from .settings import DataSettings
 from .sources import Rejected, TrainingClip
+from .told_parts import told_in
 from .transform import bucket_sizes
-
-if TYPE_CHECKING:
-    from ...models.bundle import IVGModel
 
 log = logging.getLogger("ivg")
 
@@ -56,11 +52,11 @@ class CachedClips:
     Args:
         files: of each clip: its tensors, its text, and where it has boxes, the names of their things.
         abouts: of each clip.
-        empty_text: text state of "" (77, D).
+        empty: what is kept of "".
     """
 
-    def __init__(self, files: Sequence[tuple[Path, ...]], abouts: Sequence[About], empty_text: Tensor):
-        self.files, self.abouts, self.empty_text = list(files), list(abouts), empty_text
+    def __init__(self, files: Sequence[tuple[Path, ...]], abouts: Sequence[About], empty: Mapping[str, Tensor]):
+        self.files, self.abouts, self.empty = list(files), list(abouts), dict(empty)
         # Clips of a batch must have the same things.
         self.frame_masks = all(about.frame_masks for about in self.abouts)
 
@@ -70,11 +66,15 @@ class CachedClips:
     def __getitem__(self, index: int) -> Sample:
         about = self.abouts[index]
         tensors = {key: kept for path in self.files[index] for key, kept in _kept(path, about.name).items()}
-        plain = ("latents", "mask_latents", "frames", "text", "boxes", "phrases", "control")
+        plain = ("latents", "mask_latents", "frames", "text", "boxes", "phrases", "control", "open")
         sample: Any = {key: tensors[key] for key in plain if key in tensors}
         masks = ("rom_mask", "frame_masks") if self.frame_masks else ("rom_mask",)
         sample |= {key: tensors[key].float() / 255 for key in masks}
-        sample |= {"empty_text": self.empty_text, "caption": about.caption, "name": about.name}
+        sample |= {"caption": about.caption, "name": about.name}
+        if told := told_in(tensors):
+            sample |= {"told": told, "untold": told_in({**tensors, **self.empty})}
+        else:
+            sample["empty_text"] = self.empty["text"]
         sample |= {"begins": about.begins} if about.begins is not None else {}
         return sample | ({"things": about.things} if "boxes" in sample else {})
 
@@ -84,7 +84,7 @@ class CachedClips:
 
 def load_data(
     settings: DataSettings,
-    model: IVGModel,
+    model: IVGModel | ClipEncoder,
     stage: int,
     cache: Path,
     *,
@@ -98,7 +98,7 @@ def load_data(
 
     Args:
         settings: see `DataSettings`.
-        model: encodes frames, masks and captions, where it is; its stage 1 makes masks if the settings say so.
+        model: encodes frames, masks and captions, where it is; a model's stage 1 makes masks if the settings say so.
         stage: 1 also gets the latents of the mask video.
         cache: folder for what is kept, unless the settings name one.
         pixels: also keep the frames themselves, for losses that compare pixels.
@@ -108,15 +108,16 @@ def load_data(
     Raises:
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
     """
-    settings = _as_needed(settings, model)
+    encoder = ModelEncoder(model, stage) if isinstance(model, IVGModel) else model
+    settings = _as_needed(settings, encoder)
     found = find_clips(settings, clips)
-    encoder = _Encoder(settings, model, stage, Cache(user_path(settings.cache or cache)), pixels)
+    keeper = _Keeper(settings, encoder, stage, Cache(user_path(settings.cache or cache)), pixels)
     report, files = Report([], list(found.rejected)), {}
     for number, clip in enumerate(found.clips):
         if on_clip:
             on_clip(number, len(found.clips), clip.name)
         try:
-            files[clip.name], about = encoder.clip(clip)
+            files[clip.name], about = keeper.clip(clip)
             report.clips.append(about)
         except ClipError as error:
             report.rejected.append(Rejected(clip.name, str(error)))
@@ -125,7 +126,7 @@ def load_data(
     if not report.clips:
         raise IVGError(_nothing_left(report.rejected, settings.source))
     report.heldout = choose_heldout([about.name for about in report.clips], settings.heldout)
-    empty = encoder.text_of("")
+    empty = _kept(keeper.text_path(""), "the empty caption")
 
     def part(heldout: bool) -> CachedClips:
         abouts = [about for about in report.clips if (about.name in report.heldout) == heldout]
@@ -136,9 +137,9 @@ def load_data(
     return Data(part(False), part(True) if report.heldout else None, report)
 
 
-def _as_needed(settings: DataSettings, model: IVGModel) -> DataSettings:
+def _as_needed(settings: DataSettings, encoder: ClipEncoder) -> DataSettings:
     """A model that reads no masks needs none, so none are looked for."""
-    return settings if model.takes_mask else replace(settings, masks="white")
+    return settings if encoder.takes_mask else replace(settings, masks="white")
 
 
 def _nothing_left(rejected: list[Rejected], source: str) -> str:
@@ -162,9 +163,10 @@ def survey(
         settings, model, stage, on_clip: see `load_data`.
         on_prepared: shown each clip that can be used.
     """
-    settings = _as_needed(settings, model)
+    encoder = ModelEncoder(model, stage)
+    settings = _as_needed(settings, encoder)
     found = find_clips(settings)
-    make_masks, sizes = MaskMaker(settings, stage, model), training_sizes(settings, model)
+    make_masks, sizes = MaskMaker(settings, stage, encoder), training_sizes(settings, encoder)
     report = Report([], list(found.rejected))
     for number, clip in enumerate(found.clips):
         if on_clip:
@@ -181,9 +183,9 @@ def survey(
     return report
 
 
-def training_sizes(settings: DataSettings, model: IVGModel) -> list[tuple[int, int]]:
+def training_sizes(settings: DataSettings, encoder: ClipEncoder) -> list[tuple[int, int]]:
     """The sizes (width, height) that training clips may have."""
-    width, height = settings.width or model.defaults.width, settings.height or model.defaults.height
+    width, height = settings.width or encoder.size[0], settings.height or encoder.size[1]
     return bucket_sizes(width, height, settings.bucket_step) if settings.buckets else [(width, height)]
 
 
@@ -191,23 +193,16 @@ class ClipError(Exception):
     """One clip cannot be used; the message says why."""
 
 
-class _Encoder:
-    """Turns clips into the tensors of samples, through the cache."""
+class _Keeper:
+    """Keeps what an encoder makes of clips and sentences, and knows where it lies."""
 
-    def __init__(self, settings: DataSettings, model: IVGModel, stage: int, cache: Cache, pixels: bool):
-        self.settings, self.model, self.stage, self.cache, self.pixels = settings, model, stage, cache, pixels
-        self.make_masks = MaskMaker(settings, stage, model)
-        self.sizes = training_sizes(settings, model)
-        self.codec = ImageCodec(model.vae)
+    def __init__(self, settings: DataSettings, encoder: ClipEncoder, stage: int, cache: Cache, pixels: bool):
+        self.settings, self.encoder, self.cache, self.pixels = settings, encoder, cache, pixels
+        self.make_masks = MaskMaker(settings, stage, encoder)
+        self.sizes = training_sizes(settings, encoder)
         values = asdict(settings)
-        self.shaped_by = {key: values[key] for key in SHAPING} | {
-            "sizes": self.sizes,
-            "stage": stage,
-            "pixels": pixels,
-            "vae": fingerprint(model.vae),
-            "scale": self.codec.scale,
-        }
-        self.text_encoder = fingerprint(model.text_encoder)
+        self.shaped_by = {key: values[key] for key in SHAPING} | {"sizes": self.sizes, "pixels": pixels}
+        self.shaped_by |= encoder.made_by
         self.texts: dict[str, Path] = {}
 
     def clip(self, clip: TrainingClip) -> tuple[tuple[Path, ...], About]:
@@ -220,7 +215,7 @@ class _Encoder:
             path = self.cache.path("clip", shaped_by)
             known = self.cache.about(path)
             if known is None:
-                prepared = prepare(clip, self.settings, self.sizes, self.make_masks)
+                prepared = prepare(clip, self.settings, self.sizes, self.make_masks, self.encoder.codec.stride)
             else:
                 about = About(**{**known, "name": clip.name, "caption": clip.caption})
                 check_motion(about.motion, self.settings)
@@ -237,11 +232,9 @@ class _Encoder:
     @torch.no_grad()
     def encode(self, prepared: Prepared) -> dict[str, Tensor]:
         masks = prepared.masks
-        tensors = {"latents": self.latents(prepared.frames), "rom_mask": torch.from_numpy(masks.rom)}
+        tensors = {**self.encoder.clip(prepared), "rom_mask": torch.from_numpy(masks.rom)}
         if masks.frames is not None:
             tensors["frame_masks"] = torch.from_numpy(masks.frames)
-            if self.stage == 1:
-                tensors["mask_latents"] = self.latents(np.repeat(masks.frames[..., None], 3, axis=-1))
         if prepared.boxes is not None:
             tensors["boxes"] = filled_up(torch.from_numpy(prepared.boxes))
         if prepared.control is not None:
@@ -250,26 +243,19 @@ class _Encoder:
             tensors["frames"] = torch.from_numpy(prepared.frames)
         return tensors
 
-    def latents(self, frames: np.ndarray) -> Tensor:
-        """Scaled latents (4, F, h, w) of frames (F, H, W, 3) uint8."""
-        return self.codec.encode(torch.from_numpy(frames).float() / 255)
-
     def text_path(self, caption: str) -> Path:
         if caption not in self.texts:
-            path = self.cache.path("text", {"text": caption, "encoder": self.text_encoder})
+            path = self.cache.path("text", {"text": caption, "encoder": self.encoder.texts_made_by})
             if self.cache.about(path) is None:
-                self.cache.write(path, {"text": encode_text(self.model, [caption])[0].float()}, {})
+                self.cache.write(path, self.encoder.text(caption), {})
             self.texts[caption] = path
         return self.texts[caption]
 
     def phrases_path(self, phrases: list[str]) -> Path:
-        path = self.cache.path("phrases", {"phrases": phrases, "encoder": self.text_encoder})
+        path = self.cache.path("phrases", {"phrases": phrases, "encoder": self.encoder.texts_made_by})
         if self.cache.about(path) is None:
-            self.cache.write(path, {"phrases": filled_up(encode_phrases(self.model, phrases).float())}, {})
+            self.cache.write(path, {"phrases": filled_up(self.encoder.phrases(phrases))}, {})
         return path
-
-    def text_of(self, caption: str) -> Tensor:
-        return _kept(self.text_path(caption), "the empty caption")["text"]
 
 
 def _kept(path: Path, name: str) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ from .sources import MADE_MASKS, TrainingClip
 from .transform import Cut
 
 if TYPE_CHECKING:
-    from ...models.bundle import IVGModel
+    from .encoder import ClipEncoder
 
 #: Hands are looked for in frames whose longer side has about this many pixels; a small training size hides them.
 HAND_SEARCH_SIDE = 640
@@ -60,17 +60,22 @@ class MaskMaker:
     Args:
         settings: see `DataSettings`.
         stage: 1 needs a mask of each frame, 2 only their union.
-        model: its stage 1 imagines masks where `masks` is "stage1".
+        encoder: of the model that is trained, whose stage 1 imagines masks where `masks` is "stage1".
+
+    Raises:
+        IVGError: stage 1 is to imagine masks, and the model has none.
     """
 
-    def __init__(self, settings: DataSettings, stage: int, model: IVGModel):
-        self.settings, self.stage, self.model = settings, stage, model
+    def __init__(self, settings: DataSettings, stage: int, encoder: ClipEncoder):
+        self.settings, self.stage, self.encoder = settings, stage, encoder
+        if settings.masks == "stage1" and encoder.model is None:
+            raise IVGError("data: masks is 'stage1', which this model has not: let masks be hands, or give masks.")
 
     @cached_property
     def tracker(self) -> Any:
         from ...hands.tracker import HandTracker
 
-        return HandTracker(device=str(self.model.device))
+        return HandTracker(device=self.encoder.device)
 
     def shaped_by(self, clip: TrainingClip) -> list[str]:
         """Everything but the frames that the masks of a clip follow from."""
@@ -84,7 +89,9 @@ class MaskMaker:
 
     @cached_property
     def _stage1_weights(self) -> list[str]:
-        return [fingerprint(part) for part in (self.model.for_stage(1), self.model.text_encoder)]
+        model = self.encoder.model
+        assert model is not None  # see `__init__`
+        return [fingerprint(part) for part in (model.for_stage(1), model.text_encoder)]
 
     def __call__(self, clip: TrainingClip, view: View) -> Masks:
         """The masks of a clip.
@@ -93,9 +100,10 @@ class MaskMaker:
             IVGError: there are none, or they do not fit.
         """
         masks = self._given(clip.mask, view) if clip.mask is not None else self._made(clip, view)
-        cell = self.model.vae_scale_factor
+        cell = self.encoder.codec.cell
         rom = check_mask(torch.from_numpy(masks.rom).float() / 255)
-        check_cells(mask_cells(rom[None], view.cut.size[1] // cell, view.cut.size[0] // cell, binarize=True))
+        if self.encoder.model is not None:  # others take a cell's brightest pixel, so that nothing vanishes
+            check_cells(mask_cells(rom[None], view.cut.size[1] // cell, view.cut.size[0] // cell, binarize=True))
         if self.stage == 1 and masks.frames is None:
             raise IVGError("stage 1 needs a mask of each frame, and it has one for all: give a folder of them")
         return masks
@@ -133,7 +141,9 @@ class MaskMaker:
         from ...sampling.predict import predict_rom
 
         photo = torch.from_numpy(view.frames[0]).float() / 255
-        rom = predict_rom(self.model, photo, clip.caption, num_frames=len(view.frames), size=view.cut.size)
+        model = self.encoder.model
+        assert model is not None  # see `__init__`
+        rom = predict_rom(model, photo, clip.caption, num_frames=len(view.frames), size=view.cut.size)
         return _of_frames(np.stack([to_bytes(mask) for mask in rom.frame_masks]))
 
     def _given(self, mask: Path | Tensor, view: View) -> Masks:

@@ -57,7 +57,11 @@ class Prepared:
 
 
 def prepare(
-    clip: TrainingClip, settings: DataSettings, sizes: list[tuple[int, int]], make_masks: MaskMaker
+    clip: TrainingClip,
+    settings: DataSettings,
+    sizes: list[tuple[int, int]],
+    make_masks: MaskMaker,
+    stride: int = 1,
 ) -> Prepared:
     """Reads a clip, cuts it, holds it still if asked to, and finds out what moves.
 
@@ -66,6 +70,7 @@ def prepare(
         settings: see `DataSettings`.
         sizes: (width, height) that training clips may have.
         make_masks: says what moves.
+        stride: video frames in every latent frame but the first, which holds one; see `choose_frames`.
 
     Raises:
         IVGError: the clip cannot be trained on; the message says why.
@@ -75,12 +80,13 @@ def prepare(
         raise IVGError("it has one frame, in which nothing can move: give a video")
     check_control(clip, facts)
     notes = []
-    indices = choose_frames(facts.frames, facts.fps, settings)
+    indices = choose_frames(facts.frames, facts.fps, settings, stride)
     if 1 in (facts.frames, len(indices)):
         what = "it is one picture" if facts.frames == 1 else "one picture of it is taken"
         notes.append(f"{what}: it teaches how things look, and not how they move")
     elif facts.frames < settings.frames:
-        notes.append(f"it has {facts.frames} frames, fewer than {settings.frames}")
+        taken = f", so {len(indices)} are taken" if stride > 1 else ""
+        notes.append(f"it has {facts.frames} frames, fewer than {settings.frames}{taken}")
     shape = (facts.width, facts.height)
     cut = cover(shape, nearest_bucket(shape, sizes))
     if cut.scaled[0] * cut.scaled[1] > MOST_PIXELS:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...errors import IVGError
 from ...media.clips import even_indices
 from .settings import DataSettings
 
@@ -88,22 +89,34 @@ def nearest_bucket(picture: tuple[int, int], sizes: Sequence[tuple[int, int]]) -
     return min(sizes, key=lambda size: abs(math.log(size[0] / size[1]) - shape))
 
 
-def choose_frames(count: int, fps: float, settings: DataSettings) -> list[int]:
+def choose_frames(count: int, fps: float, settings: DataSettings, stride: int = 1) -> list[int]:
     """The frames that the settings ask for.
 
     Args:
         count: frames of the clip.
         fps: of the clip.
         settings: see `DataSettings`.
+        stride: video frames in every latent frame but the first, which holds one.
 
     Returns:
-        Their indices in order. A single one is the middle of the clip: at its ends, less is going on.
+        Their indices in order; so many that they fill latent frames, unless the clip is a picture. A single one is the
+        middle of the clip: at its ends, less is going on.
+
+    Raises:
+        IVGError: the clip is too short for two latent frames.
     """
     if settings.frames == 1:
         return [count // 2]
+    if 1 < count <= stride:
+        raise IVGError(f"it has {count} frames, and the model takes {1 + stride} or more: give a longer clip")
     if settings.frame_sampling == "released":
-        return released_indices(count, fps, settings.fps, settings.frames)
-    return even_indices(count, settings.frames)
+        return released_indices(count, fps, settings.fps, whole_latents(settings.frames, stride))
+    return even_indices(count, whole_latents(min(settings.frames, count), stride))
+
+
+def whole_latents(frames: int, stride: int) -> int:
+    """The most frames, at most so many, that fill latent frames: the first holds one, every other `stride`."""
+    return 1 + (frames - 1) // stride * stride
 
 
 def released_indices(count: int, native_fps: float, fps: float, frames: int) -> list[int]:
