@@ -23,10 +23,10 @@ from recipes.embedded.fit import fit
 
 #: Of the second expert of Wan 2.2 I2V 14B, made small. A head is as wide as there.
 SHAPE = {"num_heads": 3, "text_dim": 64}
-LAYERS, WIDTH, INNER = 6, 192, 576
+LAYERS, WIDTH, INNER = 5, 192, 576
 IN_CHANNELS = 36  # noise, mask, photo
 TOKENS = 8  # of a sentence: all of these fit
-BATCH, STEPS, RATE = 16, 1600, 1e-3
+BATCH, STEPS, RATE = 8, 2000, 8e-4
 UNTOLD = 0.1  # share of clips in training whose sentence is left out
 
 
@@ -60,7 +60,7 @@ def trained_base(folder: Path, vae, language, scenes: Encoded, texts: list[list[
         folder: of its file and the checkpoint of its training.
         vae: the autoencoder.
         language: the model whose text encoder is used.
-        scenes: to train on.
+        scenes, texts: to train on.
         steps: of training.
     """
     path = folder / "base.safetensors"

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ivg_pack.ivg_core.synthetic.clips import Scene, Task
 from ivg_pack.ivg_core.synthetic.dataset import HELD_OUT_SEED
+from ivg_pack.nodes._core_data import mask_video
 
 SIDE, FRAMES = 96, 9
 TASKS = 2  # of each scene: its sentence can be swapped
@@ -39,6 +42,18 @@ class Clips:
         """(N, 2, H, W) bool: what moves in any frame after the photo."""
         return self.masks[:, :, 1:].any(2)
 
+    def video(self, scene: int, task: int) -> Tensor:
+        """A clip (F, H, W, 3), 0..1."""
+        return torch.from_numpy(self.frames[scene, task]).float() / 255
+
+    def mask_video(self, scene: int, task: int) -> Tensor:
+        """What stage 1 makes in place of that clip (F, H, W, 3), 0..1."""
+        return mask_video(self.masks[scene, task] * np.uint8(255), self.video(scene, task)[0])
+
+    def first(self, count: int) -> Clips:
+        """Those of the first so many scenes."""
+        return Clips(self.frames[:count], self.masks[:count], self.texts[:count])
+
 
 def drawn(folder: Path, first: int, count: int) -> Clips:
     """The first so many scenes from a seed on that can be used, drawn into a folder where they are not yet.
@@ -46,7 +61,7 @@ def drawn(folder: Path, first: int, count: int) -> Clips:
     Args:
         folder: gets one file for 25 scenes.
         first: seed at which they begin.
-        count: N, in whole files.
+        count: N.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found, seeds = [], _usable(first)
@@ -58,8 +73,8 @@ def drawn(folder: Path, first: int, count: int) -> Clips:
         with np.load(path) as shard:
             masks = np.unpackbits(shard["masks"], axis=-1, count=SIDE).astype(bool)
             found.append(Clips(shard["frames"], masks, json.loads(str(shard["texts"]))))
-    frames, masks = (np.concatenate([getattr(part, name) for part in found])[:count] for name in ("frames", "masks"))
-    return Clips(frames, masks, [pair for part in found for pair in part.texts][:count])
+    frames, masks = (np.concatenate([getattr(part, name) for part in found]) for name in ("frames", "masks"))
+    return Clips(frames, masks, [pair for part in found for pair in part.texts]).first(count)
 
 
 def _usable(seed: int) -> Iterator[tuple[Scene, list[Task]]]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from core_scenes_drawn import SCENES_PER_SHARD, TASKS, Clips
-from core_scenes_vae import mask_video
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ivg_pack.nodes._core_condition import GREY
-from ivg_pack.nodes._core_decode import CoreCodec
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,10 @@ class Encoded:
     masks: Tensor
 
 
-def encoded(folder: Path, codec: CoreCodec, clips: Clips) -> Encoded:
-    """Latents of clips, made where they are not in the folder yet."""
+@torch.inference_mode(False)
+@torch.no_grad()
+def encoded(folder: Path, model, vae, clips: Clips) -> Encoded:
+    """Latents of clips, as a MODEL and its VAE have them, made where they are not in the folder yet."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for start in range(0, len(clips.texts), SCENES_PER_SHARD):
@@ -41,30 +40,24 @@ def encoded(folder: Path, codec: CoreCodec, clips: Clips) -> Encoded:
         if not path.exists():
             scenes = range(start, min(start + SCENES_PER_SHARD, len(clips.texts)))
             partial = path.with_suffix(".part")
-            save_file(_encode(codec, clips, scenes), partial)
+            save_file(_encode(model, vae, clips, scenes), partial)
             os.replace(partial, path)
         found.append(load_file(path))
     return Encoded(**{field.name: torch.cat([part[field.name] for part in found]) for field in fields(Encoded)})
 
 
-def _encode(codec: CoreCodec, clips: Clips, scenes: range) -> dict[str, Tensor]:
-    def of_each_task(video: Callable) -> Tensor:
-        return torch.stack(
-            [torch.stack([codec.encode(_floats(video(scene, task))) for task in range(TASKS)]) for scene in scenes]
-        )
-
-    def photo(scene: int) -> Tensor:
-        frames = _floats(clips.frames[scene, 0])
-        frames[1:] = GREY
-        return codec.encode_raw(frames)[0]
-
-    return {
-        "photos": torch.stack([photo(scene) for scene in scenes]),
-        "clips": of_each_task(lambda scene, task: clips.frames[scene, task]),
-        "masks": of_each_task(lambda scene, task: mask_video(clips, scene, task)),
-    }
+def _encode(model, vae, clips: Clips, scenes: range) -> dict[str, Tensor]:
+    made = [_of_scene(vae, clips, scene) for scene in scenes]
+    photos, videos = torch.stack([one[0] for one in made]), torch.stack([one[1:] for one in made])
+    known = model.model.process_latent_in(videos.flatten(0, 1)).unflatten(0, videos.shape[:2])
+    return {"photos": photos, "clips": known[:, :TASKS].contiguous(), "masks": known[:, TASKS:].contiguous()}
 
 
-def _floats(frames) -> Tensor:
-    """(F, H, W, 3) 0..1 of levels of 255."""
-    return torch.from_numpy(frames).float() / 255
+def _of_scene(vae, clips: Clips, scene: int) -> Tensor:
+    """Latents of the photo before grey, of the clips and of their mask videos (5, 16, T, h, w), in one batch."""
+    drawn = [clips.video(scene, task) for task in range(TASKS)]
+    shown = torch.full_like(drawn[0], GREY)
+    shown[0] = drawn[0][0]
+    masks = [clips.mask_video(scene, task) for task in range(TASKS)]
+    pixels = torch.stack([shown, *drawn, *masks]).movedim(-1, 1)
+    return vae.first_stage_model.encode(vae.process_input(pixels))  # `VAE.encode` would cut videos in a batch short

@@ -9,7 +9,7 @@ import comfy.ldm.wan.vae
 import comfy.sd
 import numpy as np
 import torch
-from core_scenes_drawn import FRAMES, SIDE, Clips
+from core_scenes_drawn import FRAMES, SIDE, TASKS, Clips
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
@@ -22,12 +22,6 @@ CROP = 48
 COURSES = {"vae-pictures": (500, 12, (1,), 1.5e-3), "vae-videos": (450, 4, (5, 5, FRAMES), 1e-3)}
 #: On the latents while training, which a penalty keeps near 1: the decoder must bear what the network gets wrong.
 NOISE, PENALTY = 0.1, 0.001
-
-
-def mask_video(clips: Clips, scene: int, task: int) -> np.ndarray:
-    """The photo, then what moves in each later frame, white on black (F, H, W, 3) uint8."""
-    white = np.repeat(clips.masks[scene, task][..., None] * np.uint8(255), 3, -1)
-    return np.concatenate([clips.frames[scene, task, :1], white[1:]])
 
 
 def trained_vae(folder: Path, clips: Clips):
@@ -47,7 +41,9 @@ def trained_vae(folder: Path, clips: Clips):
             net = fit(name, modules, loss, folder=folder, steps=steps, learning_rate=rate, weight_decay=0.0)["vae"]
         _at_core_statistics(net, clips)
         save_file({name: value.contiguous() for name, value in net.state_dict().items()}, path)
-    return comfy.sd.VAE(load_file(path), dtype=torch.float32)
+    vae = comfy.sd.VAE(load_file(path), dtype=torch.float32)
+    _with_channels_last(vae.first_stage_model)
+    return vae
 
 
 @torch.no_grad()
@@ -59,17 +55,24 @@ def _network() -> nn.Module:
             nn.init.zeros_(layer.weight)  # at first each frame by itself
             nn.init.normal_(used, std=used[0].numel() ** -0.5)
             nn.init.zeros_(layer.bias)
-            layout = torch.channels_last_3d if layer.weight.ndim == 5 else torch.channels_last
-            layer.weight.data = layer.weight.data.contiguous(memory_format=layout)  # a quarter faster on a CPU
     for block in net.modules():
         if isinstance(block, comfy.ldm.wan.vae.ResidualBlock):
             nn.init.zeros_(block.residual[-1].weight)  # at first everything passes straight through
-    return net.requires_grad_(True)
+    return _with_channels_last(net)
 
 
-def _pixels(videos: list[np.ndarray]) -> Tensor:
+def _with_channels_last(net: nn.Module) -> nn.Module:
+    """The network with its weights laid out as a CPU convolves twice as fast."""
+    for weight in net.parameters():
+        if weight.ndim > 3:
+            layout = torch.channels_last_3d if weight.ndim == 5 else torch.channels_last
+            weight.data = weight.data.contiguous(memory_format=layout)
+    return net
+
+
+def _pixels(videos: list[Tensor]) -> Tensor:
     """(B, 3, F, H, W), -1..1."""
-    return torch.from_numpy(np.stack(videos)).movedim(-1, 1).float() / 127.5 - 1
+    return 2 * torch.stack(videos).movedim(-1, 1) - 1
 
 
 def _loss(clips: Clips, lengths: tuple[int, ...], batch: int):
@@ -77,14 +80,11 @@ def _loss(clips: Clips, lengths: tuple[int, ...], batch: int):
         rng = np.random.default_rng(int(torch.randint(1 << 30, (1,), generator=generator)))
         length, videos = rng.choice(lengths), []
         for number in range(batch):
-            scene, task = rng.integers(len(clips.texts)), rng.integers(2)
-            video = mask_video(clips, scene, task) if number % 2 else clips.frames[scene, task]
+            shown = clips.mask_video if number % 2 else clips.video
+            video = shown(rng.integers(len(clips.texts)), rng.integers(TASKS))
+            begin = rng.integers(FRAMES) if length == 1 else 0
             y, x = rng.integers(SIDE - CROP + 1, size=2)
-            videos.append(
-                video[
-                    (begin := rng.integers(FRAMES) if length == 1 else 0) : begin + length, y : y + CROP, x : x + CROP
-                ]
-            )
+            videos.append(video[begin : begin + length, y : y + CROP, x : x + CROP])
         pixels, net = _pixels(videos), modules["vae"]
         z = net.encode(pixels)
         out = net.decode(z + NOISE * torch.randn(z.shape, generator=generator))
@@ -99,7 +99,7 @@ def _loss(clips: Clips, lengths: tuple[int, ...], batch: int):
 def _at_core_statistics(net: nn.Module, clips: Clips) -> None:
     """Gives each channel the mean and deviation that core takes off again, by way of the 1 x 1 x 1 convolutions."""
     some = range(0, len(clips.texts), max(1, len(clips.texts) // 16))
-    videos = [make for scene in some for make in (clips.frames[scene, 0], mask_video(clips, scene, 0))]
+    videos = [video for scene in some for video in (clips.video(scene, 0), clips.mask_video(scene, 0))]
     z = torch.cat([net.encode(_pixels([video])) for video in videos])
     mean, deviation = z.mean((0, 2, 3, 4)), z.std((0, 2, 3, 4))
     core = comfy.latent_formats.Wan21()
@@ -117,13 +117,13 @@ def mask_iou_of(vae, clips: Clips) -> float:
     """Mean IoU of masks that went through the autoencoder, of all frames after the photo that show something."""
     found = []
     for scene in range(len(clips.texts)):
-        shown = _through(vae, mask_video(clips, scene, 0))[1:].mean(-1) > 0.5
+        shown = _through(vae, clips.mask_video(scene, 0))[1:].mean(-1) > 0.5
         true = torch.from_numpy(clips.masks[scene, 0, 1:])
         both, either = (shown & true).sum((1, 2)), (shown | true).sum((1, 2))
         found.append((both / either.clamp(min=1))[either > 0].mean())
     return torch.stack(found).mean().item()
 
 
-def _through(vae, video: np.ndarray) -> Tensor:
+def _through(vae, video: Tensor) -> Tensor:
     """(F, H, W, 3), 0..1."""
-    return vae.decode(vae.encode(torch.from_numpy(video).float() / 255))[0].reshape(FRAMES, SIDE, SIDE, 3)
+    return vae.decode(vae.encode(video))[0].reshape(FRAMES, SIDE, SIDE, 3)
