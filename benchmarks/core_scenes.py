@@ -44,7 +44,7 @@ from ivg_pack.nodes._core_backbone import CoreBackbone  # noqa: E402
 from ivg_pack.nodes._core_sample import Sampled, sample_frames  # noqa: E402
 
 SCENES, OF_AUTOENCODER, CHOOSING, HELD_OUT = 800, 150, 25, 60
-DENOISING_STEPS, GUIDANCE = 12, (1.0, 2.0, 4.0)
+DENOISING_STEPS, GUIDANCE = 12, (1.0, 3.0)
 SHOWN = 6  # scenes on the contact sheet
 
 

@@ -18,7 +18,8 @@ from ivg_pack.ivg_core.training.config import LoRASettings, TrainConfig
 from ivg_pack.ivg_core.training.trainer import train
 from ivg_pack.nodes._core_backbone import CoreBackbone
 
-RANK, BATCH, STEPS, RATE = 32, 8, 600, 2e-3
+RANK, BATCH, STEPS, RATE = 32, 8, 1200, 2e-3
+LEAST_NOISE = 0.4  # sigma: below it a mask is there already
 
 
 class SceneClips:
@@ -55,7 +56,9 @@ class SceneClips:
         }
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-        return bucketed_batches([()] * len(self), batch_size, seed, epoch)
+        """See `ClipDataset`; a scene's sentences come together, so that what differs is what they say."""
+        scenes = bucketed_batches([()] * len(self.said), batch_size // TASKS, seed, epoch)
+        return [[TASKS * scene + task for scene in batch for task in range(TASKS)] for batch in scenes]
 
 
 def trained_lora(folder: Path, model, vae, dataset: SceneClips, steps: int = STEPS):
@@ -72,7 +75,7 @@ def trained_lora(folder: Path, model, vae, dataset: SceneClips, steps: int = STE
         betas=(0.9, 0.99), weight_decay=0, device="cpu", text_dropout=UNTOLD, save_every=50, name="stage1",
         lora={role: LoRASettings(rank=RANK) for role in ("spatial", "text")}, losses={"noise": 1.0},
     )  # fmt: skip
-    done = train(config, CoreBackbone(model, vae), dataset, resume="auto", on_step=_tell)
+    done = train(config, CoreBackbone(model, vae, LEAST_NOISE), dataset, resume="auto", on_step=_tell)
     tensors = comfy.utils.load_torch_file(str(done.path), safe_load=True)
     with torch.inference_mode():
         loaded, _ = comfy.sd.load_lora_for_models(model, None, tensors, 1.0, 0)
