@@ -145,13 +145,13 @@ def spent(work: Path, name: str) -> float:
 
 
 def save_sheet(path: Path, heldout: Measured, found: Regions, without: Regions) -> None:
-    """A row a scene: photo, true region, with the LoRA, without; and of the other sentence the true one and with it."""
+    """Two rows a scene: photo, true region, with the LoRA, without; of the other sentence the first three."""
     rows = []
     for scene in range(SHOWN):
-        first, second = heldout.clips.texts[scene]
-        tiles = [(first, heldout.photo(scene)), ("true", found.true[scene, 0]), ("with", found.found[scene, 0])]
-        tiles += [("without", without.found[scene, 0]), (second, found.true[scene, 1]), ("with", found.found[scene, 1])]
-        rows.append([(label, _picture(tile)) for label, tile in tiles])
+        for task, sentence in enumerate(heldout.clips.texts[scene]):
+            tiles = [(sentence, heldout.photo(scene)), ("true", found.true[scene, task])]
+            tiles += [("with", found.found[scene, task]), *([("without", without.found[scene, 0])] if not task else [])]
+            rows.append([(label, _picture(tile)) for label, tile in tiles])
     tile_sheet(rows, "Held-out scenes").save(path)
 
 
