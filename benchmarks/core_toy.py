@@ -53,7 +53,7 @@ def moving_square(side: int, right: bool) -> tuple[Tensor, Tensor]:
     for frame in range(FRAMES):
         x = begin + round(begin * frame / (FRAMES - 1)) * (1 if right else -1)
         masks[frame, middle, max(0, x) : x + size] = 1
-    video[masks > 0] = 0.6
+    video[masks > 0] = 0.4  # by itself no mask, which is white
     return video, masks
 
 

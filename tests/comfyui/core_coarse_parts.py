@@ -5,6 +5,8 @@ Only for scripts that ComfyUI's Python runs, after `rom_in_core` has found Comfy
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from core_backbone_parts import vae
 from torch import Tensor, nn
@@ -43,7 +45,7 @@ class Coarse(nn.Module):
 
 def coarse_vae(family: str, cell: int):
     """Core's VAE object of a family with that network in it."""
-    made, net = vae(family), Coarse(cell)
+    made, net = copy.copy(vae(family)), Coarse(cell)  # the family's own stays as it is
     made.first_stage_model = net
     made.patcher = type(made.patcher)(net, made.patcher.load_device, made.patcher.offload_device)
     return made
