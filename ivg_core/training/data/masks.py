@@ -112,9 +112,8 @@ class MaskMaker:
         if self.settings.masks not in MADE_MASKS:
             raise IVGError("it comes without a mask, and none is to be made: give one, or let masks be hands")
         if self.stage == 1 and self.settings.masks in ("white", "stage1"):
-            raise IVGError(
-                f"stage 1 learns to make masks, so masks cannot be {self.settings.masks!r}: take hands, or give masks"
-            )
+            made = "everything (white)" if self.settings.masks == "white" else "predicted (stage1)"
+            raise IVGError(f"stage 1 learns to make masks, so masks cannot be {made}: take hands, or give masks")
         if self.settings.masks == "white":
             return _white(view, "")
         if self.settings.masks == "stage1":
