@@ -87,7 +87,7 @@ def trained(server, client):
 
 def test_it_trains_and_shows_what_it_does(client, trained):
     _, result, _ = trained
-    assert [step for step, total in result.progress["train"] if total == 4] == [1, 2, 3, 4]
+    assert tuple(result.progress["train"][-1]) == (4, 4)
     assert result.previews["train"] >= 1
     (curve,), frames = pictures(client, result, "curve"), pictures(client, result, "validation")
     assert curve.shape[1] > 500 and frames.shape == (9, 64, 64, 3)

@@ -72,7 +72,7 @@ def test_several_clips_in_a_file_are_told(tmp_path, capsys):
 
 def test_batches_of_an_earlier_version_go_on():
     from ivg_core.batch.run import BatchSettings
-    from ivg_core.commands.batch import _plain
+    from ivg_core.commands.items import _plain
 
     settings = BatchSettings(lora=_plain(["a.pt"], None), lora_strength=_plain([0.5], 1.0))
     noted = json.loads(json.dumps(settings.to_dict()))
