@@ -1,8 +1,10 @@
 """What another program's network is told: to a file and back, in a sentence's part and a clip's."""
 
+import pytest
 import torch
 from safetensors.torch import load, save
 
+from ivg_core.errors import IVGError
 from ivg_core.training.data.told_parts import flatten, told_in
 
 SENTENCE = {"text": torch.rand(1, 7, 8), "also": {"pooled_output": torch.rand(1, 6), "rate": 24.5, "none": None}}
@@ -34,3 +36,8 @@ def test_a_tensor_keeps_its_kind():
 def test_without_extras_there_are_none_and_without_parts_there_is_nothing():
     assert told_in(flatten({"text": torch.zeros(1, 1, 1)})).also == {}
     assert told_in({"latents": torch.zeros(1)}) is None
+
+
+def test_what_no_file_can_keep_is_named():
+    with pytest.raises(IVGError, match=r"gives hooks \(object\), which cannot be kept"):
+        flatten({"text": torch.zeros(1, 2, 3), "also": {"hooks": object()}})

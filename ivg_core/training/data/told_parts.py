@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import IVGError
 from ...models.told import Told
 
 #: Before the names of fields of `Told`, of what is in its `also`, and of what is there no tensor but plain JSON.
@@ -21,6 +22,9 @@ def flatten(parts: Mapping[str, Any]) -> dict[str, Tensor]:
 
     Args:
         parts: names of fields -> tensors; `also` -> a mapping of tensors and of what JSON can say. None is left out.
+
+    Raises:
+        IVGError: something in `also` is neither.
     """
     found: dict[str, Tensor] = {}
     for name, value in parts.items():
@@ -30,8 +34,19 @@ def flatten(parts: Mapping[str, Any]) -> dict[str, Tensor]:
         if isinstance(value, Tensor):
             found[ALSO + name] = value
         elif value is not None:
-            found[PLAIN + name] = torch.from_numpy(np.frombuffer(json.dumps(value).encode(), np.uint8).copy())
+            found[PLAIN + name] = _plain(name, value)
     return found
+
+
+def _plain(name: str, value: Any) -> Tensor:
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise IVGError(
+            f"The text encoder gives {name} ({type(value).__name__}), which cannot be kept in a file: this model "
+            "cannot be trained with it."
+        ) from error
+    return torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
 
 
 def told_in(tensors: Mapping[str, Tensor]) -> Told | None:
