@@ -11,6 +11,7 @@ import comfy.sd
 import comfy.utils
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..ivg_core.errors import IVGError
 from ..ivg_core.models.schedule import seen_through
@@ -22,6 +23,7 @@ from ._notes import say, show
 from ._training import TrainingProgress, keep, picture_of
 
 if TYPE_CHECKING:
+    from ..ivg_core.training.batches import Sample
     from ..ivg_core.training.config import TrainConfig
     from ..ivg_core.training.data.settings import DataSettings
     from ..ivg_core.training.data.sources import TrainingClip
@@ -152,12 +154,22 @@ def run_core_training(
     )
     curve = picture_of(draw_curve(done.history, config.steps, f"{config.name}: {done.step} steps"))
     report = f"{data.report}\n\n{memory}\n\n{done.step} steps; the LoRA is {path}\n"
-    shown = curve
-    if backbone.noise == (0.0, 1.0):
-        shown = to_comfy(CoreBackbone(trained, backbone.vae).sample(data.train[0], config.seed, SAMPLE_STEPS))
-    else:
+    sample = sample_of(trained, backbone, data.train[0], config.seed)
+    return io.NodeOutput(trained, str(path), curve, curve if sample is None else sample, report)
+
+
+def sample_of(trained: Any, backbone: CoreBackbone, clip: Sample, seed: int) -> Tensor | None:
+    """What the trained model makes of a clip's photo and sentence, as an IMAGE; None, with a word, where it cannot."""
+    if backbone.noise != (0.0, 1.0):
         say("An expert that knows a part of the noise makes no video alone, so there is no sample of it.")
-    return io.NodeOutput(trained, str(path), curve, shown, report)
+        return None
+    try:
+        return to_comfy(CoreBackbone(trained, backbone.vae).sample(clip, seed, SAMPLE_STEPS))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        say("There is too little memory for a sample; the LoRA is whole.")
+        return None
 
 
 def _what_to_lower(config: TrainConfig, settings: DataSettings) -> str:

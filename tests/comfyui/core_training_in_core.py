@@ -32,7 +32,7 @@ from ivg_pack.ivg_core.training.pixel_losses import Hands
 from ivg_pack.ivg_core.training.prediction import Prediction
 from ivg_pack.nodes._core_backbone import CoreBackbone
 from ivg_pack.nodes._core_fingerprint import fingerprint_of
-from ivg_pack.nodes._core_training import core_config, data_settings, run_core_training
+from ivg_pack.nodes._core_training import core_config, data_settings, run_core_training, sample_of
 
 
 def out_of_memory(hand_loss: float, frames: int, error: Exception | None = None) -> str:
@@ -59,6 +59,15 @@ def of_the_driver() -> dict:
     if not hasattr(mm, "is_oom"):
         return {}
     return {"driver": out_of_memory(0.0, 9, torch.AcceleratorError("CUDA error: out of memory"))}
+
+
+def without_a_sample() -> list[bool]:
+    """Whether a training that is whole ends without one, where there is no memory for it, and of one expert."""
+    backbone = CoreBackbone(model("wan22-5b"), vae("wan22-5b"))
+    with patch.object(CoreBackbone, "sample", side_effect=mm.OOM_EXCEPTION("CUDA out of memory")):
+        no_room = sample_of(backbone.patcher, backbone, {}, 0) is None
+    expert = CoreBackbone(model("wan22-i2v"), vae("wan22-i2v"), 0.9, 1.0)
+    return [no_room, sample_of(expert.patcher, expert, {}, 0) is None]
 
 
 def fingerprints() -> dict:
@@ -148,6 +157,7 @@ def main() -> dict:
             "few_frames": out_of_memory(1.0, 9),
             **of_the_driver(),
         },
+        "without_a_sample": without_a_sample(),
         "fingerprints": fingerprints(),
         "crops": crops(),
     }

@@ -216,6 +216,10 @@ def test_where_memory_does_not_do_it_says_what_to_lower_first(core, what, ways):
     assert core["memory"][what] == f"A training step needs more memory than there is. In this order: {ways}"
 
 
+def test_a_training_that_is_whole_ends_without_a_sample_where_there_can_be_none(core):
+    assert core["without_a_sample"] == [True, True]
+
+
 def test_a_models_fingerprint_is_that_of_its_weights_and_its_loras(core):
     found = core["fingerprints"]
     assert found["differ"] == 4, "the base, a LoRA, the same one weaker, another one"
