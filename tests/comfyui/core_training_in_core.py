@@ -32,6 +32,7 @@ from ivg_pack.ivg_core.training.pixel_losses import Hands
 from ivg_pack.ivg_core.training.prediction import Prediction
 from ivg_pack.nodes._core_backbone import CoreBackbone
 from ivg_pack.nodes._core_fingerprint import fingerprint_of
+from ivg_pack.nodes._core_sample import BOUNDARY, Sampled, first_below, sample_frames
 from ivg_pack.nodes._core_training import core_config, data_settings, run_core_training, sample_of
 
 
@@ -68,6 +69,27 @@ def without_a_sample() -> list[bool]:
         no_room = sample_of(backbone.patcher, backbone, {}, 0) is None
     expert = CoreBackbone(model("wan22-i2v"), vae("wan22-i2v"), 0.9, 1.0)
     return [no_room, sample_of(expert.patcher, expert, {}, 0) is None]
+
+
+def experts() -> dict:
+    """Two experts that are one model against the model alone, and where another model takes over."""
+    one, other = model("wan22-i2v"), model("wan22-i2v", num_layers=1)
+    codec, how, photo = vae("wan22-i2v"), Sampled(6, 1.0), pictures(1)[0]
+    backbone = CoreBackbone(one, codec)
+    told = backbone.told(conditioning("wan22-i2v"), photo, FRAMES)
+    shape = told.also["concat_latent_image"].shape
+    steps: list[int] = []
+
+    def made(low=None):
+        return sample_frames(one, codec, told, told, shape, 1, how, lambda *_others: steps.append(1), low)
+
+    alone = made()
+    return {
+        "split": first_below(BOUNDARY, one, how),
+        "same": apart(made(one), alone),
+        "other": apart(made(other), alone),
+        "steps": len(steps),
+    }
 
 
 def fingerprints() -> dict:
@@ -157,6 +179,7 @@ def main() -> dict:
             "few_frames": out_of_memory(1.0, 9),
             **of_the_driver(),
         },
+        "experts": experts(),
         "without_a_sample": without_a_sample(),
         "fingerprints": fingerprints(),
         "crops": crops(),

@@ -216,6 +216,12 @@ def test_where_memory_does_not_do_it_says_what_to_lower_first(core, what, ways):
     assert core["memory"][what] == f"A training step needs more memory than there is. In this order: {ways}"
 
 
+def test_two_experts_make_one_video(core):
+    experts = core["experts"]
+    assert 0 < experts["split"] < 6 and experts["steps"] == 3 * 6
+    assert experts["same"] <= 1e-5 and experts["other"] > 1e-3
+
+
 def test_a_training_that_is_whole_ends_without_a_sample_where_there_can_be_none(core):
     assert core["without_a_sample"] == [True, True]
 
