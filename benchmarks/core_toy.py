@@ -31,6 +31,7 @@ from core_backbone_parts import draw, model  # noqa: E402
 from core_coarse_parts import coarse_vae, make_legible  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from ivg_pack.ivg_core.evaluate.metrics.motion import mask_iou  # noqa: E402
 from ivg_pack.ivg_core.training.batches import ListDataset, Sample, collate  # noqa: E402
 from ivg_pack.ivg_core.training.config import LoRASettings, TrainConfig  # noqa: E402
 from ivg_pack.ivg_core.training.objective import Denoising  # noqa: E402
@@ -75,11 +76,6 @@ def sample_of(backbone: CoreBackbone, side: int, right: bool) -> Sample:
     made: Sample = {"latents": latents, "mask_latents": of_masks, "frame_masks": masks, "told": told, "untold": untold}
     made |= {"caption": f"right: {right}", "name": f"right: {right}"}
     return made | ({} if told.mask is None else {"open": told.mask[0]})
-
-
-def iou(found: Tensor, true: Tensor) -> float:
-    both, either = (found * true).sum(), (found + true).clamp(max=1).sum()
-    return (both / either).item() if either else 1.0
 
 
 def learn_videos(backbone: CoreBackbone, clips: list[Sample]) -> None:
@@ -138,8 +134,8 @@ def measure(family: str) -> dict[str, float]:
                 )  # fmt: skip
                 shown, masks = (video.mean(-1) >= 0.5).float()[1:], masks[1:]
                 way = "right" if right else "left"
-                found[f"rom_{who}_{way}"] = iou(shown.amax(0), masks.amax(0))
-                found[f"frames_{who}_{way}"] = sum(map(iou, shown, masks)) / len(shown)
+                found[f"rom_{who}_{way}"] = mask_iou(shown.amax(0), masks.amax(0))
+                found[f"frames_{who}_{way}"] = sum(map(mask_iou, shown, masks)) / len(shown)
     return found
 
 

@@ -48,6 +48,8 @@ class CoreBackbone:
         vae: the VAE that belongs to it.
         low, high: the sigmas that are trained, see `CoreSchedule`.
         tell_region: clips are told where they may move, as far as the model can be told, and held still elsewhere.
+
+    Attributes:
         room: bytes on the GPU that a step needs beside the weights.
 
     Raises:
@@ -64,13 +66,12 @@ class CoreBackbone:
         low: float = 0.0,
         high: float = 1.0,
         tell_region: bool = False,
-        room: int = 0,
     ):
         self.family = family_of(model)
         check_bare(model)
         if getattr(model, "is_dynamic", bool)():  # weights that core moves as it likes while layers are recomputed
             model = model.clone(disable_dynamic=True)
-        self.patcher, self.vae, self.room, self.tell_region = model, vae, room, tell_region
+        self.patcher, self.vae, self.room, self.tell_region = model, vae, 0, tell_region
         self.noise, self._trains = (low, high), False
         self.codec = CoreCodec(model, vae, self.family.patch)
         self.schedule = CoreSchedule(lambda: model.get_model_object("model_sampling"), low, high)

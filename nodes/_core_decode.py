@@ -35,6 +35,11 @@ class CoreCodec:
                 "the model."
             )
 
+    @property
+    def step(self) -> int:
+        """Pixels of which sides are multiples where the size is chosen here; whole tokens, as the nodes' widgets."""
+        return max(32, self.cell * self.patch)
+
     def grid(self, frames: int, size: tuple[int, int]) -> LatentGrid:
         """See `Codec`.
 

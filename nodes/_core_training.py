@@ -89,8 +89,7 @@ def data_settings(backbone: CoreBackbone, **asked: Any) -> DataSettings:
         log.warning("Clips have %d frames in place of %d, as the model's latents hold so many.", whole, frames)
     width, height = asked["width"] or SIZE[0], asked["height"] or SIZE[1]
     codec.grid(whole, (width, height))
-    step = max(32, codec.cell * backbone.family.patch)
-    return DataSettings(**{**asked, "frames": whole, "width": width, "height": height, "bucket_step": step})
+    return DataSettings(**{**asked, "frames": whole, "width": width, "height": height, "bucket_step": codec.step})
 
 
 def run_core_training(

@@ -36,6 +36,30 @@ def denoising_inputs() -> list:
     ]
 
 
+def mask_seed_input() -> io.Int.Input:
+    """The seed of a mask video."""
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=True,
+        tooltip="The same seed gives the same mask; on another device up to rounding.",
+    )
+
+
+def threshold_input() -> io.Float.Input:
+    """From which value on a mask video says that something moves."""
+    return io.Float.Input(
+        "threshold",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        tooltip="Pixels with at least this value count as moving; lower makes the region larger.",
+    )
+
+
 def feather_input() -> io.Float.Input:
     """How wide the seam is where a clip is laid over its photo."""
     return io.Float.Input(

@@ -1,4 +1,4 @@
-"""What nodes need around the library's trainer: its clips, progress and files, weights that can be trained, a run."""
+"""What nodes need around the library's trainer: its progress and files, weights that can be trained, a run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import comfy.model_management as mm
 import comfy.utils
 import folder_paths
 import torch
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import io
 from torch import Tensor, nn
 
-from ._edges import frames_of, masks_of, to_comfy
+from ._edges import to_comfy
 from ._model import IVGModelSocket, ManagedModel, on_device
 from ._notes import say
-from ._paths import readable_tree
 from .loras import FOLDER, SUBFOLDER, with_lora
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ivg")
 
-#: What the user reads -> what the data side knows.
-MASKS = {"hands": "hands", "hands and arms": "arms", "predicted by stage 1": "stage1", "everything": "white"}
 RUNS = "ivg_training"  # in ComfyUI's output folder
 SECONDS_BETWEEN_PICTURES = 0.7
 PREVIEW_SIZE = (480, 300)  # about as large as a node shows it, so that its text can be read
@@ -207,85 +204,6 @@ def make_ordinary(network: nn.Module) -> None:
         for name, buffer in list(module.named_buffers(recurse=False)):
             if buffer.is_inference():
                 setattr(module, name, buffer.clone())
-
-
-def connected_clips(
-    images: Tensor | None,
-    video: Any,
-    mask: Tensor | None,
-    prompt: str,
-    folder: str | None = None,
-    node: str = "IVG Train LoRA",
-    picture: bool = False,
-):
-    """The clip that is connected, once for each line of the prompt; None where a folder is named instead.
-
-    With `picture` a clip may be a single one, which teaches how things look. A node without a folder gives None for it.
-
-    Raises:
-        IVGError: nothing is given, too much, or no sentence.
-    """
-    from ..ivg_core.errors import IVGError
-    from ..ivg_core.media.clips import MemoryClip, Video
-    from ..ivg_core.training.data.sources import TrainingClip
-
-    given = [what for what, there in (("images", images is not None), ("video", video is not None)) if there]
-    given += ["folder"] if folder and folder.strip() else []
-    if len(given) != 1:
-        what = f"{' and '.join(given)} are given" if given else "there are no clips"
-        how = f"connect images or video{'' if folder is None else ', or name a folder'}, one of these"
-        raise IVGError(f"{node}: {what}: {how}.")
-    if given == ["folder"]:
-        return None
-    sentences = list(dict.fromkeys(" ".join(line.split()) for line in prompt.splitlines() if line.strip()))
-    if not sentences:
-        raise IVGError(f"{node}: the clip has no sentence: write into prompt what happens in it.")
-    if images is not None:
-        media: Any = MemoryClip(frames_of(images))
-    elif path := file_behind(video):
-        media = Video(Path(path))
-    else:
-        components = video.get_components()
-        media = MemoryClip(frames_of(components.images), float(components.frame_rate))
-    if not picture and isinstance(media, MemoryClip) and media.facts().frames < 2:
-        raise IVGError(f"{node}: it has one frame, in which nothing can move: give a video.")
-    masks = None if mask is None else masks_of(mask)
-    clips: list[TrainingClip] = [
-        TrainingClip(f"{given[0]} #{i}" if i > 1 else given[0], media, sentence, masks)
-        for i, sentence in enumerate(sentences, 1)
-    ]
-    return clips
-
-
-def file_behind(video: Any) -> str | None:
-    """The file of a VIDEO that is one as a whole, so that it can be read frame by frame."""
-    if not isinstance(video, InputImpl.VideoFromFile):
-        return None
-    start, duration = getattr(video, "get_active_trim_window", lambda: (0, 0))()
-    source = video.get_stream_source()
-    return source if isinstance(source, str) and not (start or duration) else None
-
-
-def folder_of(text: str) -> Path:
-    """The folder of clips that the user named: one inside ComfyUI's input folder, or a full path in its folders.
-
-    Raises:
-        IVGError: it lies elsewhere, or something in it does.
-    """
-    return Path(readable_tree(os.path.expanduser(text.strip().strip('"')), "folder"))
-
-
-def check_clips(settings: DataSettings) -> None:
-    """Stop before clips are read that a list names outside ComfyUI's folders.
-
-    Raises:
-        IVGError: there is such a clip.
-    """
-    from ..ivg_core.training.data.sources import find_training_clips
-
-    for clip in find_training_clips(settings).clips:
-        if path := getattr(clip.media, "path", None):
-            readable_tree(str(path), f"A clip of {os.path.basename(settings.source)}")
 
 
 def run_folder(save_name: str, resume: bool) -> Path:

@@ -11,9 +11,8 @@ from comfy_api.latest import io, ui
 
 from ._compat import found_by
 from ._edges import batch_of, photos_of, shown, to_comfy
+from ._inputs import mask_seed_input, threshold_input
 from ._notes import noted, say
-
-BASE = (480, 480)  # whose area a mask video has when nobody names its size
 
 
 class IVGPredictRoMCore(io.ComfyNode):
@@ -37,14 +36,7 @@ class IVGPredictRoMCore(io.ComfyNode):
                 ),
                 io.Conditioning.Input("negative", tooltip="An empty sentence; used where guidance is above 1."),
                 io.Image.Input("image", tooltip="The photo (the first one of a batch)."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The same seed gives the same mask; on another device up to rounding.",
-                ),
+                mask_seed_input(),
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Denoising steps, of euler and simple."),
                 io.Float.Input(
                     "guidance",
@@ -76,14 +68,7 @@ class IVGPredictRoMCore(io.ComfyNode):
                     tooltip="Frames of the mask video: as many as the LoRA was trained with. 4 times a number + 1, of "
                     "LTXV 8 times.",
                 ),
-                io.Float.Input(
-                    "threshold",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Pixels with at least this value count as moving; lower makes the region larger.",
-                ),
+                threshold_input(),
                 io.Model.Input(
                     "low_noise_model",
                     optional=True,
@@ -146,6 +131,7 @@ def mask_video(
     from ..ivg_core.rom.window import centre_window
     from ._core_check import family_of
     from ._core_condition import photo_part, told_of, with_photo
+    from ._core_data import SIZE
     from ._core_decode import CoreCodec
     from ._core_sample import Sampled, sample_frames
 
@@ -154,7 +140,7 @@ def mask_video(
         raise IVGError(f"model is {family.name} and low_noise_model is {family_of(low).name}: connect the two experts.")
     codec = CoreCodec(model, vae, family.patch)
     whole = (photo.shape[1], photo.shape[0])
-    size = size or fit_size(*whole, *BASE, max(32, codec.cell * family.patch))
+    size = size or fit_size(*whole, *SIZE, codec.step)
     grid = codec.grid(length, size)
     part = photo_part(family, codec, fit(photo, size), length)
     told, untold = (with_photo(told_of(conditioning), part) for conditioning in (positive, negative))

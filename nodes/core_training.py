@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ._clips import (
+    MASK_FOLDER,
+    MASKS_ALONE,
+    check_clips,
+    clip_inputs,
+    connected_clips,
+    folder_input,
+    folder_of,
+    prompt_input,
+    source_settings,
+)
 from ._compat import found_by
 from ._notes import noted
-from ._training import (
-    MASKS,
-    check_clips,
-    connected_clips,
-    folder_of,
-    learning_inputs,
-    run_folder,
-    run_inputs,
-    trained_outputs,
-)
+from ._training import learning_inputs, run_folder, run_inputs, trained_outputs
 from .loaders import state_of
-from .training import MASK_FOLDER
 
 STAGES = ["1: the mask", "2: the video"]
 NAME = "IVG Train RoM LoRA"
@@ -39,13 +40,7 @@ class IVGTrainCoreLoRA(io.ComfyNode):
                 io.Model.Input("model", tooltip="An image-to-video model; it is not changed."),
                 io.Vae.Input("vae", tooltip="The model's VAE."),
                 io.Clip.Input("clip", tooltip="The model's text encoder."),
-                io.String.Input(
-                    "prompt",
-                    default="",
-                    multiline=True,
-                    tooltip="What happens in the clip, in one sentence; further lines are other ways to say it. For a "
-                    "folder: the sentence of clips that have no .txt file beside them.",
-                ),
+                prompt_input(),
                 io.String.Input(
                     "save_name",
                     default="my_rom",
@@ -88,19 +83,13 @@ class IVGTrainCoreLoRA(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "masks",
-                    options=[*(name for name, masks in MASKS.items() if masks != "stage1"), MASK_FOLDER],
+                    options=[*MASKS_ALONE, MASK_FOLDER],
                     default="hands",
                     tooltip="What moves in the clips, where no mask is connected: found from the hands, with or "
                     "without forearms; everything (stage 2 only); or read from the folder named masks inside the "
                     "folder of clips (<clip>.png, or <clip>/ with one picture a frame).",
                 ),
-                io.String.Input(
-                    "folder",
-                    default="",
-                    tooltip="A folder of clips: videos, GIFs, or folders of numbered pictures; the sentence of cut.mp4 "
-                    "is in cut.txt. One inside ComfyUI's input folder, or a full path in one of its folders or of "
-                    "those that extra_model_paths.yaml names. Empty when images or video are connected.",
-                ),
+                folder_input(),
                 io.Float.Input(
                     "noise_from",
                     default=0.0,
@@ -133,14 +122,7 @@ class IVGTrainCoreLoRA(io.ComfyNode):
                     "for few steps training goes badly.",
                 ),
                 *run_inputs("0 takes 33 frames.", "0 takes 480.", step=32),
-                io.Image.Input("images", optional=True, tooltip="The frames of one clip, in order."),
-                io.Video.Input("video", optional=True, tooltip="One clip."),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="What moves in the clip of images or video: one mask, or one a frame. Stage 1 needs one a "
-                    "frame.",
-                ),
+                *clip_inputs(),
                 io.ClipVision.Input(
                     "clip_vision",
                     optional=True,
@@ -180,9 +162,7 @@ class IVGTrainCoreLoRA(io.ComfyNode):
         clips = connected_clips(images, video, mask, prompt, folder, NAME)
         settings = data_settings(
             backbone,
-            source=str(folder_of(folder)) if folder.strip() else "this node",
-            caption=" ".join(prompt.split()) or None,
-            masks=str(folder_of(folder) / "masks") if masks == MASK_FOLDER else MASKS[masks],
+            **source_settings(prompt, folder, masks),
             frames=frames,
             width=width,
             height=height,

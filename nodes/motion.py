@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..ivg_core.errors import IVGError
+from ._clips import MASKS, MASKS_ALONE, connected_clips
 from ._compat import found_by
 from ._model import IVGModelSocket
 from ._notes import noted
-from ._training import (
-    MASKS,
-    connected_clips,
-    device_settings,
-    learning_inputs,
-    run_folder,
-    run_inputs,
-    run_outputs,
-    run_training,
-)
+from ._training import device_settings, learning_inputs, run_folder, run_inputs, run_outputs, run_training
 
 if TYPE_CHECKING:
     from ..ivg_core.training.config import TrainConfig
@@ -137,7 +129,7 @@ class IVGTrainMotion(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "masks",
-                    options=[name for name, masks in MASKS.items() if masks != "stage1"],
+                    options=MASKS_ALONE,
                     default="hands",
                     tooltip="What moves in clips that bring no mask, for models that take a photo: hands, with or "
                     "without forearms, or everything. Models for sentences read no mask.",

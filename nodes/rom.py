@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ._compat import found_by, supported
 from ._edges import Progress, batch_of, hands_of, masks_of, photos_of, shown, to_comfy
-from ._inputs import UNITS, denoising_inputs, schedule_input, unit_input
+from ._inputs import UNITS, denoising_inputs, mask_seed_input, schedule_input, threshold_input, unit_input
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
 from ._schedule import what_and_where
@@ -46,23 +46,9 @@ class PredictRoMMask(io.ComfyNode):
                     tooltip="What will be done, in one sentence: it decides which object moves. "
                     "At most 77 tokens (about 60 words) are read.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The same seed gives the same mask; on another device up to rounding.",
-                ),
+                mask_seed_input(),
                 *denoising_inputs(),
-                io.Float.Input(
-                    "threshold",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Pixels with at least this value count as moving; lower makes the region larger.",
-                ),
+                threshold_input(),
                 io.Int.Input(
                     "min_area",
                     default=0,

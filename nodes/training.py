@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ._clips import (
+    MASK_FOLDER,
+    MASKS,
+    check_clips,
+    clip_inputs,
+    connected_clips,
+    folder_input,
+    folder_of,
+    prompt_input,
+    source_settings,
+)
 from ._compat import found_by
 from ._model import IVGModelSocket
 from ._notes import noted
-from ._training import (
-    MASKS,
-    check_clips,
-    connected_clips,
-    folder_of,
-    learning_inputs,
-    run_folder,
-    run_inputs,
-    run_outputs,
-    run_training,
-    training_config,
-)
+from ._training import learning_inputs, run_folder, run_inputs, run_outputs, run_training, training_config
 from .loaders import state_of
 
 STAGES = ["2: the video", "1: the mask"]
-MASK_FOLDER = "folder named masks"
 
 
 class TrainIVGLoRA(io.ComfyNode):
@@ -37,13 +36,7 @@ class TrainIVGLoRA(io.ComfyNode):
             "its sentence, or a folder of clips. Cancel keeps what was learned; run again to go on.",
             inputs=[
                 IVGModelSocket.Input("model", tooltip="The model to build on; it is not changed."),
-                io.String.Input(
-                    "prompt",
-                    default="",
-                    multiline=True,
-                    tooltip="What happens in the clip, in one sentence; further lines are other ways to say it. For a "
-                    "folder: the sentence of clips that have no .txt file beside them.",
-                ),
+                prompt_input(),
                 io.String.Input(
                     "save_name",
                     default="my_action",
@@ -82,22 +75,9 @@ class TrainIVGLoRA(io.ComfyNode):
                     "without forearms; predicted by the model's stage 1; everything; or read from the folder named "
                     "masks inside the folder of clips (<clip>.png, or <clip>/ with one picture a frame).",
                 ),
-                io.String.Input(
-                    "folder",
-                    default="",
-                    tooltip="A folder of clips: videos, GIFs, or folders of numbered pictures; the sentence of cut.mp4 "
-                    "is in cut.txt. One inside ComfyUI's input folder, or a full path in one of its folders or of "
-                    "those that extra_model_paths.yaml names. Empty when images or video are connected.",
-                ),
+                folder_input(),
                 *run_inputs(),
-                io.Image.Input("images", optional=True, tooltip="The frames of one clip, in order."),
-                io.Video.Input("video", optional=True, tooltip="One clip."),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="What moves in the clip of images or video: one mask, or one a frame. Stage 1 needs one a "
-                    "frame.",
-                ),
+                *clip_inputs(),
             ],
             outputs=run_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -136,9 +116,7 @@ class TrainIVGLoRA(io.ComfyNode):
         run = run_folder(save_name, resume)
         clips = connected_clips(images, video, mask, prompt, folder)
         settings = DataSettings(
-            source=str(folder_of(folder)) if folder.strip() else "this node",
-            caption=" ".join(prompt.split()) or None,
-            masks=str(folder_of(folder) / "masks") if masks == MASK_FOLDER else MASKS[masks],
+            **source_settings(prompt, folder, masks),
             frames=frames or model.model.defaults.num_frames,
             width=width,
             height=height,
