@@ -212,12 +212,18 @@ def name_models(workflow: dict) -> list[str]:
         names += files
     if names:
         note = next(node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
-        note["widgets_values"][0] += "\n\n" + needed(names)
+        trains = any(node["type"] == "IVGTrainCoreLoRA" for node in workflow["nodes"])
+        note["widgets_values"][0] += "\n\n" + needed(names, "Memory otherwise" if trains else "Memory")
     return names
 
 
-def needed(names: list[str]) -> str:
-    """What a note says of the models: where from, where to, and how much of disk and memory they take."""
+def needed(names: list[str], heading: str = "Memory") -> str:
+    """What a note says of the models: where from, where to, and how much of disk and memory they take.
+
+    Args:
+        names: files.
+        heading: of what is said of memory.
+    """
     listed = "\n".join(
         f"- [{name}]({MODELS[name][1]}/{name}), {MODELS[name][2]:g} GB → `models/{MODELS[name][0]}`" for name in names
     )
@@ -225,7 +231,7 @@ def needed(names: list[str]) -> str:
     one, more = f"one at a time (the largest has {max(sizes):g} GB)", "; the video's size and length add to it"
     memory, more = ("it", "") if len(names) == 1 else (one, more)
     return (
-        f"**Models**, {sum(sizes):.1f} GB of disk:\n{listed}\n\n**Memory:** {memory} must fit into the GPU, or with "
+        f"**Models**, {sum(sizes):.1f} GB of disk:\n{listed}\n\n**{heading}:** {memory} must fit into the GPU, or with "
         f"ComfyUI's offloading into RAM, which is slower{more}."
     )
 

@@ -117,7 +117,8 @@ def _add(found: Found, name: str, path: Path, said: str | Tracked | None, settin
     )
     try:
         if not caption:
-            raise IVGError(f"it has no caption: write one into {name}.txt beside it, or give one for all as caption")
+            ways = f"write one into {name}.txt beside it, or give one for all: caption, or prompt on a node"
+            raise IVGError(f"it has no caption: {ways}")
         media, mask = open_media(path), _mask_of(name, settings)
         # A list may say several things of a clip.
         captions = [clip.caption for clip in found.clips if clip.media == media]
