@@ -45,6 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
     fast = command(commands, "fast", _bench_fast, text, model_options(), record_options())
     fast.add_argument("--scenes", type=int, default=12, help="how many held-out scenes")
 
+    text = "measure solvers, steps and reuse of deep layers by the exact clip and by their time"
+    equal = command(commands, "equal_time", _bench_equal_time, text, model_options(), record_options())
+    equal.add_argument("--scenes", type=int, default=12, help="how many held-out scenes")
+    equal.add_argument("--seeds", type=int, default=3, help="how many videos of each")
+    equal.add_argument("--choose", action="store_true", help="try more, on the scenes that settings are chosen on")
+
     text = "measure what sampling a window around the region saves, and its seam in the photo"
     crop = command(commands, "crop", _bench_crop, text, model_options(), record_options())
     crop.add_argument("--scenes", type=int, default=6, help="how many held-out scenes")
@@ -184,6 +190,13 @@ def _bench_fast(options: argparse.Namespace) -> None:
     from benchmarks.fast import bench_fast
 
     report(options, "fast", bench_fast(load(options), options.scenes))
+
+
+def _bench_equal_time(options: argparse.Namespace) -> None:
+    from benchmarks.equal_time import bench_equal_time
+
+    figures = bench_equal_time(load(options), options.scenes, options.seeds, options.choose)
+    report(options, "equal_time", figures)
 
 
 def _bench_crop(options: argparse.Namespace) -> None:

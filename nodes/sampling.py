@@ -284,6 +284,17 @@ class IVGSamplerOptions(io.ComfyNode):
                     tooltip="How strongly the photo is followed, by a model of SMCD. 1 is as the model was trained; "
                     "another value takes half as much time again.",
                 ),
+                io.Float.Input(
+                    "cache_tolerance",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Instead of cache_every: the deep layers are computed anew where the video has changed by "
+                    "more than this share since they last were, however many steps there are. 0 is exact; 0.3 saves "
+                    "more than half of the time.",
+                ),
             ],
             outputs=[OptionsSocket.Output(display_name="options", tooltip="For IVG Sampler.")],
         )
@@ -292,7 +303,7 @@ class IVGSamplerOptions(io.ComfyNode):
     @noted
     def execute(
         cls, solver, motion_mode, guidance_start, guidance_end, binarize_mask, decode_chunk, region="whole",
-        cache_every=1, boxes_scale=1.0, photo_scale=1.0,
+        cache_every=1, boxes_scale=1.0, photo_scale=1.0, cache_tolerance=0.0,
     ) -> io.NodeOutput:  # fmt: skip
         return io.NodeOutput(
             Sampling(
@@ -305,6 +316,7 @@ class IVGSamplerOptions(io.ComfyNode):
                 cache_every=cache_every,
                 boxes_scale=boxes_scale,
                 photo_scale=photo_scale,
+                cache_tolerance=cache_tolerance,
             )
         )
 

@@ -187,7 +187,7 @@ def numbers_for_masks(rng: random.Random, folder: Path) -> Case:
 
 SAMPLING_KEYS = (
     "num_inference_steps", "guidance_scale", "guidance_interval", "solver", "region", "cache_every", "decode_chunk",
-    "feather", "motion_mode", "t_last",
+    "cache_tolerance", "feather", "motion_mode", "t_last",
 )  # fmt: skip
 
 

@@ -132,6 +132,12 @@ def sampling_options(steps: str = "--steps") -> argparse.ArgumentParser:
     group.add_argument(
         "--cache-every", type=count(), default=1, help="compute the deep layers at every so many steps only; 1 is exact"
     )
+    group.add_argument(
+        "--cache-tolerance",
+        type=number(),
+        default=0.0,
+        help="compute the deep layers anew where a step has come further than this share, such as 0.3; 0 is exact",
+    )
     group.add_argument("--boxes-scale", type=number(), default=1.0, help="how strongly the boxes are followed")
     group.add_argument(
         "--photo-scale", type=number(), default=1.0, help="how strongly the photo is followed, by a model of SMCD"
@@ -184,6 +190,7 @@ def sampling_of(options: argparse.Namespace, photo: bool = True, masked: bool = 
         solver=options.solver,
         region=options.region,
         cache_every=options.cache_every,
+        cache_tolerance=options.cache_tolerance,
         decode_chunk=options.decode_chunk,
         keep_first_frame=held and not options.free_first_frame,
         composite=(photo or masked) and not (options.parity or options.no_composite),

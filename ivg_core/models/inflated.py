@@ -159,7 +159,10 @@ class InflatedUNet(UNet2DConditionModel):
             IVGError: `beside` is lacking, or of another shape, or deep features are to be kept.
         """
         if features is not None:
-            raise IVGError("An image model made a video model keeps no deep features: leave cache_every at 1.")
+            raise IVGError(
+                "An image model made a video model keeps no deep features: leave cache_every at 1 and "
+                "cache_tolerance at 0."
+            )
         batch, frames = sample.shape[0], sample.shape[2]
         self.check_beside(beside, sample.shape)
         if beside is not None:

@@ -35,7 +35,8 @@ class ContextWindows:
             borders. "isolated": windows side by side, for comparing; the last one overlaps where they do not come out
             even.
         batch: windows computed at once; more of them take more memory. The numbers stay the same but for rounding. With
-            `Sampling.cache_every` the deep features of all windows are kept as well, and the memory grows with them.
+            `Sampling.cache_every` or `cache_tolerance` the deep features of all windows are kept as well, and the
+            memory grows with them.
         noise: "independent", or "freenoise": that of the first window again and again, shuffled, so that windows look
             more alike.
         smooth: in the first 25 steps each frame is drawn a little to the one before it.

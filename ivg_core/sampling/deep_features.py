@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .settings import Sampling
+
+SEEN = 4  # of the first layer's output every so many columns and rows are compared: keeping all of it takes memory
+GOES_ON = 0.5  # of the last change; chosen on drawn scenes, where 1 overshoots at few steps
 
 
 class DeepFeatures:
@@ -19,6 +27,10 @@ class DeepFeatures:
         self.every = every
         self.features: Tensor | None = None  # (B * F', C, H, W)
         self.age = 0
+
+    def fresh(self) -> DeepFeatures:
+        """The same rule, with nothing kept yet."""
+        return DeepFeatures(self.every)
 
     def recall(self, x: Tensor) -> Tensor | None:
         """The features to reuse at this call, or None where the network is to be computed whole.
@@ -37,3 +49,59 @@ class DeepFeatures:
             return recalled
         self.features, self.age = x, 0
         return x
+
+
+class AdaptiveFeatures:
+    """Deep features that are computed anew where the run has come too far since they last were.
+
+    How far is told by what the first layer gave, as a share of what it gave then. In between, part of what last changed
+    in the deep features is taken to go on, as far as the run has come. The clips of a batch decide together.
+
+    Args:
+        tolerance: how far is too far, > 0; with 0.3 about every fourth step of eight is computed whole.
+
+    Source: step by step as in TeaCache (arXiv 2411.19108) and EasyCache (arXiv 2507.02860), of DeepCache's features.
+    """
+
+    def __init__(self, tolerance: float):
+        self.tolerance = tolerance
+        self.features: Tensor | None = None  # (B * F', C, H, W)
+        self.last_change: Tensor | None = None  # of the features
+        self.seen: Tensor | None = None  # (B * F', C0, H / SEEN, W / SEEN), with the features
+        self.now: Tensor | None = None  # the same of this call
+        self.shape: tuple[int, ...] = ()  # of what the first layer gave
+        self.way = 0.0  # from what was seen to now
+        self.last_way = 0.0  # on which the features last changed
+
+    def fresh(self) -> AdaptiveFeatures:
+        """See `DeepFeatures`."""
+        return AdaptiveFeatures(self.tolerance)
+
+    def recall(self, x: Tensor) -> Tensor | None:
+        """See `DeepFeatures`."""
+        self.now = x[..., ::SEEN, ::SEEN].float()
+        if self.seen is None or self.features is None or self.shape != x.shape:
+            self.shape, self.features, self.last_change = tuple(x.shape), None, None
+            return None
+        self.way = float((self.now - self.seen).norm() / self.seen.norm())
+        if not self.way <= self.tolerance:
+            return None
+        if self.last_change is None:
+            return self.features
+        return self.features + GOES_ON * self.way / self.last_way * self.last_change
+
+    def exchange(self, x: Tensor, recalled: Tensor | None) -> Tensor:
+        """See `DeepFeatures`."""
+        if recalled is not None:
+            return recalled
+        if self.features is not None:
+            self.last_change, self.last_way = x - self.features, self.way
+        self.features, self.seen = x, self.now
+        return x
+
+
+def kept_features(how: Sampling) -> DeepFeatures | AdaptiveFeatures | None:
+    """What a run keeps of deep layers: None where all is computed at every step."""
+    if how.cache_tolerance > 0:
+        return AdaptiveFeatures(how.cache_tolerance)
+    return DeepFeatures(how.cache_every) if how.cache_every > 1 else None

@@ -11,10 +11,10 @@ from torch import Tensor
 from ..errors import IVGError
 from ..finite import is_finite, overflow
 from ..models.told import Told
-from .deep_features import DeepFeatures
 
 if TYPE_CHECKING:
     from ..models.backbone import Predictor, UNetBackbone
+    from .deep_features import AdaptiveFeatures, DeepFeatures
 
 
 class Guided:
@@ -28,7 +28,7 @@ class Guided:
         backbone: the network of the stage.
         ladder: (scale, what is told), from the least to the most; the first scale is 1.
         interval: (first, last) part of the steps that are guided, fractions 0..1 of all steps.
-        cache_every: the network's deep layers are computed at every so many calls, see `DeepFeatures`; 1 = always.
+        features: what is kept of deep layers from call to call; None = all is computed.
 
     Source: arXiv 2207.12598; intervals: arXiv 2404.07724.
     """
@@ -38,14 +38,13 @@ class Guided:
         backbone: Predictor,
         ladder: Sequence[tuple[float, Told]],
         interval: tuple[float, float] = (0.0, 1.0),
-        cache_every: int = 1,
+        features: DeepFeatures | AdaptiveFeatures | None = None,
     ):
-        self.backbone, self.interval = backbone, interval
+        self.backbone, self.interval, self.features = backbone, interval, features
         after = [*[scale for scale, _ in ladder[1:]], None]
         rungs = [rung for rung, above in zip(ladder, after, strict=True) if rung[0] != above]
         self.scales, self.last = [scale for scale, _ in rungs], ladder[-1][1]
         self.rungs = Told.cat([told for _, told in rungs]) if len(rungs) > 1 else self.last
-        self.features = DeepFeatures(cache_every) if cache_every > 1 else None
 
     def __call__(self, latents: Tensor, timestep: Tensor, progress: float) -> Tensor:
         """The guided prediction for one step.

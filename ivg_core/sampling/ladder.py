@@ -12,6 +12,7 @@ from ..models.one_shot import OneShotUNet
 from ..models.text import encode_text
 from ..models.told import Told
 from .boxes import ToldBoxes
+from .deep_features import kept_features
 from .guidance import AsCoded, Guided
 from .inputs import Items
 from .settings import Sampling
@@ -92,6 +93,6 @@ def predictor(backbone: Predictor, ladder: list[tuple[float, Told]], how: Sampli
     """What predicts a step: a `Guided`, or in parity mode SMCD's form of it where the photo guides."""
     whole = ladder[-1][1]
     if not how.parity or how.photo_scale == 1 or whole.photo is None:
-        return Guided(backbone, ladder, how.guidance_interval, how.cache_every)
+        return Guided(backbone, ladder, how.guidance_interval, kept_features(how))
     without = replace(whole, photo=torch.zeros_like(whole.photo), seen=whole.photo)
     return AsCoded(backbone, ladder, without, how.photo_scale)

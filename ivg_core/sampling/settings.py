@@ -36,6 +36,9 @@ class Sampling:
         cache_every: the network is computed whole at every so many steps and its deep layers reused in between; 1 is
             exact; measured 44 dB and 1.4 times the speed at 2, 40 dB and 1.6 times at 3. What is kept takes memory for
             each window of time, so that it grows with the length of the video.
+        cache_tolerance: the same where the run itself decides when: the network is computed whole again once what its
+            first layer gave has changed by more than this share, 0..1; 0 is exact. Takes twice the memory of
+            `cache_every`.
         decode_chunk: frames decoded at once; fewer take less memory. None takes as many as make 512 x 512 pixels, 1 to
             8.
         keep_first_frame: frame 0 is the photo itself; its latent is held in the loop, so that the rest connects to it.
@@ -71,6 +74,7 @@ class Sampling:
     photo_scale: float = 1.0
     boxes_scale: float = 1.0
     context: ContextWindows | None = None
+    cache_tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("num_inference_steps", "cache_every", "decode_chunk"):
@@ -88,25 +92,29 @@ class Sampling:
             raise IVGError(f"The guidance interval is {part!r}: give two numbers, such as (0.0, 1.0).")
         if not 0 <= part[0] <= part[1] <= 1:
             raise IVGError(f"The guidance interval is {part[0]} to {part[1]}: give 0 <= first <= last <= 1.")
+        if not (_is_number(self.cache_tolerance) and 0 <= self.cache_tolerance <= 1):
+            raise IVGError(f"cache_tolerance is {self.cache_tolerance}: give a number from 0 to 1.")
+        if self.cache_tolerance > 0 and self.cache_every > 1:
+            raise IVGError("cache_every and cache_tolerance both say when the network is computed whole: give one.")
         if self.t_last is not None and not isinstance(self.t_last, int):
             raise IVGError(f"t_last is {self.t_last!r}: give a timestep, which is a whole number.")
         if self.feather is not None and not (_is_number(self.feather) and self.feather >= 0):
             raise IVGError(f"feather is {self.feather}: give a number of pixels from 0 up.")
         added = self.keep_first_frame or self.composite or self.binarize_mask or self.motion_mode != "raw"
-        if self.parity and (added or self.region != "whole" or self.cache_every > 1):
+        if self.parity and (added or self.region != "whole" or self.keeps_features):
             raise IVGError(
                 "Parity mode follows the released code, which knows no keep_first_frame, composite, binarize_mask, "
-                "scaled motion, region or cache_every: leave these off, or turn parity off."
+                "scaled motion, region, cache_every or cache_tolerance: leave these off, or turn parity off."
             )
 
         if self.context is not None:
             self._check_context(self.context)
 
     def _check_context(self, context: ContextWindows) -> None:
-        if self.cache_every > 1 and context.schedule == "uniform":
+        if self.keeps_features and context.schedule == "uniform":
             raise IVGError(
-                "cache_every keeps what a window's deep layers gave, and uniform windows shift at every step: choose "
-                "static windows, or leave cache_every at 1."
+                "cache_every and cache_tolerance keep what a window's deep layers gave, and uniform windows shift at "
+                "every step: choose static windows, or leave these at 1 and 0."
             )
         form = (context.weights, context.schedule, context.noise)
         if self.parity and (form != ("flat", "static", "independent") or context.devices or self.solver == "lcm"):
@@ -114,6 +122,11 @@ class Sampling:
                 "Parity mode follows the released code of Gen-L-Video, whose windows are flat and static, with "
                 "independent noise, on one device and without lcm: choose these, or turn parity off."
             )
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether deep layers are reused from step to step."""
+        return self.cache_every > 1 or self.cache_tolerance > 0
 
     def for_mask(self) -> Sampling:
         """The part of it that also holds for stage 1, whose mask video has no photo to keep and no mask to follow."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..models.backbone import Predictor
 from ..models.told import Told
 from .context import ContextWindows, frame_weights, middle
-from .deep_features import DeepFeatures
+from .deep_features import AdaptiveFeatures, DeepFeatures
 
 SMOOTHED_STEPS, SMOOTHINGS, SMOOTHING = 25, 5, 1e-3
 
@@ -39,7 +39,7 @@ class Windowed:
     ):
         self.backbones: list[Any] = [backbone, *replicas]
         self.context, self.own, self.timesteps = context, own, timesteps.cpu()
-        self.kept: dict[int, DeepFeatures] = {}  # of each group of windows
+        self.kept: dict[int, DeepFeatures | AdaptiveFeatures] = {}  # of each group of windows
 
     @property
     def network(self) -> Any:
@@ -51,7 +51,9 @@ class Windowed:
         first, *others = map(change, self.backbones)
         return Windowed(first, self.context, self.own, self.timesteps, others)
 
-    def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: DeepFeatures | None = None) -> Tensor:
+    def __call__(
+        self, noisy: Tensor, level: Tensor, told: Told, features: DeepFeatures | AdaptiveFeatures | None = None
+    ) -> Tensor:
         """See `Backbone`; merged predictions are in float32."""
         step = 0
         if self.context.schedule == "uniform":
@@ -67,7 +69,7 @@ class Windowed:
             several = torch.cat([noisy[:, :, windows[i]] for i in group])
             levels = level.repeat(len(group)) if level.numel() > 1 else level
             tolds = Told.cat([told_in(told, windows[i]) for i in group])
-            kept = self.kept.setdefault(group.start, DeepFeatures(features.every)) if features else None
+            kept = self.kept.setdefault(group.start, features.fresh()) if features else None
             out = backbone(several.to(device), levels.to(device), tolds.to(device), kept)
             return out.to(noisy.device).chunk(len(group))
 
