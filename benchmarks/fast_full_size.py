@@ -4,7 +4,7 @@
 
 The pictures are noise, so likeness is not asked here: `python -m benchmarks fast` measures that. The mask is a
 box in the lower middle, of 14 % of the picture. `fast` is a window around the mask, deep layers at every other step,
-and guidance in the middle half of the steps. Processor seconds, decoding included; every round runs each mode once.
+and guidance in the middle half of the steps. Processor seconds, decoding included; modes take turns.
 
 `speed_cpu.json` gets how much faster `fast` is than exact sampling here, than the released code (that ratio times the
 other one there), and how like exact sampling it is on the embedded model (`guided_fast` of `fast.json`).
@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from full_size import random_model
 
+from benchmarks.clock import alternate, seconds
+from benchmarks.full_size import random_model
 from benchmarks.record import record, recorded
-from benchmarks.speed import seconds
-from ivg_core.checkpoints.load import load_model
-from ivg_core.checkpoints.save import save_folder
+from ivg_core.models.bundle import IVGModel
 from ivg_core.sampling.generate import Sampling, generate
 
 HERE = Path(__file__).parent
@@ -51,29 +48,8 @@ def main() -> None:
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
-    with tempfile.TemporaryDirectory() as folder:
-        save_folder(random_model(), folder)
-        model = load_model(folder, dtype=torch.bfloat16)
-    mask = torch.zeros(height, width)
-    mask[height // 2 : height * 7 // 8, width * 5 // 16 : width * 11 // 16] = 1
-    photo = torch.rand(height, width, 3, generator=torch.Generator().manual_seed(0))
-    what = {
-        "mask": mask,
-        "num_frames": args.frames,
-        "seed": 0,
-        "size": (width, height),
-    }
-    spent: dict[str, list[float]] = {name: [] for name in MODES}
-    for number in range(args.rounds):
-        for name, options in MODES.items():
-            how = Sampling(num_inference_steps=args.steps, **options)
-            work = partial(generate, model, photo, "the person stirs the pan", **what, how=how)
-            spent[name].append(seconds(work, torch.device("cpu")))
-            print(f"round {number + 1}: {name} {spent[name][-1]:.0f} s", flush=True)
-    figures: dict[str, Any] = {"seconds_full": median(spent["full"]), "share_of_mask": mask.mean().item()}
-    for name, predicted in PREDICTED.items():
-        ratios = [a / b for a, b in zip(spent["full"], spent[name], strict=True)]
-        figures |= {f"times_faster_{name}": median(ratios), f"predicted_times_faster_{name}": predicted}
+    figures = times_faster(random_model(dtype=torch.bfloat16), (width, height), args.frames, args.steps, args.rounds)
+    figures |= {f"predicted_times_faster_{name}": predicted for name, predicted in PREDICTED.items()}
     figures |= {"steps": args.steps, "frames": args.frames, "rounds": args.rounds, "width": width, "height": height}
     print(json.dumps(figures, indent=1))
     if args.record:
@@ -84,6 +60,33 @@ def main() -> None:
         if "ratio_exact_vs_released" in speed:
             speed["ratio_fast_vs_released"] = ratio * speed["ratio_exact_vs_released"]
         record(args.record, "speed_cpu", speed)
+
+
+def times_faster(model: IVGModel, size: tuple[int, int], frames: int, steps: int, rounds: int) -> dict[str, float]:
+    """How many times faster than sampling whole and exactly each of `MODES` is.
+
+    Args:
+        model: works where it is.
+        size: (width, height) in pixels.
+        frames, steps: of the video and its sampling.
+        rounds: in which all take turns, after one that does not count.
+    """
+    width, height = size
+    mask = torch.zeros(height, width)
+    mask[height // 2 : height * 7 // 8, width * 5 // 16 : width * 11 // 16] = 1
+    photo = torch.rand(height, width, 3, generator=torch.Generator().manual_seed(0))
+    what: dict[str, Any] = {"mask": mask, "num_frames": frames, "seed": 0, "size": size}
+
+    def run(name: str) -> float:
+        how = Sampling(num_inference_steps=steps, **MODES[name])
+        work = partial(generate, model, photo, "the person stirs the pan", **what, how=how)
+        spent = seconds(work, model.device)
+        print(f"{name}: {spent:.3g} s", flush=True)
+        return spent
+
+    took = alternate({name: partial(run, name) for name in MODES}, rounds)
+    faster = {f"times_faster_{name}": took["full"] / took[name] for name in MODES if name != "full"}
+    return {"seconds_full": took["full"], "share_of_mask": mask.mean().item(), **faster}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The released code's own denoising loop, in a process of its own, since it needs old libraries.
 
-Started by speed.py as `python released_loop.py CHECKOUT INPUTS OUTPUT`; each line on standard input is one run,
+Started by peers.py as `python released_loop.py CHECKOUT INPUTS OUTPUT`; each line on standard input is one run,
 answered with its seconds. The last latents are left in OUTPUT.
 """
 
