@@ -28,7 +28,7 @@ def main(checkout: str, inputs: str, output: str) -> None:
         unet = UNet3DConditionModel(**told["config"])
     unet = fill(unet).to(device, dtype)
     solver = DPMSolverMultistepScheduler.from_config(told["scheduler"])
-    pipeline = LatentToVideoPipeline(AutoencoderKL(), None, None, unet, solver)
+    pipeline = LatentToVideoPipeline(AutoencoderKL().to(device, dtype), None, None, unet, solver)
     pipeline.decode_latents = lambda latents: latents  # the loop is measured, not the decoder
     pipeline.set_progress_bar_config(disable=True)
     loaded = {key: value.to(device) for key, value in told.items() if isinstance(value, torch.Tensor)}
