@@ -18,7 +18,7 @@ from ivg_core.training.batches import ListDataset, Sample
 from ivg_core.training.config import read_config
 from ivg_core.training.trainer import train
 
-STEPS = 5
+STEPS = 8
 
 
 def lora_step(setting: Setting, _told: Figures) -> Figures:
@@ -41,7 +41,8 @@ def one(setting: Setting, preset: str, end: str) -> Figures:
         asked |= {} if setting.device.type == "cuda" else {"precision": "fp32"}
         done = train(read_config(preset, asked), model, ListDataset([clip_of(model, side, frames)]))
     spent = median(step["seconds"] for step in done.history[1:])
-    return {f"seconds_a_lora_step{end}": spent, **peak_gib(setting, f"peak_gib_lora_step{end}")}
+    with_hands = {"steps_with_hand_loss": sum("hands" in step for step in done.history)} if end else {}
+    return {**with_hands, f"seconds_a_lora_step{end}": spent, **peak_gib(setting, f"peak_gib_lora_step{end}")}
 
 
 def published(setting: Setting) -> IVGModel:

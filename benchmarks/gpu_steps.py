@@ -11,16 +11,15 @@ import torch
 
 from benchmarks.clock import alternate, elapsed
 from benchmarks.fast_full_size import times_faster
-from benchmarks.full_size import random_model
+from benchmarks.full_size import SCHEDULER, random_model
 from benchmarks.gpu import Figures, Setting, Step, free, peak_gib
 from benchmarks.gpu_golden import golden
 from benchmarks.gpu_lora import lora_step
 from benchmarks.gpu_profile import shares_of_time
 from benchmarks.gpu_programs import any_model, compiled
 from benchmarks.hands import compare, drawn_clip
-from benchmarks.long_video_cost import Job
 from benchmarks.memory import GIB, plan
-from benchmarks.speed import Loop, ratios, shares, wins
+from benchmarks.speed import Bare, Loop, ratios, shares, wins
 from ivg_core.checkpoints.load import load_model
 from ivg_core.hands.detector import load_palm_net
 from ivg_core.hands.landmarks import CROP, load_landmark_net
@@ -28,6 +27,8 @@ from ivg_core.hands.tracker import HandTracker
 from ivg_core.models.bundle import IVGModel
 from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.generate import Sampling, generate
+from ivg_core.sampling.loop import sample_latents
+from ivg_core.sampling.solver import make_solver
 
 TINY_MODEL = Path(__file__).parents[1] / "tests" / "golden" / "tiny_ckpt"
 CPU = torch.device("cpu")
@@ -118,17 +119,20 @@ def profile(setting: Setting, _told: Figures) -> Figures:
 
 
 def windows(setting: Setting, _told: Figures) -> Figures:
-    """One step of 160 frames in windows of time beside one of 16: memory, and time window by window."""
-    name, lengths = ("embedded", (8, 16)) if setting.tiny else ("published", (16, 160))
-    job = Job(name, (setting.size.height, setting.size.width), setting.device, setting.dtype)
-    context, figures = ContextWindows(), {}
-    for frames in lengths:
+    """One step of 160 frames in windows of time beside one of 16: memory beyond the weights, and time of a window."""
+    size, context = setting.size, ContextWindows()
+    loop, solver = Loop(size, setting.device, setting.dtype), make_solver(SCHEDULER, 1)
+    how, rungs = Sampling(context=context), [(1.0, loop.ladder[-1][1])]
+    figures: Figures = {}
+    few, many = size.frames, 10 * size.frames
+    for frames in (few, many):
+        noise = torch.randn(1, 4, frames, size.height, size.width, device=setting.device)
+        step = partial(sample_latents, Bare(loop.unet), rungs, how, solver, size.frames, noise)
         free()
         before = torch.cuda.memory_allocated() / GIB if setting.device.type == "cuda" else 0.0
-        took = alternate({"step": partial(job.sample, frames, context)}, setting.rounds)["step"]
-        figures[f"seconds_a_window_{frames}"] = took / len(context.spans(frames, job.own))
-        figures |= {key: peak - before for key, peak in peak_gib(setting, f"windows_peak_gib_{frames}").items()}
-    few, many = lengths
+        took = alternate({"step": loop.timed(step)}, setting.rounds)["step"]
+        figures[f"seconds_a_window_{frames}"] = took / len(context.spans(frames, size.frames))
+        figures |= {name: peak - before for name, peak in peak_gib(setting, f"windows_peak_gib_{frames}").items()}
     figures["windows_time_ratio"] = figures[f"seconds_a_window_{many}"] / figures[f"seconds_a_window_{few}"]
     if f"windows_peak_gib_{many}" in figures:
         figures["windows_peak_ratio"] = figures[f"windows_peak_gib_{many}"] / figures[f"windows_peak_gib_{few}"]
