@@ -85,6 +85,8 @@ def random_model(device: str = "cpu", dtype: torch.dtype = torch.float16) -> IVG
         for name, tensor in network.state_dict().items():
             if tensor.is_floating_point():
                 tensor.normal_(0, 0.02) if tensor.ndim > 1 else tensor.fill_(float("norm" in name and "weight" in name))
+    for positions in text.buffers():  # which no file keeps: 0, 1, …
+        positions.copy_(torch.arange(positions.shape[-1]))
     return IVGModel(unet, None, vae, text, tokenizer, SCHEDULER)
 
 

@@ -121,16 +121,19 @@ def profile(setting: Setting, _told: Figures) -> Figures:
 def windows(setting: Setting, _told: Figures) -> Figures:
     """One step of 160 frames in windows of time beside one of 16: memory beyond the weights, and time of a window."""
     size, context = setting.size, ContextWindows()
-    loop, solver = Loop(size, setting.device, setting.dtype), make_solver(SCHEDULER, 1)
-    how, rungs = Sampling(context=context), [(1.0, loop.ladder[-1][1])]
+    loop, how = Loop(size, setting.device, setting.dtype), Sampling(context=context)
+
+    def step(noise: torch.Tensor) -> None:
+        rungs, solver = [(1.0, loop.ladder[-1][1])], make_solver(SCHEDULER, 1)
+        sample_latents(Bare(loop.unet), rungs, how, solver, size.frames, noise)
+
     figures: Figures = {}
     few, many = size.frames, 10 * size.frames
     for frames in (few, many):
         noise = torch.randn(1, 4, frames, size.height, size.width, device=setting.device)
-        step = partial(sample_latents, Bare(loop.unet), rungs, how, solver, size.frames, noise)
         free()
         before = torch.cuda.memory_allocated() / GIB if setting.device.type == "cuda" else 0.0
-        took = alternate({"step": loop.timed(step)}, setting.rounds)["step"]
+        took = alternate({"step": loop.timed(partial(step, noise))}, setting.rounds)["step"]
         figures[f"seconds_a_window_{frames}"] = took / len(context.spans(frames, size.frames))
         figures |= {name: peak - before for name, peak in peak_gib(setting, f"windows_peak_gib_{frames}").items()}
     figures["windows_time_ratio"] = figures[f"seconds_a_window_{many}"] / figures[f"seconds_a_window_{few}"]
