@@ -7,9 +7,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.record import record_options, recorded, report
+from benchmarks.record import record_options, recorded, report, write_table
 from ivg_core.cli import run_command
 from ivg_core.commands.shared import command, flush_denormals, load, model_options
+from ivg_core.errors import IVGError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -132,6 +133,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--prompts", type=int, default=0, help="queue so many odd prompts in the ComfyUI of COMFYUI_PATH"
     )
     malformed.add_argument("--out", type=Path, help="file for the table by kind, with an example of each failure")
+
+    text = "measure everything that needs a GPU, step by step, into files of figures; gpu.sh says what it needs"
+    gpu = command(commands, "gpu", _gpu, text)
+    gpu.add_argument("--out", type=Path, required=True, help="folder for the files, each written anew after each step")
+    gpu.add_argument("--tiny", action="store_true", help="only try the steps, at the smallest size, on a CPU too")
+    gpu.add_argument("--minutes", type=float, default=8, help="after which no step begins")
+
+    text = "make the table of README.md anew from the files in results"
+    table = command(commands, "table", _table, text)
+    table.add_argument("--record", type=Path, required=True, help="benchmarks folder")
     return parser
 
 
@@ -247,6 +258,19 @@ def _bench_domain(options: argparse.Namespace) -> None:
 
     figures = bench_domain(load(options), options.pictures, options.chosen, options.drawings, options.scenes)
     report(options, "domain", figures)
+
+
+def _gpu(options: argparse.Namespace) -> None:
+    from benchmarks.gpu import make_setting, run_steps
+    from benchmarks.gpu_steps import STEPS
+
+    failed = run_steps(STEPS, make_setting(options.out, options.tiny, options.minutes))
+    if failed:
+        raise IVGError("Not everything was measured. " + " ".join(failed))
+
+
+def _table(options: argparse.Namespace) -> None:
+    write_table(options.record)
 
 
 if __name__ == "__main__":

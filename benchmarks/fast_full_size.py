@@ -4,9 +4,9 @@
 
 The pictures are noise, so likeness is not asked here: `python -m benchmarks fast` measures that. The mask is a
 box in the lower middle, of 14 % of the picture. `fast` is a window around the mask, deep layers at every other step,
-and guidance in the middle half of the steps. Processor seconds, decoding included; every round runs each mode once.
-`adaptive` reuses deep layers at those steps at which the embedded model does on a drawn scene with the same number of
-steps, as random weights would decide by chance; deciding and forecasting are done and cost what they cost.
+and guidance in the middle half of the steps. Processor seconds, decoding included; modes take turns. `adaptive` reuses
+deep layers at those steps at which the embedded model does on a drawn scene with the same number of steps, as random
+weights would decide by chance; deciding and forecasting are done and cost what they cost.
 
 `speed_cpu.json` gets how much faster `fast` is than exact sampling here, than the released code (that ratio times the
 other one there), and how like exact sampling it is on the embedded model (`guided_fast` of `fast.json`).
@@ -16,24 +16,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
+from collections.abc import Iterable, Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
-from statistics import median
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from full_size import random_model
 from torch import Tensor
 
+from benchmarks.clock import alternate, seconds
 from benchmarks.fast import TOLERANCE
+from benchmarks.full_size import random_model
 from benchmarks.record import record, recorded
 from benchmarks.rom import held_out_scenes
-from benchmarks.speed import seconds
 from ivg_core.checkpoints.load import load_model
-from ivg_core.checkpoints.save import save_folder
+from ivg_core.models.bundle import IVGModel
 from ivg_core.sampling.deep_features import AdaptiveFeatures, DeepFeatures, kept_features
 from ivg_core.sampling.generate import Sampling, generate
 
@@ -69,7 +68,7 @@ class Decisions(AdaptiveFeatures):
 class Replayed(AdaptiveFeatures):
     """Computes all at given calls, at the cost of having decided it."""
 
-    def __init__(self, whole: list[bool]):
+    def __init__(self, whole: Iterable[bool]):
         super().__init__(inf)
         self.whole = iter(whole)
 
@@ -90,7 +89,7 @@ def decided(steps: int) -> list[bool]:
     return kept.whole
 
 
-def kept(whole: list[bool], how: Sampling) -> DeepFeatures | AdaptiveFeatures | None:
+def kept(whole: Sequence[bool], how: Sampling) -> DeepFeatures | AdaptiveFeatures | None:
     """`kept_features`, with the decisions of another model."""
     return Replayed(whole) if how.cache_tolerance else kept_features(how)
 
@@ -104,32 +103,10 @@ def main() -> None:
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
-    with tempfile.TemporaryDirectory() as folder:
-        save_folder(random_model(), folder)
-        model = load_model(folder, dtype=torch.bfloat16)
-    whole = decided(args.steps)
-    mask = torch.zeros(height, width)
-    mask[height // 2 : height * 7 // 8, width * 5 // 16 : width * 11 // 16] = 1
-    photo = torch.rand(height, width, 3, generator=torch.Generator().manual_seed(0))
-    what = {
-        "mask": mask,
-        "num_frames": args.frames,
-        "seed": 0,
-        "size": (width, height),
-    }
-    spent: dict[str, list[float]] = {name: [] for name in MODES}
-    for number in range(args.rounds):
-        for name, options in MODES.items():
-            how = Sampling(num_inference_steps=args.steps, **options)
-            work = partial(generate, model, photo, "the person stirs the pan", **what, how=how)
-            with patch("ivg_core.sampling.ladder.kept_features", partial(kept, whole)):
-                spent[name].append(seconds(work, torch.device("cpu")))
-            print(f"round {number + 1}: {name} {spent[name][-1]:.0f} s", flush=True)
-    figures: dict[str, Any] = {"seconds_full": median(spent["full"]), "share_of_mask": mask.mean().item()}
+    model, whole = random_model(dtype=torch.bfloat16), decided(args.steps)
+    figures = times_faster(model, (width, height), args.frames, args.steps, args.rounds, whole)
     figures["share_of_whole_steps_adaptive"] = sum(whole) / len(whole)
-    for name, predicted in PREDICTED.items():
-        ratios = [a / b for a, b in zip(spent["full"], spent[name], strict=True)]
-        figures |= {f"times_faster_{name}": median(ratios), f"predicted_times_faster_{name}": predicted}
+    figures |= {f"predicted_times_faster_{name}": predicted for name, predicted in PREDICTED.items()}
     figures |= {"steps": args.steps, "frames": args.frames, "rounds": args.rounds, "width": width, "height": height}
     print(json.dumps(figures, indent=1))
     if args.record:
@@ -141,6 +118,38 @@ def main() -> None:
         if "ratio_exact_vs_released" in speed:
             speed["ratio_fast_vs_released"] = ratio * speed["ratio_exact_vs_released"]
         record(args.record, "speed_cpu", speed)
+
+
+def times_faster(
+    model: IVGModel, size: tuple[int, int], frames: int, steps: int, rounds: int, whole: Sequence[bool] = ()
+) -> dict[str, float]:
+    """How many times faster than sampling whole and exactly each of `MODES` is.
+
+    Args:
+        model: works where it is.
+        size: (width, height) in pixels.
+        frames, steps: of the video and its sampling.
+        rounds: in which all take turns, after one that does not count.
+        whole: at which of the steps all is computed where the run would decide; none leaves `adaptive` out.
+    """
+    width, height = size
+    mask = torch.zeros(height, width)
+    mask[height // 2 : height * 7 // 8, width * 5 // 16 : width * 11 // 16] = 1
+    photo = torch.rand(height, width, 3, generator=torch.Generator().manual_seed(0))
+    what: dict[str, Any] = {"mask": mask, "num_frames": frames, "seed": 0, "size": size}
+
+    def run(name: str) -> float:
+        how = Sampling(num_inference_steps=steps, **MODES[name])
+        work = partial(generate, model, photo, "the person stirs the pan", **what, how=how)
+        with patch("ivg_core.sampling.ladder.kept_features", partial(kept, whole)):
+            spent = seconds(work, model.device)
+        print(f"{name}: {spent:.3g} s", flush=True)
+        return spent
+
+    names = [name for name in MODES if whole or name != "adaptive"]
+    took = alternate({name: partial(run, name) for name in names}, rounds)
+    faster = {f"times_faster_{name}": took["full"] / took[name] for name in names if name != "full"}
+    return {"seconds_full": took["full"], "share_of_mask": mask.mean().item(), **faster}
 
 
 if __name__ == "__main__":

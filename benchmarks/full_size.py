@@ -54,8 +54,8 @@ def main() -> None:
         record(HERE, "full_size", {**figures, "width": width, "height": height, "threads": torch.get_num_threads()})
 
 
-def random_model() -> IVGModel:
-    """The published architecture (1.4 billion parameters in the UNet) with random weights in half precision."""
+def random_model(device: str = "cpu", dtype: torch.dtype = torch.float16) -> IVGModel:
+    """The published architecture (1.4 billion parameters in the UNet) with random weights."""
     torch.manual_seed(0)
     tokenizer = load_model(HERE.parent / "tests/golden/tiny_ckpt").tokenizer
     with torch.device("meta"):
@@ -81,10 +81,12 @@ def random_model() -> IVGModel:
             )
         )
     for network in (unet, vae, text):
-        network.to(torch.float16).to_empty(device="cpu")
+        network.eval().to(dtype).to_empty(device=device)
         for name, tensor in network.state_dict().items():
             if tensor.is_floating_point():
                 tensor.normal_(0, 0.02) if tensor.ndim > 1 else tensor.fill_(float("norm" in name and "weight" in name))
+    for positions in text.buffers():  # which no file keeps: 0, 1, …
+        positions.copy_(torch.arange(positions.shape[-1]))
     return IVGModel(unet, None, vae, text, tokenizer, SCHEDULER)
 
 

@@ -119,10 +119,6 @@ def recall(media: Path, original: HandTracker, ours: HandTracker, tiled: HandTra
     return figures
 
 
-if __name__ == "__main__":
-    main()
-
-
 #: Size at which the loss is descended: the embedded model's, half as large again; palms are about 50 pixels long.
 DESCENT_SIZE = (288, 192)
 
@@ -303,3 +299,7 @@ def _error(net: HandLandmarkNet, picture: Tensor, target: Tensor, goal: HandTarg
     seen, _ = look(net, picture, goal.frame, goal.rois)
     true, _ = look(net, target, goal.frame, goal.rois)
     return float(((seen - true) / goal.rois[:, None, 2:3]).square().sum(-1).mean().sqrt())
+
+
+if __name__ == "__main__":
+    main()

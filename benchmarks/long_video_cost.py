@@ -20,9 +20,10 @@ from statistics import median
 
 import torch
 
+from benchmarks.full_size import SCHEDULER
 from benchmarks.memory import resident
 from benchmarks.random_weights import fill
-from benchmarks.speed import SCHEDULER, Bare
+from benchmarks.speed import Bare
 from ivg_core.checkpoints.load import load_model
 from ivg_core.models.backbone import UNetBackbone
 from ivg_core.models.told import Told

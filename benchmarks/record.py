@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,29 @@ def record(folder: Path, name: str, figures: dict[str, float]) -> Path:
         name: of the measurement.
         figures: name -> number, flat.
     """
-    path = folder / "results" / f"{name}.json"
+    path = write(folder / "results" / f"{name}.json", figures, machine())
+    write_table(folder)
+    return path
+
+
+def write(path: Path, figures: Mapping[str, float | str], where: str) -> Path:
+    """Write figures to a file, whole or not at all, with where and when they were measured and by which command.
+
+    Args:
+        path: of the file; its folder is made.
+        figures: name -> number; texts stay out of the table.
+        where: the machine.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     script = Path(sys.argv[0])
     command = f"-m {script.parent.name}" if script.name == "__main__.py" else f"{script.parent.name}/{script.name}"
     # Other people's folders say nothing: of a path only its last part is kept.
     words = [Path(word).name if os.sep in word else word for word in sys.argv[1:]]
-    entry = {**figures, "machine": machine(), "date": datetime.date.today().isoformat()}
+    entry = {**figures, "machine": where, "date": datetime.date.today().isoformat()}
     entry["command"] = " ".join(["python", command, *(f'"{word}"' if " " in word else word for word in words)])
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(entry, indent=1) + "\n")
     os.replace(partial, path)
-    _write_table(folder)
     return path
 
 
@@ -60,7 +72,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _write_table(folder: Path) -> None:
+def write_table(folder: Path) -> None:
+    """Make the table in ``<folder>/README.md`` anew from ``<folder>/results``."""
     rows = ["| measurement | figure | value | date | machine |", "|---|---|---|---|---|"]
     for path in sorted((folder / "results").glob("*.json")):
         entry = json.loads(path.read_text())

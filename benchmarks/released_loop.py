@@ -1,6 +1,6 @@
 """The released code's own denoising loop, in a process of its own, since it needs old libraries.
 
-Started by speed.py as `python released_loop.py CHECKOUT INPUTS OUTPUT`; each line on standard input is one run,
+Started by peers.py as `python released_loop.py CHECKOUT INPUTS OUTPUT`; each line on standard input is one run,
 answered with its seconds. The last latents are left in OUTPUT.
 """
 
@@ -28,7 +28,7 @@ def main(checkout: str, inputs: str, output: str) -> None:
         unet = UNet3DConditionModel(**told["config"])
     unet = fill(unet).to(device, dtype)
     solver = DPMSolverMultistepScheduler.from_config(told["scheduler"])
-    pipeline = LatentToVideoPipeline(AutoencoderKL(), None, None, unet, solver)
+    pipeline = LatentToVideoPipeline(AutoencoderKL().to(device, dtype), None, None, unet, solver)
     pipeline.decode_latents = lambda latents: latents  # the loop is measured, not the decoder
     pipeline.set_progress_bar_config(disable=True)
     loaded = {key: value.to(device) for key, value in told.items() if isinstance(value, torch.Tensor)}

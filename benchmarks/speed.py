@@ -14,27 +14,24 @@ loop is with one thing undone, 1.0 = nothing gained.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline, UNet3DConditionModel
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.clock import alternate, matmul_ceiling, seconds
+from benchmarks.counted import count_work
+from benchmarks.full_size import SCHEDULER
+from benchmarks.peers import GUIDANCE, Released, diffusers_loop
 from benchmarks.random_weights import fill
 from benchmarks.record import record, recorded
 from ivg_core.models.backbone import UNetBackbone
@@ -43,15 +40,33 @@ from ivg_core.models.unet import IVGUNet, TemporalConvolution
 from ivg_core.sampling.generate import denoise
 from ivg_core.sampling.guidance import Guided
 from ivg_core.sampling.solver import make_solver
-from recipes.embedded.parts import SCHEDULER_CONFIG
 
-SCHEDULER = {k: v for k, v in SCHEDULER_CONFIG.items() if k not in ("timestep_spacing", "prediction_type")}
-GUIDANCE, MOTION = 9.0, 5.0
+MOTION = 5.0
 LEVELS = 4
 # Written down before measuring, for a CPU, from shares of the FLOP and the speed of single kernels. The text's keys and
 # values are 1 % of the work and would be done for each of 4 frames. A seventh is temporal convolutions, whose 3D kernel
 # has three quarters of the flat one's FLOP/s. A batch of two reads the weights half as often, and they are not many.
 PREDICTED = {"batched_guidance": 1.02, "text_once": 1.04, "flat_temporal_convolutions": 1.04}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large network and video are; by default as published.
+
+    Attributes:
+        width, height: of the latents, 1/8 of the pixels.
+        frames: of the video.
+        steps: of sampling.
+        widths: channels of the network's levels.
+        layers: of a block.
+    """
+
+    width: int = 64
+    height: int = 64
+    frames: int = 16
+    steps: int = 25
+    widths: tuple[int, ...] = (320, 640, 1280, 1280)
+    layers: int = 2
 
 
 class Bare(UNetBackbone):
@@ -91,85 +106,28 @@ def three_dimensional(unet: IVGUNet) -> Iterator[None]:
             layer.__class__ = TemporalConvolution
 
 
-class Released:
-    """The released code's loop in its own process; see released_loop.py."""
-
-    def __init__(self, checkout: str, inputs: dict[str, Any], folder: Path):
-        torch.save(inputs, folder / "inputs.pt")
-        self.latents = folder / "latents.pt"
-        python = os.environ.get("IVG_RELEASED_PYTHON", sys.executable)
-        script = Path(__file__).with_name("released_loop.py")
-        words = [python, str(script), checkout, str(folder / "inputs.pt"), str(self.latents)]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-        )
-
-    def run(self) -> float:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write("run\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit("The released code ended: run released_loop.py by hand to see why.")
-        return float(answer)
-
-    def end(self) -> None:
-        self.process.communicate()
-
-
-def diffusers_loop(ours: IVGUNet, told: dict[str, Any]) -> Callable[[], Tensor]:
-    """diffusers' own network, with our weights, in its text-to-video pipeline, up to the clean latents."""
-    own = {key: value for key, value in told["config"].items() if not key.startswith("motion")}
-    with torch.device("meta"):
-        unet = UNet3DConditionModel(**own)
-    weights = ours.state_dict()
-    unet.load_state_dict({key: weights[key] for key in unet.state_dict()}, assign=True)
-    solver = DPMSolverMultistepScheduler.from_config(SCHEDULER)
-    pipeline = TextToVideoSDPipeline(None, None, None, unet.eval(), solver)
-    pipeline.set_progress_bar_config(disable=True)
-    latents = torch.cat([told["photo"], told["latents"]], dim=2)  # the same number of frames for the network
-    height, width = latents.shape[-2:]
-
-    def run() -> Tensor:
-        return pipeline(
-            prompt_embeds=told["text"],
-            negative_prompt_embeds=told["negative"],
-            latents=latents,
-            num_frames=latents.shape[2],
-            height=8 * height,
-            width=8 * width,
-            num_inference_steps=told["steps"],
-            guidance_scale=GUIDANCE,
-            output_type="latent",
-        ).frames
-
-    return run
-
-
-def make_inputs(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+def make_inputs(size: Size, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     """Everything that all of them are told, and the network's config."""
     torch.manual_seed(0)
-    width, height = map(int, options.latents.split("x"))
     config = {
         "sample_size": 32,
-        "block_out_channels": tuple(options.widths),
-        "layers_per_block": options.layers,
+        "block_out_channels": size.widths,
+        "layers_per_block": size.layers,
         "motion_mask": True,
         "motion_strength": True,
     }
     tensors = {
         "text": torch.randn(1, 77, 1024),
         "negative": torch.randn(1, 77, 1024),
-        "photo": torch.randn(1, 4, 1, height, width),
-        "latents": torch.randn(1, 4, options.frames, height, width),
-        "mask": torch.ones(1, 1, 1, height, width),
+        "photo": torch.randn(1, 4, 1, size.height, size.width),
+        "latents": torch.randn(1, 4, size.frames, size.height, size.width),
+        "mask": torch.ones(1, 1, 1, size.height, size.width),
     }
     return {
         **{name: tensor.to(device, dtype) for name, tensor in tensors.items()},
         "config": config,
         "motion": [MOTION],
-        "steps": options.steps,
+        "steps": size.steps,
         "guidance": GUIDANCE,
         "scheduler": SCHEDULER,
         "device": str(device),
@@ -177,81 +135,101 @@ def make_inputs(options: argparse.Namespace, device: torch.device, dtype: torch.
     }
 
 
-def measure(options: argparse.Namespace, device: torch.device, dtype: torch.dtype, folder: Path) -> dict[str, float]:
-    told = make_inputs(options, device, dtype)
-    with torch.device("meta"):
-        empty = IVGUNet(**told["config"])
-    unet = fill(empty).to(device, dtype)
-    motion = torch.tensor([MOTION], device=device)
-    rest = (told["photo"], told["mask"], motion)
-    ladder = [(1.0, Told(told["negative"], *rest)), (GUIDANCE, Told(told["text"], *rest))]
+class Loop:
+    """Our denoising loop over a network with random weights."""
 
-    def exact(guided: type[Guided] = Guided) -> Tensor:
-        solver = make_solver(SCHEDULER, options.steps, zero_snr=False)
-        return denoise(guided(Bare(unet), ladder), solver, told["latents"].float())
+    def __init__(self, size: Size, device: torch.device, dtype: torch.dtype):
+        self.size, self.device, self.dtype = size, device, dtype
+        self.told = make_inputs(size, device, dtype)
+        with torch.device("meta"):
+            empty = IVGUNet(**self.told["config"])
+        self.unet = fill(empty).to(device, dtype)
+        rest = (self.told["photo"], self.told["mask"], torch.tensor([MOTION], device=device))
+        self.ladder = [(1.0, Told(self.told["negative"], *rest)), (GUIDANCE, Told(self.told["text"], *rest))]
 
-    def in_3d() -> Tensor:
-        with three_dimensional(unet):
-            return exact()
+    def exact(self, guided: type[Guided] = Guided) -> Tensor:
+        """The clean latents."""
+        solver = make_solver(SCHEDULER, self.size.steps, zero_snr=False)
+        return denoise(guided(Bare(self.unet), self.ladder), solver, self.told["latents"].float())
 
-    def timed(work: Callable[[], object]) -> Callable[[], float]:
-        return lambda: seconds(work, device)
+    def in_3d(self) -> Tensor:
+        """The same with torch's Conv3d."""
+        with three_dimensional(self.unet):
+            return self.exact()
 
-    peers = {"exact": timed(exact), "diffusers": timed(diffusers_loop(unet, told))}
+    def call(self) -> Tensor:
+        """One guided call of the network."""
+        return Guided(Bare(self.unet), self.ladder)(self.told["latents"].float(), torch.tensor(500), 0.5)
+
+    def timed(self, work: Callable[[], object]) -> Callable[[], float]:
+        """A run for `alternate`."""
+        return lambda: seconds(work, self.device)
+
+
+def ratios(loop: Loop, rounds: int, folder: Path) -> dict[str, float]:
+    """How many times faster the loop is than diffusers' and, where it is there, than the released code's.
+
+    Args:
+        loop: all take turns with it.
+        rounds: that count.
+        folder: for what the process of the released code reads and writes.
+    """
+    peers = {"exact": loop.timed(loop.exact), "diffusers": loop.timed(diffusers_loop(loop.unet, loop.told))}
     released = None
     if checkout := os.environ.get("IVG_RELEASED_CODE"):
-        on_cpu = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in told.items()}
+        on_cpu = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in loop.told.items()}
         released = Released(checkout, on_cpu, folder)
         peers["released"] = released.run
     else:
         print("IVG_RELEASED_CODE is not set: the released code is left out.", file=sys.stderr)
     figures: dict[str, float] = {}
-    took = alternate(peers, options.rounds)
+    took = alternate(peers, rounds)
     if released:
         released.end()
-        theirs, same = torch.load(released.latents, weights_only=True).float(), exact().cpu()
+        theirs, same = torch.load(released.latents, weights_only=True).float(), loop.exact().cpu()
         figures["relative_difference_to_released"] = float((same - theirs).norm() / theirs.norm())
         figures["ratio_exact_vs_released"] = took["released"] / took["exact"]
     figures["ratio_exact_vs_diffusers"] = took["diffusers"] / took["exact"]
-    figures |= {f"seconds_{name}": value for name, value in took.items()}
+    return figures | {f"seconds_{name}": value for name, value in took.items()}
 
-    width, height = map(int, options.latents.split("x"))
-    flops, traffic = count_work(told["config"], 2, options.frames, height, width)
-    ceiling = matmul_ceiling(device, dtype, side=2048 if device.type == "cpu" else 8192)
-    figures |= {
+
+def shares(loop: Loop, seconds_exact: float, side: int) -> dict[str, float]:
+    """What the loop computes, and how much of a matrix product's FLOP/s it reaches.
+
+    Args:
+        loop: that took `seconds_exact`.
+        side: of the matrices.
+    """
+    size = loop.size
+    flops, traffic = count_work(loop.told["config"], 2, size.frames, size.height, size.width)
+    ceiling = matmul_ceiling(loop.device, loop.dtype, side)
+    return {
         "tflop_per_step": flops / 1e12,
         "traffic_gib_per_step_float32": traffic / 2**30,
         "matmul_gflops": ceiling / 1e9,
-        "share_of_matmul_ceiling": flops * options.steps / took["exact"] / ceiling,
+        "share_of_matmul_ceiling": flops * size.steps / seconds_exact / ceiling,
     }
+
+
+def wins(loop: Loop, rounds: int) -> dict[str, float]:
+    """How much slower the loop is with one thing undone."""
     undone = {
-        "batched_guidance": timed(lambda: exact(TwoPasses)),
-        "text_once": timed(lambda: exact(TextEachFrame)),
-        "flat_temporal_convolutions": timed(in_3d),
+        "batched_guidance": lambda: loop.exact(TwoPasses),
+        "text_once": lambda: loop.exact(TextEachFrame),
+        "flat_temporal_convolutions": loop.in_3d,
     }
-    took = alternate({"exact": timed(exact), **undone}, options.rounds)
-    figures |= {f"win_{name}": took[name] / took["exact"] for name in undone}
-    if device.type == "cpu":
-        figures |= {f"predicted_win_{name}": value for name, value in PREDICTED.items()}
-    if dtype is torch.float32:
-        figures |= half_precision(unet, ladder, told["latents"], options, exact)
-    return figures
+    took = alternate({name: loop.timed(work) for name, work in {"exact": loop.exact, **undone}.items()}, rounds)
+    return {f"win_{name}": took[name] / took["exact"] for name in undone}
 
 
-def half_precision(unet, ladder, latents, options, exact) -> dict[str, float]:
+def half_precision(loop: Loop, rounds: int) -> dict[str, float]:
     """What bfloat16 gives, and costs in accuracy; not among the exact wins. The network stays in bfloat16."""
-    reference = exact()
-    single = alternate({"single": lambda: seconds(exact, latents.device)}, options.rounds)["single"]
-    half = torch.bfloat16
-    unet.to(half)
-    told = [(scale, rung.to(dtype=half)) for scale, rung in ladder]
-
-    def run() -> Tensor:
-        solver = make_solver(SCHEDULER, options.steps, zero_snr=False)
-        return denoise(Guided(Bare(unet), told), solver, latents.float())
-
-    took = alternate({"half": lambda: seconds(run, latents.device)}, options.rounds)["half"]
-    error = float((run() - reference).norm() / reference.norm())
+    reference = loop.exact()
+    single = alternate({"single": loop.timed(loop.exact)}, rounds)["single"]
+    loop.unet.to(torch.bfloat16)
+    loop.ladder = [(scale, rung.to(dtype=torch.bfloat16)) for scale, rung in loop.ladder]
+    took = alternate({"half": loop.timed(loop.exact)}, rounds)["half"]
+    error = float((loop.exact() - reference).norm() / reference.norm())
     return {"ratio_bfloat16_vs_exact": single / took, "relative_error_bfloat16": error}
 
 
@@ -268,9 +246,16 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     device = torch.device("cuda" if on_gpu else "cpu")
-    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-        figures = measure(options, device, torch.bfloat16 if on_gpu else torch.float32, Path(folder))
     width, height = map(int, options.latents.split("x"))
+    size = Size(width, height, options.frames, options.steps, tuple(options.widths), options.layers)
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        loop = Loop(size, device, torch.bfloat16 if on_gpu else torch.float32)
+        figures = ratios(loop, options.rounds, Path(folder))
+        figures |= shares(loop, figures["seconds_exact"], 8192 if on_gpu else 2048)
+        figures |= wins(loop, options.rounds)
+        if not on_gpu:
+            figures |= {f"predicted_win_{name}": value for name, value in PREDICTED.items()}
+            figures |= half_precision(loop, options.rounds)
     figures |= {
         "first_width": options.widths[0],
         "layers_per_block": options.layers,
@@ -289,91 +274,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long `work` takes; on a CPU in processor seconds of all threads, so that other programs do not count."""
-    if device.type == "cpu":
-        began = time.process_time()
-        work()
-        return time.process_time() - began
-    torch.cuda.synchronize(device)
-    began = time.perf_counter()
-    work()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - began
-
-
-def alternate(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Lets all take turns, each round beginning with another one, after a round that does not count.
-
-    Args:
-        runs: name -> a run that returns its seconds.
-        rounds: >= 1.
-
-    Returns:
-        name -> median seconds.
-    """
-    names = list(runs)
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds + 1):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            spent = runs[name]()
-            if number:
-                taken[name].append(spent)
-    return {name: statistics.median(spent) for name, spent in taken.items()}
-
-
-def matmul_ceiling(device: torch.device, dtype: torch.dtype, side: int = 2048, rounds: int = 5) -> float:
-    """FLOP/s of a large square `torch.matmul`, by the same clock as `seconds`: what no network can pass."""
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return 2 * side**3 / alternate({"matmul": lambda: seconds(lambda: a @ b, device)}, rounds)["matmul"]
-
-
-class _Traffic(TorchDispatchMode):
-    """Adds up the bytes that operations read and write; views move nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if not func.is_view:
-            tensors = itertools.chain(_tensors(args), _tensors(result))
-            self.total += sum(x.numel() * x.element_size() for x in tensors)
-        return result
-
-
-def count_work(config: Mapping[str, Any], batch: int, frames: int, height: int, width: int) -> tuple[int, int]:
-    """FLOP and bytes of one pass of the network that a config describes; nothing is computed and no memory taken.
-
-    Args:
-        config: of unet/config.json.
-        batch, frames, height, width: of the latents; guidance makes the batch twice the number of clips.
-
-    Returns:
-        (FLOP, bytes read and written by all operations in float32).
-    """
-    with torch.device("meta"), torch.no_grad():
-        unet = IVGUNet.from_config_dict(dict(config)).eval()
-        told = {
-            "sample": torch.empty(batch, 4, frames, height, width),
-            "timestep": torch.empty(batch),
-            "encoder_hidden_states": torch.empty(batch, 77, unet.config["cross_attention_dim"]),
-            "condition_latent": torch.empty(batch, 4, 1, height, width),
-            "mask": torch.empty(1, 1, 1, height, width),
-            "motion": torch.empty(batch),
-        }
-        with FlopCounterMode(display=False) as flops, _Traffic() as traffic:
-            unet(**told)
-    return flops.get_total_flops(), traffic.total
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    if isinstance(values, Tensor):
-        return [values]
-    if isinstance(values, (tuple, list)):
-        return [tensor for value in values for tensor in _tensors(value)]
-    return []

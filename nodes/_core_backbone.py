@@ -29,7 +29,7 @@ from ._core_frozen import weightless
 from ._core_recompute import blocks_of, recomputed
 from ._core_sample import Sampled, sample_frames
 from ._core_schedule import CoreSchedule
-from ._training import make_ordinary
+from ._ordinary import make_ordinary
 
 #: The parts of a block that a LoRA may stand in, by role. A video transformer sees space and time in one.
 ROLES = {

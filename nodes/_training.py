@@ -15,11 +15,12 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import io
-from torch import Tensor, nn
+from torch import Tensor
 
 from ._edges import to_comfy
 from ._model import IVGModelSocket, ManagedModel, on_device
 from ._notes import say
+from ._ordinary import make_ordinary
 from .loras import FOLDER, SUBFOLDER, with_lora
 
 if TYPE_CHECKING:
@@ -192,18 +193,6 @@ def load(managed: ManagedModel, stage: int, frames: int, size: tuple[int, int]) 
     for network in (model.for_stage(stage), model.vae, model.text_encoder):
         make_ordinary(network)
     return model
-
-
-@torch.inference_mode(False)
-def make_ordinary(network: nn.Module) -> None:
-    """Gives a network weights that autograd takes: those that ComfyUI moved or patched in inference mode are not."""
-    for module in network.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            if parameter.is_inference():
-                setattr(module, name, nn.Parameter(parameter.clone(), requires_grad=False))
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            if buffer.is_inference():
-                setattr(module, name, buffer.clone())
 
 
 def run_folder(save_name: str, resume: bool) -> Path:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from test_unet import SMALL, small_unet
 
-from benchmarks.speed import alternate, count_work, matmul_ceiling, seconds
+from benchmarks.clock import alternate, matmul_ceiling, seconds
+from benchmarks.counted import count_work
 
 CPU = torch.device("cpu")
 
