@@ -43,12 +43,12 @@ class ManagedModel:
 def manage(model: IVGModel) -> ManagedModel:
     """Put the networks of a loaded model under ComfyUI's memory management."""
     networks = {name: getattr(model, name) for name in ("unet", "rom_unet", "vae", "text_encoder")}
-    patchers = {
-        name: Patcher(IVGNetwork(net), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
-        for name, net in networks.items()
-        if net is not None
-    }
-    return ManagedModel(model, patchers)
+    return ManagedModel(model, {name: under_management(net) for name, net in networks.items() if net is not None})
+
+
+def under_management(net: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """Put one network under ComfyUI's memory management."""
+    return Patcher(IVGNetwork(net), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
 def on_device(
