@@ -111,9 +111,9 @@ class IVGOptimizeModel(io.ComfyNode):
                 io.Boolean.Input(
                     "compile",
                     default=False,
-                    tooltip="The first run with a size of video compiles the layers, which takes minutes; later ones "
-                    "are faster where the compiler is good for the device. Needs Triton on a GPU and a C++ compiler "
-                    "on a CPU. Pays for many videos of one size.",
+                    tooltip="The first run with a size of video compiles the layers, which takes minutes; how much "
+                    "faster later ones are depends on the device. Needs Triton on a GPU and a C++ compiler on a CPU. "
+                    "For many videos of one size.",
                     **supported(io.Boolean.Input, advanced=True),
                 ),
             ],
