@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..ivg_core.models.bundle import IVGModel
 
 IVGModelSocket = io.Custom("IVG_MODEL")
-Patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
 
 # Bytes of activations = this * latent cells * channels of the first level * bytes of a number. Fitted to the 9 GB that
 # the authors report for 512 x 512 x 16 in fp16, less the weights.
@@ -48,7 +47,9 @@ def manage(model: IVGModel) -> ManagedModel:
 
 def under_management(net: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
     """Put one network under ComfyUI's memory management."""
-    return Patcher(IVGNetwork(net), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+    # Not CoreModelPatcher: on a GPU newer ComfyUIs' moves a plain module without its patches, and those are the LoRAs.
+    patcher = comfy.model_patcher.ModelPatcher
+    return patcher(IVGNetwork(net), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
 def on_device(

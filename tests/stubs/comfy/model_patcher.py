@@ -68,3 +68,10 @@ class ModelPatcher:
         # A new parameter, as in ComfyUI: under inference mode it is one that cannot be trained through.
         module, _, name = key.rpartition(".")
         setattr(self.model.get_submodule(module), name, torch.nn.Parameter(weight, requires_grad=False))
+
+
+class CoreModelPatcher(ModelPatcher):
+    """As ComfyUI 0.33 has it on a GPU: made for networks of its own layers, it moves others without their patches."""
+
+    def load(self) -> None:
+        self.model.to(self.load_device)
