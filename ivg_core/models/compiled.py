@@ -31,11 +31,11 @@ def compiled_calls(network: nn.Module, tell: Callable[[str], None]) -> dict[str,
     Raises:
         IVGError: later, by a call: the compiler fails.
     """
-    repeated: Any = network._repeated_blocks
+    repeated: Any = network._repeated_blocks  # names of classes
     calls: dict[str, Any] = {
         name: torch.compile(module._call_impl)
         for name, module in network.named_modules()
-        if type(module).__name__ in repeated
+        if any(kind.__name__ in repeated for kind in type(module).__mro__)  # tuned models have kinds of their own
     }
     return {**calls, "": _Watched(network, tell)}
 

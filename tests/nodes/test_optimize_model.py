@@ -1,6 +1,8 @@
 """IVGOptimizeModel, as ComfyUI runs it: what it gives, and what becomes of the model that it is given."""
 
+import pathlib
 import re
+from dataclasses import replace
 from functools import partial
 
 import folder_paths
@@ -10,18 +12,24 @@ from comfy_execution.utils import CurrentNodeContext
 from server import PromptServer
 from torch._dynamo.utils import counters
 
+from ivg_pack.ivg_core.checkpoints.load import load_model
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.compiled import CALL
 from ivg_pack.ivg_core.models.float8 import FLOAT8, store_in_float8
+from ivg_pack.ivg_core.models.inflated import InflatedUNet
 from ivg_pack.ivg_core.models.lora import LoRA, lora_sites, model_with_lora
+from ivg_pack.ivg_core.models.one_shot import VideoClips, with_clips
 from ivg_pack.ivg_core.models.unet import IVGUNet
-from ivg_pack.nodes._model import on_device
+from ivg_pack.nodes._model import manage, on_device
+from ivg_pack.nodes.long_video import IVGWindows
 from ivg_pack.nodes.loras import with_lora
 from ivg_pack.nodes.optimize import AS_LOADED, IVGOptimizeModel
 from ivg_pack.nodes.rom import PredictRoMMask
 from ivg_pack.nodes.sampling import IVGSampler
+from ivg_pack.nodes.text_to_video import IVGTextToVideo
 from ivg_pack.nodes.training import TrainIVGLoRA
 
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
 PHOTO = torch.rand(1, 32, 48, 3, generator=torch.Generator().manual_seed(0))
 WIDGETS = {
     "action": "stir", "negative": "", "seed": 3, "frames": 2, "steps": 2, "guidance": 2.0, "motion_strength": 5.0,
@@ -46,6 +54,14 @@ def predict(managed):
 
 def psnr(video, other):
     return -10 * (video - other).square().mean().log10().item()
+
+
+@pytest.fixture(autouse=True)
+def bare(model):
+    """The model of all tests is left with nothing on it."""
+    yield
+    for patcher in model.patchers.values():
+        patcher.load()
 
 
 @pytest.fixture
@@ -129,7 +145,6 @@ def test_loras_before_it_are_merged_whichever_is_at_work(model, lora):
         assert same(weights_of(optimize_model(worn).model.unet), weights_of(expected))
     on_device(worn, 2, PHOTO[0], 2)
     assert torch.equal(optimize_model(model).model.unet.conv_in.weight, plain["conv_in.weight"])  # it has no LoRA
-    on_device(model, 2, PHOTO[0], 2)
 
 
 def test_a_lora_after_it_is_refused(model, lora):
@@ -188,3 +203,36 @@ def test_no_compiler_is_told_on_the_node(model, monkeypatch, shown):
     assert shown == [("9", shown[0][1])]
     assert shown[0][1].startswith("Nothing can be compiled for cpu here") and "no compiler is installed" in shown[0][1]
     torch._dynamo.reset()
+
+
+# ---- other kinds of networks
+
+
+def image_model():
+    return load_model(GOLDEN / "glv_more" / "sd1")
+
+
+def tuned_model():
+    """An image model tuned to one video."""
+    model = image_model()
+    unet = with_clips(model.unet, VideoClips(3, 2, 4), 2)
+    return replace(model, unet=unet, defaults=replace(model.defaults, num_frames=4))
+
+
+def text_model():
+    return load_model(GOLDEN / "motiondirector" / "training" / "model")
+
+
+@pytest.mark.parametrize("kind", [image_model, tuned_model, text_model])
+def test_other_kinds_in_8_bits_compiled_and_in_windows(kind, compiler, monkeypatch):
+    monkeypatch.setattr(InflatedUNet, "_repeated_blocks", ["BasicTransformerBlock"])
+    plain = manage(kind())
+    eight, both = optimize_model(plain), optimize_model(plain, compile=True)
+    with torch.inference_mode():
+        options = IVGWindows.execute(4, 2, "static", "flat", "independent", 1, False)[0]
+        exact, rounded, compiled = (
+            IVGTextToVideo.execute(managed, "rain", "", 3, 7, 2, 2.0, 4.0, 64, 64, options=options)[0]
+            for managed in (plain, eight, both)
+        )
+    assert 20 < psnr(rounded, exact) < 60 and psnr(compiled, rounded) > 50
+    assert compiler() > 1  # more than the check
