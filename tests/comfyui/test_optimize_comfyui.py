@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 
 import pytest
 from test_comfyui import FOUND, ROOT, prompt, saved_video
@@ -10,6 +11,8 @@ from comfy_harness import ComfyClient, ComfyServer
 
 pytestmark = pytest.mark.skipif(FOUND is None, reason="no ComfyUI: name its folder in COMFYUI_PATH")
 
+LORA = "stir.pt"
+WORN = {"lora_name": LORA, "strength": 10.0}
 COMPILED = re.compile(r"Compiled \d+ pieces of the network in \d+ s")
 
 
@@ -17,7 +20,9 @@ COMPILED = re.compile(r"Compiled \d+ pieces of the network in \d+ s")
 def server(tmp_path_factory):
     models = tmp_path_factory.mktemp("ivg")
     (models / "tiny").symlink_to(ROOT / "tests" / "golden" / "tiny_ckpt")
-    with ComfyServer(FOUND[0], [ROOT], python=FOUND[1], models={"ivg": models}) as server:
+    loras = tmp_path_factory.mktemp("loras")
+    shutil.copy(ROOT / "tests" / "golden" / "lora_cloneofsimo_r2.pt", loras / LORA)
+    with ComfyServer(FOUND[0], [ROOT], python=FOUND[1], models={"ivg": models, "loras": loras}) as server:
         yield server
 
 
@@ -26,13 +31,17 @@ def videos(server):
     """Runs the model as it is made and as it was, in one graph: (what ran and was said, video, video as it was)."""
     client = ComfyClient(server.url)
 
-    def run(seed: int, weights: str, compile: bool):
+    def run(seed: int, weights: str, compile: bool, lora: bool = False):
         nodes = prompt(sample__seed=seed, sample__keep_first_frame=False, sample__composite=False)
         del nodes["predict"]
         widgets = {"weights": weights, "compile": compile}
         nodes["optimize"] = {"class_type": "IVGOptimizeModel", "inputs": {"model": ["load", 0], **widgets}}
         nodes["plain"] = copy.deepcopy(nodes["sample"])
         nodes["sample"]["inputs"]["model"] = ["optimize", 0]
+        if lora:
+            nodes["lora"] = {"class_type": "IVGLoadLoRA", "inputs": {"model": ["load", 0], **WORN}}
+            for name in ("optimize", "plain"):
+                nodes[name]["inputs"]["model"] = ["lora", 0]
         for name in ("sample", "plain"):
             video = {"video": [name, 1], "filename_prefix": f"test/{name}", "format": "auto", "codec": "auto"}
             nodes[f"save_{name}"] = {"class_type": "SaveVideo", "inputs": video}
@@ -55,6 +64,12 @@ def test_weights_in_8_bits(videos):
     assert "optimize" not in again.executed
     assert psnr(first, plain) > 25 and psnr(second, plain_second) > 25
     assert psnr(plain, plain_second) < 25  # or these would say nothing
+
+
+def test_a_lora_before_it_is_merged(videos):
+    *_, bare = videos(1, "float8", False)
+    _, first, worn = videos(1, "float8", False, lora=True)
+    assert psnr(worn, bare) + 5 < psnr(first, worn)
 
 
 def test_a_second_run_compiles_nothing(videos):
