@@ -42,6 +42,7 @@ MODULES = {
     "how_to": ["IVGStepLoader"],
     "step_save": ["IVGStepMask", "IVGStepSave"],
     "how_to_film": ["IVGHowTo"],
+    "optimize": ["IVGOptimizeModel"],
     "inflate": ["IVGInflateModel", "IVGDepthConditioning", "IVGEncodeSchedule"],
 }
 

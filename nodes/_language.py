@@ -10,7 +10,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ._model import IVGNetwork, Patcher
+from ._model import under_management
 from .loaders import choose_dtype
 
 FOLDER = "LLM"
@@ -140,8 +140,7 @@ class _Managed:
     def _load(self):
         if self.patcher is None:
             with torch.inference_mode(False):  # as IVG Load Model does
-                network = IVGNetwork(self.model.network)
-            self.patcher = Patcher(network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+                self.patcher = under_management(self.model.network)
         mm.load_models_gpu([self.patcher])
 
 

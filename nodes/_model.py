@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..ivg_core.models.bundle import IVGModel
 
 IVGModelSocket = io.Custom("IVG_MODEL")
-Patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
 
 # Bytes of activations = this * latent cells * channels of the first level * bytes of a number. Fitted to the 9 GB that
 # the authors report for 512 x 512 x 16 in fp16, less the weights.
@@ -43,12 +42,14 @@ class ManagedModel:
 def manage(model: IVGModel) -> ManagedModel:
     """Put the networks of a loaded model under ComfyUI's memory management."""
     networks = {name: getattr(model, name) for name in ("unet", "rom_unet", "vae", "text_encoder")}
-    patchers = {
-        name: Patcher(IVGNetwork(net), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
-        for name, net in networks.items()
-        if net is not None
-    }
-    return ManagedModel(model, patchers)
+    return ManagedModel(model, {name: under_management(net) for name, net in networks.items() if net is not None})
+
+
+def under_management(net: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """Put one network under ComfyUI's memory management."""
+    # Not CoreModelPatcher: on a GPU newer ComfyUIs' moves a plain module without its patches, and those are the LoRAs.
+    patcher = comfy.model_patcher.ModelPatcher
+    return patcher(IVGNetwork(net), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
 def on_device(

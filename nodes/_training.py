@@ -22,6 +22,7 @@ from ._model import IVGModelSocket, ManagedModel, on_device
 from ._notes import say
 from ._ordinary import make_ordinary
 from .loras import FOLDER, SUBFOLDER, with_lora
+from .optimize import refuse_optimised
 
 if TYPE_CHECKING:
     from ..ivg_core.models.bundle import IVGModel
@@ -142,6 +143,9 @@ def run_training(
 
     Returns:
         The model with the LoRA, its path, the loss curve, a sample and the report.
+
+    Raises:
+        IVGError: the model comes from IVG Optimize Model.
     """
     from ..ivg_core.media.video import read_video
     from ..ivg_core.training.backbone import TrainableUNet
@@ -150,6 +154,7 @@ def run_training(
     from ..ivg_core.training.trainer import train
     from ..ivg_core.training.validation import write_samples
 
+    refuse_optimised(managed)
     model, run, stage = managed.model, Path(config.out), config.stage
     size = (settings.width or model.defaults.width, settings.height or model.defaults.height)
     progress = TrainingProgress(node_id, config.steps, run)

@@ -30,14 +30,20 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
     """A model with a LoRA on the network of its stage; the one that came in stays as it is, and shares the weights.
 
     Raises:
-        IVGError: the LoRA is for another network, or the strength is no number.
+        IVGError: the LoRA is for another network, or the strength is no number, or the weights are in float8.
     """
+    from ..ivg_core.models.float8 import is_in_float8
+
     if strength == 0 or not lora.layers:
         return managed
     if not math.isfinite(strength):
         raise IVGError(f"The strength is {strength}: give a number, such as 1.")
     model, stage = managed.model, lora.stage
     network = model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
+    if is_in_float8(network):
+        raise IVGError(
+            "No LoRA can be added to weights in float8: put the node with the LoRA in front of IVG Optimize Model."
+        )
     lora.check(network)
     name = "rom_unet" if network is model.rom_unet else "unet"
     patcher = managed.patchers[name].clone()

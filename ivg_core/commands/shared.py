@@ -351,6 +351,7 @@ def load_for_sampling(options: argparse.Namespace) -> IVGModel:
     """The model as `network_options` want it."""
     import torch
 
+    from ..models.compiled import check_compiler, compile_network
     from ..models.float8 import store_in_float8
     from ..models.lora import model_with_lora
 
@@ -362,12 +363,14 @@ def load_for_sampling(options: argparse.Namespace) -> IVGModel:
     if paths:
         for lora, strength in zip(read_loras(options, paths, model), strengths, strict=True):
             model = model_with_lora(model, lora, strength)
+    if options.compile:
+        check_compiler(torch.device(options.device))
     unets: tuple[Any, Any] = (model.unet, model.rom_unet)
     for unet in filter(None, unets):
         if options.float8:
             store_in_float8(unet)
         if options.compile:
-            unet.compile_repeated_blocks()
+            compile_network(unet, lambda said: print(f"\n{said}", file=sys.stderr))
     return model
 
 

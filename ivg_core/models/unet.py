@@ -60,8 +60,8 @@ class SharedTextAttention(AttnProcessor2_0):
 class TemporalConvolution(nn.Conv3d):
     """A (3, 1, 1) convolution, computed as a 2D one over (frames, pixels): the same numbers, far faster on a CPU."""
 
-    def forward(self, input: Tensor) -> Tensor:  # (B, C, F, H, W)
-        flat = conv2d(input.flatten(3), self.weight.squeeze(-1), self.bias, padding=(1, 0))
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # (B, C, F, H, W)
+        flat = conv2d(input.flatten(3), weight.squeeze(-1), bias, padding=(1, 0))
         return flat.unflatten(3, input.shape[3:])
 
 

@@ -45,10 +45,11 @@ def side_nodes() -> Graph:
     boxes = {
         "model": Box("LoadIVGModel", (0, 0), (320, 110)),
         "lora": Box("IVGLoadLoRA", (380, 0), (300, 110), {"strength": 0.8}),
+        "optimize": Box("IVGOptimizeModel", (740, 0), (320, 110)),
         "options": Box("IVGSamplerOptions", (0, 300), (320, 180)),
         "download": Box("IVGDownloadModel", (0, 700), (420, 180)),
     }
-    return Graph(boxes, ["model.model > lora.model"], picture="model")
+    return Graph(boxes, ["model.model > lora.model", "lora.model > optimize.model"], picture="model")
 
 
 def over_time() -> Graph:
@@ -379,7 +380,12 @@ SCENES = {
     "text_to_video": Scene(sentence_alone(), {"IVGTextToVideo": ["model", "lora", "make", "save"]}, runs=False),
     "side": Scene(
         side_nodes(),
-        {"IVGLoadLoRA": ["model", "lora"], "IVGSamplerOptions": ["options"], "IVGDownloadModel": ["download"]},
+        {
+            "IVGLoadLoRA": ["model", "lora"],
+            "IVGOptimizeModel": ["lora", "optimize"],
+            "IVGSamplerOptions": ["options"],
+            "IVGDownloadModel": ["download"],
+        },
         runs=False,
     ),
     "over_time": Scene(
