@@ -14,6 +14,7 @@ import torch
 from benchmarks.clock import alternate
 from benchmarks.gpu import make_setting
 from benchmarks.speed import Loop
+from ivg_core.models.compiled import compile_network
 
 
 @torch.no_grad()
@@ -22,7 +23,7 @@ def main(tiny: bool) -> None:
     loop = Loop(setting.size, setting.device, setting.dtype)
     plain = alternate({"plain": loop.timed(loop.exact)}, setting.rounds)["plain"]
     whole = loop.exact()
-    loop.unet.compile_repeated_blocks()
+    compile_network(loop.unet, lambda said: print(said, file=sys.stderr))
     first = loop.timed(loop.exact)()
     took = alternate({"compiled": loop.timed(loop.exact)}, setting.rounds)["compiled"]
     off = float((loop.exact() - whole).norm() / whole.norm())
