@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything that needs a GPU, measured in one go, in at most 8 minutes on one card of the class of an H100.
+# Everything that needs a GPU, measured in one go; 8 minutes should do on one card of the class of an H100.
 #
 #   sh benchmarks/gpu.sh DIR           writes DIR/speed_gpu.json, DIR/any_model_gpu.json and DIR/profile.txt
 #   sh benchmarks/gpu.sh DIR --tiny    only tries the steps, at the smallest size, on a CPU too

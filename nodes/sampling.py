@@ -293,7 +293,7 @@ class IVGSamplerOptions(io.ComfyNode):
                     optional=True,
                     tooltip="Instead of cache_every: the deep layers are computed anew where the video has changed by "
                     "more than this share since they last were, however many steps there are. 0 is exact; 0.3 saves "
-                    "more than half of the time.",
+                    "about half of the time (measured: 37 dB from exact).",
                 ),
             ],
             outputs=[OptionsSocket.Output(display_name="options", tooltip="For IVG Sampler.")],
