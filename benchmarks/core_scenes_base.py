@@ -26,7 +26,7 @@ SHAPE = {"num_heads": 3, "text_dim": 64}
 LAYERS, WIDTH, INNER = 5, 192, 576
 IN_CHANNELS = 36  # noise, mask, photo
 TOKENS = 8  # of a sentence: all of these fit
-BATCH, STEPS, RATE = 8, 1500, 8e-4
+BATCH, STEPS, RATE = 8, 8000, 8e-4
 UNTOLD = 0.1  # share of clips in training whose sentence is left out
 
 

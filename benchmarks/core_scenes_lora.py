@@ -18,7 +18,7 @@ from ivg_pack.ivg_core.training.config import LoRASettings, TrainConfig
 from ivg_pack.ivg_core.training.trainer import train
 from ivg_pack.nodes._core_backbone import CoreBackbone
 
-RANK, BATCH, STEPS, RATE = 32, 8, 700, 2e-3
+RANK, BATCH, STEPS, RATE = 32, 8, 2500, 2e-3
 LEAST_NOISE = 0.4  # sigma: below it a mask is there already
 
 

@@ -1,4 +1,4 @@
-"""How much time the fast modes save at the published size: random weights, guided, in bfloat16.
+"""How much time the fast modes save at the published size: random weights, guided.
 
     PYTHONPATH=. python benchmarks/fast_full_size.py [--size 256x256] [--frames 4] [--steps 8] [--rounds 3]
 
@@ -100,10 +100,11 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="which some CPUs lack")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
-    model, whole = random_model(dtype=torch.bfloat16), decided(args.steps)
+    model, whole = random_model(dtype=getattr(torch, args.dtype)), decided(args.steps)
     figures = times_faster(model, (width, height), args.frames, args.steps, args.rounds, whole)
     figures["share_of_whole_steps_adaptive"] = sum(whole) / len(whole)
     figures |= {f"predicted_times_faster_{name}": predicted for name, predicted in PREDICTED.items()}
