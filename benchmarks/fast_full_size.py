@@ -112,10 +112,11 @@ def main() -> None:
     print(json.dumps(figures, indent=1))
     if args.record:
         record(args.record, "fast_full_size", figures)
-        speed, likeness = (recorded(args.record, name) for name in ("speed_cpu", "fast"))
+        speed, likeness, equal = (recorded(args.record, name) for name in ("speed_cpu", "fast", "equal_time"))
         ratio = figures["times_faster_fast"]
         speed |= {"ratio_fast_vs_exact": ratio, "psnr_fast_vs_exact": likeness["psnr_guided_fast"]}
         speed |= {"ratio_adaptive": figures["times_faster_adaptive"], "psnr_adaptive": likeness["psnr_adaptive"]}
+        speed |= {name: value for name, value in equal.items() if name.startswith("quality_at_equal_time")}
         if "ratio_exact_vs_released" in speed:
             speed["ratio_fast_vs_released"] = ratio * speed["ratio_exact_vs_released"]
         record(args.record, "speed_cpu", speed)
