@@ -12,15 +12,12 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from benchmarks.fast import TOLERANCE
+from benchmarks.fast import TOLERANCE, likeness_of, video_of
 from benchmarks.rom import HeldOut, held_out_scenes
 from ivg_core.evaluate.metrics.hs_err import hs_err
 from ivg_core.evaluate.metrics.motion import motion_precision
-from ivg_core.evaluate.metrics.pixels import psnr
 from ivg_core.hands.tracker import HandTracker
 from ivg_core.sampling.crop import MARGIN
-from ivg_core.sampling.generate import generate
-from ivg_core.sampling.settings import Sampling
 
 if TYPE_CHECKING:
     from ivg_core.models.bundle import IVGModel
@@ -92,21 +89,13 @@ def bench_equal_time(
 def _video(model: IVGModel, item: HeldOut, seed: int, options: dict[str, Any]) -> Tensor:
     how = {name: value for name, value in options.items() if name != "margin"}
     with patch("ivg_core.sampling.crop.MARGIN", options.get("margin", MARGIN)):
-        return generate(
-            model,
-            item.photo,
-            item.tasks[0].text,
-            mask=item.truths[0],
-            num_frames=model.defaults.num_frames,
-            seed=seed,
-            how=Sampling(keep_first_frame=True, composite=True, **how),
-        ).frames
+        return video_of(model, item, seed, how)
 
 
 def _judged(video: Tensor, true: Tensor, item: HeldOut, tracker: HandTracker) -> dict[str, float]:
     moving = item.truths[0] > 0
     return {
-        "inside": min(psnr(video[:, moving], true[:, moving]), 100.0),
+        "inside": likeness_of(video[:, moving], true[:, moving]),
         "hs_err": hs_err(video, true, tracker).value,
         "motion_precision": motion_precision(video, item.truths[0]),
     }

@@ -79,8 +79,8 @@ def bench_fast(model: IVGModel, scenes: int = 12, log: Callable[[str], None] = p
             videos[name] = _run(model, item, index, options)
             seconds[name].append(time.process_time() - began)
         for name, video in videos.items():
-            likeness[name].append(_likeness(video, videos["guided" if name.startswith("guided") else "full"]))
-            inside[name].append(_likeness(video[:, moving], clip[:, moving]))
+            likeness[name].append(likeness_of(video, videos["guided" if name.startswith("guided") else "full"]))
+            inside[name].append(likeness_of(video[:, moving], clip[:, moving]))
         log(f"{index + 1}/{scenes}")
     figures: dict[str, float] = {"scenes": scenes}
     for name in MODES:
@@ -97,19 +97,23 @@ def bench_fast(model: IVGModel, scenes: int = 12, log: Callable[[str], None] = p
 
 
 def _run(model: IVGModel, item: HeldOut, seed: int, options: dict[str, Any]) -> Tensor:
-    size = model.defaults
-    steps = round(size.num_inference_steps * options.get("num_inference_steps", 1))
-    how = {"keep_first_frame": True, "composite": True, **options, "num_inference_steps": steps}
+    steps = round(model.defaults.num_inference_steps * options.get("num_inference_steps", 1))
+    return video_of(model, item, seed, {**options, "num_inference_steps": steps})
+
+
+def video_of(model: IVGModel, item: HeldOut, seed: int, options: dict[str, Any]) -> Tensor:
+    """The video of a held-out scene's first task under its exact mask, (F, H, W, 3) in 0..1, by these `Sampling`."""
     return generate(
         model,
         item.photo,
         item.tasks[0].text,
         mask=item.truths[0],
-        num_frames=size.num_frames,
+        num_frames=model.defaults.num_frames,
         seed=seed,
-        how=Sampling(**how),
+        how=Sampling(keep_first_frame=True, composite=True, **options),
     ).frames
 
 
-def _likeness(a: Tensor, b: Tensor) -> float:
-    return min(psnr(a, b), 100.0)  # of equal clips, for which JSON has no number
+def likeness_of(a: Tensor, b: Tensor) -> float:
+    """PSNR in decibels, at most 100: that of equal clips, for which JSON has no number."""
+    return min(psnr(a, b), 100.0)

@@ -33,7 +33,8 @@ from benchmarks.record import record, recorded
 from benchmarks.rom import held_out_scenes
 from ivg_core.checkpoints.load import load_model
 from ivg_core.models.bundle import IVGModel
-from ivg_core.sampling.deep_features import AdaptiveFeatures, DeepFeatures, kept_features
+from ivg_core.models.unet import KeptFeatures
+from ivg_core.sampling.deep_features import AdaptiveFeatures, kept_features
 from ivg_core.sampling.generate import Sampling, generate
 
 HERE = Path(__file__).parent
@@ -89,7 +90,7 @@ def decided(steps: int) -> list[bool]:
     return kept.whole
 
 
-def kept(whole: Sequence[bool], how: Sampling) -> DeepFeatures | AdaptiveFeatures | None:
+def kept(whole: Sequence[bool], how: Sampling) -> KeptFeatures | None:
     """`kept_features`, with the decisions of another model."""
     return Replayed(whole) if how.cache_tolerance else kept_features(how)
 

@@ -12,11 +12,15 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.full_size import random_model
 from benchmarks.record import machine, write
 from benchmarks.speed import Size
+from ivg_core.checkpoints.load import load_model
 from ivg_core.errors import IVGError
+from ivg_core.models.bundle import IVGModel
 
 Figures = dict[str, float]
+GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,13 @@ def make_setting(out: Path, tiny: bool, minutes: float) -> Setting:
     if not (on_gpu or tiny):
         raise IVGError("There is no GPU that torch can use: give --tiny to try the steps on the CPU.")
     return Setting(torch.device("cuda" if on_gpu else "cpu"), tiny, out, time.monotonic() + 60 * minutes)
+
+
+def model_of(setting: Setting) -> IVGModel:
+    """A whole model with random weights, on the device."""
+    if setting.tiny:
+        return load_model(GOLDEN / "tiny_ckpt", dtype=setting.dtype, device=setting.device)
+    return random_model(str(setting.device), setting.dtype)
 
 
 def run_steps(steps: Iterable[Step], setting: Setting) -> list[str]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.gpu import Figures, Setting
+from benchmarks.gpu import GOLDEN, Figures, Setting
 from ivg_core.checkpoints.load import load_model
 from ivg_core.models.bundle import IVGModel
 from ivg_core.sampling.generate import Sampling, generate
-
-GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 
 
 def golden(setting: Setting, _told: Figures) -> Figures:

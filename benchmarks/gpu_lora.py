@@ -7,11 +7,8 @@ from statistics import median
 
 import torch
 
-from benchmarks.full_size import random_model
-from benchmarks.gpu import Figures, Setting, free, peak_gib
-from benchmarks.gpu_golden import GOLDEN
+from benchmarks.gpu import Figures, Setting, free, model_of, peak_gib
 from benchmarks.hands import drawn_clip
-from ivg_core.checkpoints.load import load_model
 from ivg_core.models.bundle import IVGModel
 from ivg_core.models.text import encode_text
 from ivg_core.training.batches import ListDataset, Sample
@@ -33,7 +30,7 @@ def lora_step(setting: Setting, _told: Figures) -> Figures:
 def one(setting: Setting, preset: str, end: str) -> Figures:
     """Trains a few steps on a drawn clip by a preset."""
     side, frames = (64, 3) if setting.tiny else (256, 16)
-    model = load_model(GOLDEN / "tiny_ckpt", device=setting.device) if setting.tiny else published(setting)
+    model = model_of(setting)
     free()
     with tempfile.TemporaryDirectory() as out:
         asked = {"out": out, "steps": STEPS, "save_every": 0, "validation": {"every": 0, "draws": 1}}
@@ -43,11 +40,6 @@ def one(setting: Setting, preset: str, end: str) -> Figures:
     spent = median(step["seconds"] for step in done.history[1:])
     with_hands = {"steps_with_hand_loss": sum("hands" in step for step in done.history)} if end else {}
     return {**with_hands, f"seconds_a_lora_step{end}": spent, **peak_gib(setting, f"peak_gib_lora_step{end}")}
-
-
-def published(setting: Setting) -> IVGModel:
-    """The published size, frozen in 16 bits as the command line loads it."""
-    return random_model(str(setting.device), setting.dtype)
 
 
 @torch.no_grad()

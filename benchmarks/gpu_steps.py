@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.clock import alternate, elapsed
 from benchmarks.fast_full_size import times_faster
-from benchmarks.full_size import SCHEDULER, random_model
-from benchmarks.gpu import Figures, Setting, Step, free, peak_gib
+from benchmarks.full_size import SCHEDULER
+from benchmarks.gpu import Figures, Setting, Step, free, model_of, peak_gib
 from benchmarks.gpu_golden import golden
 from benchmarks.gpu_lora import lora_step
 from benchmarks.gpu_profile import shares_of_time
@@ -20,30 +20,20 @@ from benchmarks.gpu_programs import any_model, compiled
 from benchmarks.hands import compare, drawn_clip
 from benchmarks.memory import GIB, plan
 from benchmarks.speed import Bare, Loop, ratios, shares, wins
-from ivg_core.checkpoints.load import load_model
 from ivg_core.hands.detector import load_palm_net
 from ivg_core.hands.landmarks import CROP, load_landmark_net
 from ivg_core.hands.tracker import HandTracker
-from ivg_core.models.bundle import IVGModel
 from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.generate import Sampling, generate
 from ivg_core.sampling.loop import sample_latents
 from ivg_core.sampling.solver import make_solver
 
-TINY_MODEL = Path(__file__).parents[1] / "tests" / "golden" / "tiny_ckpt"
 CPU = torch.device("cpu")
 
 
 def pixels(setting: Setting) -> tuple[int, int]:
     """(width, height) of the video."""
     return 8 * setting.size.width, 8 * setting.size.height
-
-
-def model_of(setting: Setting) -> IVGModel:
-    """A whole model with random weights, on the device."""
-    if setting.tiny:
-        return load_model(TINY_MODEL, dtype=setting.dtype, device=setting.device)
-    return random_model(str(setting.device), setting.dtype)
 
 
 def exact(setting: Setting, _told: Figures) -> Figures:

@@ -37,6 +37,10 @@ CROSS_UP = ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "CrossAttnU
 class KeptFeatures(Protocol):
     """What entered the last layer at an earlier call; see `sampling.deep_features`."""
 
+    def fresh(self) -> KeptFeatures:
+        """The same rule, with nothing kept yet."""
+        ...
+
     def recall(self, x: Tensor) -> Tensor | None:
         """The features (B * F', C, H, W) to reuse, or None to compute all; x is what the first layer gave."""
         ...

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from ..models.unet import KeptFeatures
     from .settings import Sampling
 
 SEEN = 4  # of the first layer's output every so many columns and rows are compared: keeping all of it takes memory
@@ -58,7 +59,7 @@ class AdaptiveFeatures:
     in the deep features is taken to go on, as far as the run has come. The clips of a batch decide together.
 
     Args:
-        tolerance: how far is too far, > 0; with 0.3 about every fourth step of eight is computed whole.
+        tolerance: how far is too far, > 0; with 0.3 drawn scenes are computed whole at 2 of 8 steps.
 
     Source: step by step as in TeaCache (arXiv 2411.19108) and EasyCache (arXiv 2507.02860), of DeepCache's features.
     """
@@ -100,7 +101,7 @@ class AdaptiveFeatures:
         return x
 
 
-def kept_features(how: Sampling) -> DeepFeatures | AdaptiveFeatures | None:
+def kept_features(how: Sampling) -> KeptFeatures | None:
     """What a run keeps of deep layers: None where all is computed at every step."""
     if how.cache_tolerance > 0:
         return AdaptiveFeatures(how.cache_tolerance)

@@ -14,7 +14,7 @@ from ..models.told import Told
 
 if TYPE_CHECKING:
     from ..models.backbone import Predictor, UNetBackbone
-    from .deep_features import AdaptiveFeatures, DeepFeatures
+    from ..models.unet import KeptFeatures
 
 
 class Guided:
@@ -38,7 +38,7 @@ class Guided:
         backbone: Predictor,
         ladder: Sequence[tuple[float, Told]],
         interval: tuple[float, float] = (0.0, 1.0),
-        features: DeepFeatures | AdaptiveFeatures | None = None,
+        features: KeptFeatures | None = None,
     ):
         self.backbone, self.interval, self.features = backbone, interval, features
         after = [*[scale for scale, _ in ladder[1:]], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,9 @@ from torch import Tensor
 from ..models.backbone import Predictor
 from ..models.told import Told
 from .context import ContextWindows, frame_weights, middle
-from .deep_features import AdaptiveFeatures, DeepFeatures
+
+if TYPE_CHECKING:
+    from ..models.unet import KeptFeatures
 
 SMOOTHED_STEPS, SMOOTHINGS, SMOOTHING = 25, 5, 1e-3
 
@@ -39,7 +41,7 @@ class Windowed:
     ):
         self.backbones: list[Any] = [backbone, *replicas]
         self.context, self.own, self.timesteps = context, own, timesteps.cpu()
-        self.kept: dict[int, DeepFeatures | AdaptiveFeatures] = {}  # of each group of windows
+        self.kept: dict[int, KeptFeatures] = {}  # of each group of windows
 
     @property
     def network(self) -> Any:
@@ -51,9 +53,7 @@ class Windowed:
         first, *others = map(change, self.backbones)
         return Windowed(first, self.context, self.own, self.timesteps, others)
 
-    def __call__(
-        self, noisy: Tensor, level: Tensor, told: Told, features: DeepFeatures | AdaptiveFeatures | None = None
-    ) -> Tensor:
+    def __call__(self, noisy: Tensor, level: Tensor, told: Told, features: KeptFeatures | None = None) -> Tensor:
         """See `Backbone`; merged predictions are in float32."""
         step = 0
         if self.context.schedule == "uniform":
