@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ivg")
 
 MOST_SAID = 200  # letters of what is cut off
+# A tokenizer of transformers keeps padding and truncation as a state of its own: calls of two threads must not overlap.
+_tokenizing = threading.Lock()
 
 
 def encode_text(model: IVGModel, prompts: list[str]) -> Tensor:
@@ -63,13 +66,14 @@ def _encode(model: IVGModel, prompts: list[str]) -> tuple[Tensor, Tensor]:
             half = MOST_SAID // 2
             said = lost if len(lost) <= MOST_SAID else f"{lost[:half]} … {lost[-half:]}"
             log.warning("The text is longer than the model reads; this part of it is not used: %s", said)
-    ids = model.tokenizer(
-        prompts,
-        padding="max_length",
-        max_length=model.text_encoder.config.max_position_embeddings,
-        truncation=True,
-        return_tensors="pt",
-    ).input_ids
+    with _tokenizing:
+        ids = model.tokenizer(
+            prompts,
+            padding="max_length",
+            max_length=model.text_encoder.config.max_position_embeddings,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
     with torch.no_grad():
         return model.text_encoder(ids.to(model.text_encoder.device))[0], ids
 
@@ -88,7 +92,8 @@ def cut_words(tokenizer: CLIPTokenizer, prompt: str) -> str:
     room = tokenizer.model_max_length - 2  # the start and end tokens
     words = prompt.split()
     for i, word in enumerate(words):
-        room -= len(tokenizer(word, add_special_tokens=False).input_ids)
+        with _tokenizing:
+            room -= len(tokenizer(word, add_special_tokens=False).input_ids)
         if room < 0:
             return " ".join(words[i:])
     return ""
