@@ -28,24 +28,27 @@ def elapsed(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def alternate(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+def alternate(
+    runs: Mapping[str, Callable[[], float]], rounds: int, warm_up: Mapping[str, Callable[[], object]] | None = None
+) -> dict[str, float]:
     """Lets all take turns, each round beginning with another one, after a round that does not count.
 
     Args:
         runs: name -> a run that returns its seconds.
         rounds: >= 1.
+        warm_up: runs for the round that does not count, where there are shorter ones; None: the same.
 
     Returns:
         name -> median seconds.
     """
     names = list(runs)
     taken: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds + 1):
+    for name in names:
+        (warm_up or runs)[name]()
+    for number in range(1, rounds + 1):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            spent = runs[name]()
-            if number:
-                taken[name].append(spent)
+            taken[name].append(runs[name]())
     return {name: statistics.median(spent) for name, spent in taken.items()}
 
 
