@@ -1,6 +1,7 @@
 """How much time the fast modes save at the published size: random weights, guided.
 
     PYTHONPATH=. python benchmarks/fast_full_size.py [--size 256x256] [--frames 4] [--steps 25] [--rounds 3]
+        [--modes adaptive fast …]
 
 The pictures are noise, so likeness is not asked here: `python -m benchmarks fast` measures that. The mask is a
 box in the lower middle, of 14 % of the picture. `fast` is deep layers where the run decides, and guidance in the
@@ -104,14 +105,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--modes", nargs="+", choices=[*MODES][1:], default=[*MODES][1:], help="beside full sampling")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="which some CPUs lack")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     model, whole = random_model(dtype=getattr(torch, args.dtype)), decided(args.steps)
-    figures = times_faster(model, (width, height), args.frames, args.steps, args.rounds, whole)
+    figures = times_faster(model, (width, height), args.frames, args.steps, args.rounds, whole, args.modes)
     figures["share_of_whole_steps_adaptive"] = sum(whole) / len(whole)
-    figures |= {f"predicted_times_faster_{name}": predicted for name, predicted in PREDICTED.items()}
+    figures |= {f"predicted_times_faster_{name}": PREDICTED[name] for name in args.modes}
     figures |= {"steps": args.steps, "frames": args.frames, "rounds": args.rounds, "width": width, "height": height}
     print(json.dumps(figures, indent=1))
     if args.record:
@@ -128,9 +130,15 @@ def main() -> None:
 
 
 def times_faster(
-    model: IVGModel, size: tuple[int, int], frames: int, steps: int, rounds: int, whole: Sequence[bool]
+    model: IVGModel,
+    size: tuple[int, int],
+    frames: int,
+    steps: int,
+    rounds: int,
+    whole: Sequence[bool],
+    modes: Sequence[str] = tuple(MODES)[1:],
 ) -> dict[str, float]:
-    """How many times faster than sampling whole and exactly each of `MODES` is.
+    """How many times faster than sampling whole and exactly each mode is.
 
     Args:
         model: works where it is.
@@ -138,6 +146,7 @@ def times_faster(
         frames, steps: of the video and its sampling.
         rounds: in which all take turns, after one of a single step.
         whole: at which of the steps all is computed where the run would decide.
+        modes: of `MODES`.
     """
     width, height = size
     mask = torch.zeros(height, width)
@@ -153,9 +162,10 @@ def times_faster(
         print(f"{name}: {spent:.3g} s", flush=True)
         return spent
 
-    short = {name: partial(run, name, 1) for name in MODES}
-    took = alternate({name: partial(run, name, steps) for name in MODES}, rounds, short)
-    faster = {f"times_faster_{name}": took["full"] / took[name] for name in MODES if name != "full"}
+    names = ["full", *modes]
+    short = {name: partial(run, name, 1) for name in names}
+    took = alternate({name: partial(run, name, steps) for name in names}, rounds, short)
+    faster = {f"times_faster_{name}": took["full"] / took[name] for name in modes}
     return {"seconds_full": took["full"], "share_of_mask": mask.mean().item(), **faster}
 
 
