@@ -119,12 +119,13 @@ def main() -> None:
     if args.record:
         record(args.record, "fast_full_size", figures)
         speed, likeness, equal = (recorded(args.record, name) for name in ("speed_cpu", "fast", "equal_time"))
-        for name in ("fast", "fast_crop"):
+        for name in {"fast", "fast_crop"} & {*args.modes}:
             ratio = figures[f"times_faster_{name}"]
             speed |= {f"ratio_{name}_vs_exact": ratio, f"psnr_{name}_vs_exact": likeness[f"psnr_guided_25_{name}"]}
             if "ratio_exact_vs_released" in speed:
                 speed[f"ratio_{name}_vs_released"] = ratio * speed["ratio_exact_vs_released"]
-        speed |= {"ratio_adaptive": figures["times_faster_adaptive"], "psnr_adaptive": likeness["psnr_adaptive"]}
+        if "adaptive" in args.modes:
+            speed |= {"ratio_adaptive": figures["times_faster_adaptive"], "psnr_adaptive": likeness["psnr_adaptive"]}
         speed |= {name: value for name, value in equal.items() if name.startswith("quality_at_equal_time")}
         record(args.record, "speed_cpu", speed)
 
