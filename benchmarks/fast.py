@@ -38,6 +38,7 @@ MODES: dict[str, dict[str, Any]] = {
     "guided_fast": FAST,
     "guided_fast_crop": {**FAST, "region": "crop"},
     "guided_25": {**GUIDED, "num_inference_steps": PUBLISHED},
+    "guided_25_adaptive": {**GUIDED, "num_inference_steps": PUBLISHED, "cache_tolerance": TOLERANCE},
     "guided_25_fast": {**FAST, "num_inference_steps": PUBLISHED},
     "guided_25_fast_crop": {**FAST, "num_inference_steps": PUBLISHED, "region": "crop"},
 }
@@ -58,6 +59,7 @@ PREDICTED = {
     "guided_interval": (1.25, 32.0),
     "guided_fast": (2.2, 38.0),
     "guided_fast_crop": (2.5, 34.0),
+    "guided_25_adaptive": (2.8, 36.0),
     "guided_25_fast": (3.4, 37.0),
     "guided_25_fast_crop": (4.0, 33.0),
 }
