@@ -53,7 +53,8 @@ def add(commands) -> None:
 def _annotate(options: argparse.Namespace) -> None:
     from ..hands.tracker import HandTracker
     from ..rom.annotate import RELEASED_TRACKER
-    from ..rom.annotate_folder import REPORT, annotate_folder
+    from ..rom.annotate_folder import annotate_folder
+    from ..rom.annotate_reports import REPORT
 
     thresholds = {"palm_threshold": options.palm_threshold, "presence_threshold": options.presence_threshold}
     how = {"device": options.device, "backend": options.hand_backend}
