@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from ..cluster.shard import WHOLE, Shard
-from ..errors import IVGError
+from ..errors import IVGError, reason_of
 from ..media.files import atomic_write
 from ..media.images import load_image, save_png
 from ..media.metadata import write_with_workflow
@@ -157,11 +157,6 @@ class _Told:
         except Exception as error:
             self.error = error
             raise
-
-
-def reason_of(error: Exception) -> str:
-    """Why an item failed, in one line for the journal."""
-    return str(error) if isinstance(error, IVGError) else f"{type(error).__name__}: {error}"
 
 
 def save_result(
