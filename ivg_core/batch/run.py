@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from ..errors import IVGError
+from ..cluster.shard import WHOLE, Shard
+from ..errors import IVGError, reason_of
 from ..media.files import atomic_write
 from ..media.images import load_image, save_png
 from ..media.metadata import write_with_workflow
@@ -83,8 +83,7 @@ def run_batch(
     folder: str | Path,
     settings: BatchSettings,
     *,
-    process: int = 0,
-    processes: int = 1,
+    shard: Shard = WHOLE,
     on_item: OnItem | None = None,
     on_step: OnStep | None = None,
 ) -> Summary:
@@ -98,7 +97,7 @@ def run_batch(
         items: see `read_table`.
         folder: gets for each item `<name>.mp4` and `<name>_mask.png`, and `results.jsonl`.
         settings: must be the same every time; `batch.json` keeps them.
-        process, processes: this one of several that share the folder; it makes every processes-th item.
+        shard: which of the items this process makes, where several share the folder.
         on_item: called as `on_item(number, count, item)` before each item that is made, from 1.
         on_step: see `generate`; an exception that is no error of an item ends the run and leaves all that was made.
 
@@ -111,10 +110,10 @@ def run_batch(
     """
     if settings.format not in FORMATS:
         raise IVGError(f'A batch cannot write "{settings.format}": choose {", ".join(FORMATS)}.')
-    folder, mine = user_path(folder), list(items[process::processes])
+    folder, mine = user_path(folder), shard.of(items)
     done = failed = 0
     told = _Told(on_step) if on_step else None
-    with Journal(folder, process) as journal, ItemLoRA(model) as lora:
+    with Journal(folder, shard.number) as journal, ItemLoRA(model) as lora:
         keep_settings(folder, settings)
         sweep(folder, mine)
         adopt(journal, mine)
@@ -160,11 +159,6 @@ class _Told:
             raise
 
 
-def reason_of(error: Exception) -> str:
-    """Why an item failed, in one line for the journal."""
-    return str(error) if isinstance(error, IVGError) else f"{type(error).__name__}: {error}"
-
-
 def save_result(
     folder: Path,
     item: Item,
@@ -208,34 +202,6 @@ def save_result(
         seen = with_thumbnail(clips, len(frames), fps, folder / names["thumbnail"])
         write_video(seen, folder / names["file"], fps, about)
     return names
-
-
-def processes(device: str = "cpu") -> tuple[int, int, str]:
-    """This process among those that `accelerate launch` (or torchrun, or you) started for one batch.
-
-    The processes never speak to each other, so that machines may come late, leave early or die: only the variables that
-    a launcher sets are read.
-
-    Args:
-        device: as the user chose it; "cuda" becomes this process's own GPU.
-
-    Returns:
-        The number of this process, the number of all, and the device.
-
-    Raises:
-        IVGError: the variables RANK and WORLD_SIZE are no such numbers.
-    """
-    rank, world, local = (os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    try:
-        process, count = int(rank or 0), int(world or 1)
-        gpu = int(local or 0)
-    except ValueError:
-        process = count = gpu = -1
-    if not 0 <= process < count:
-        raise IVGError(
-            f"This process is number {rank} of {world}, say RANK and WORLD_SIZE: number them from 0 to WORLD_SIZE - 1."
-        )
-    return process, count, f"cuda:{gpu}" if device == "cuda" and count > 1 else device
 
 
 def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on_step: OnStep | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from ..errors import IVGError
 from ..media.targets import check_fps
 from .items import item_options, item_settings
 from .kinds import a_path, new_folder
+from .machines import machine_options, shard_of
 from .shared import command, load_for_sampling, model_options, network_options, sampling_options, say
 
 TEXT = """\
@@ -24,14 +25,14 @@ and phrase (what is in the boxes of a bbox.txt), a .json list of the same, or th
 Masks that are not given are predicted, for each sentence by itself. Mask videos are as long as the video; where that is
 made in windows of time, they have the model's own length.
 
-Over several processes or machines that share the folder:  accelerate launch -m ivg_core batch ...
+Over several processes or machines that share the folder: accelerate launch -m ivg_core batch …, or --shard.
 """
 
 
 def add(commands) -> None:
     """Add the command to the parser."""
     said = "many videos from a table; goes on where it was stopped"
-    parents = (model_options(), network_options(), sampling_options(), item_options())
+    parents = (model_options(), network_options(), sampling_options(), item_options(), machine_options())
     batch = command(commands, "batch", _batch, said, *parents)
     batch.description, batch.formatter_class = TEXT, argparse.RawDescriptionHelpFormatter
     table = batch.add_argument_group("what is made (the second spellings are those of the released code)")
@@ -47,7 +48,7 @@ def add(commands) -> None:
 
 def _batch(options: argparse.Namespace) -> None:
     from ..batch.journal import has_journal
-    from ..batch.run import BatchSettings, processes, run_batch
+    from ..batch.run import BatchSettings, run_batch
     from ..batch.table import read_seeds, read_table
 
     table = options.table or options.image_folder
@@ -67,16 +68,14 @@ def _batch(options: argparse.Namespace) -> None:
         raise IVGError("Rows of the table have a LoRA, and weights in float8 take none: leave out --float8.")
     if options.fps:
         check_fps(Path(f"the video.{options.format}"), options.fps)
-    process, count, options.device = processes(options.device)
+    shard = shard_of(options)
     settings = BatchSettings(**item_settings(options), format=f".{options.format}")
-    who = f"process {process}: " if count > 1 else ""
+    who = f"process {shard.number}: " if shard.count > 1 else ""
 
     def show(number: int, total: int, item) -> None:
         print(f"{who}{number}/{total} {item.name}", file=sys.stderr, flush=True)
 
-    done = run_batch(
-        load_for_sampling(options), items, options.out, settings, process=process, processes=count, on_item=show
-    )
+    done = run_batch(load_for_sampling(options), items, options.out, settings, shard=shard, on_item=show)
     print(f"{who}{done.done} made, {done.skipped} were there already, {done.failed} failed")
     say(options.out / "index.html")
     if done.failed:
