@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.shard import WHOLE, Shard
 from ..errors import IVGError
 from ..media.files import VIDEOS
 from ..media.lock import sweep
 from ..media.targets import user_path
-from .annotate_reports import Reports
+from .annotate_reports import REPORT, Reports
 from .annotate_video import ClipReport, annotate_video, is_done
 
 if TYPE_CHECKING:
     from ..hands.tracker import HandTracker
+
+log = logging.getLogger("ivg")
 
 REPORT_EVERY = 100  # videos; so that one can look before the end
 
@@ -31,8 +35,7 @@ def annotate_folder(
     *,
     keep_frames: bool = True,
     overwrite: bool = False,
-    process: int = 0,
-    processes: int = 1,
+    shard: Shard = WHOLE,
     on_clip: OnClip | None = None,
     spread: Spread | None = None,
     **options: Any,
@@ -50,7 +53,7 @@ def annotate_folder(
         tracker: finds the hands.
         keep_frames: write the masks of the frames too.
         overwrite: do everything again.
-        process, processes: this one of several that share the folders; it does every processes-th video.
+        shard: which of the videos this process does, where several share the folders.
         on_clip: called with the report of each video as it is done, its number, and how many there are; first with
             those that are done already.
         spread: does the videos elsewhere, by `annotate_video` with the same tracker and options; None: here, one after
@@ -66,10 +69,10 @@ def annotate_folder(
             of the same number is at work in the folder.
     """
     videos, target = videos_in(user_path(video_dir)), user_path(save_dir)
-    mine = videos[process::processes]
+    mine = shard.of(videos)
     looked_for = ("tiled", "palm_threshold", "presence_threshold", "max_hands")
     settings = {**options, **{name: getattr(tracker, name) for name in looked_for}}
-    with Reports(target, settings, process) as reports:
+    with Reports(target, settings, shard.number) as reports:
         sweep(target)
         if overwrite:
             reports.forget(video.name for video in mine)
@@ -86,7 +89,7 @@ def annotate_folder(
         def keep(report: ClipReport) -> None:
             reports.keep(report)
             done[report.video] = report
-            if processes == 1 and len(done) % REPORT_EVERY == 0:
+            if shard == WHOLE and len(done) % REPORT_EVERY == 0:
                 reports.write()
             if on_clip:
                 on_clip(report, len(done), len(mine))
@@ -99,7 +102,11 @@ def annotate_folder(
                 for video in left:
                     keep(annotate_video(video, target, tracker, keep_frames=keep_frames, **options))
         finally:
-            if processes == 1 or reports.known().keys() >= {video.name for video in videos}:
+            known = reports.known()
+            missing = 0 if shard == WHOLE else sum(video.name not in known for video in videos)
+            if missing:
+                log.warning("%d of %d videos are not done yet: who ends last writes %s.", missing, len(videos), REPORT)
+            else:
                 reports.write()
     return [done[video.name] for video in mine if video.name in done]
 
