@@ -165,7 +165,7 @@ class _Pool(Generic[T, R]):
             self._bury(hand, task)
             return
         except self._ray.exceptions.RayError as failure:  # what cannot be sent, or is not installed there
-            error = shortly(getattr(failure, "cause", None) or failure)
+            error = shortly(getattr(failure, "cause", None) or failure).partition(" traceback:")[0]
         if task is None and error:
             self._leave_out(hand.machine, error)
             self._ray.kill(hand.actor)

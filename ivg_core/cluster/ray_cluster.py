@@ -18,6 +18,12 @@ from ..errors import IVGError, shortly
 LOCAL = "local"
 STORE = 80 * 2**20  # bytes for results on their way, which are small: the least that Ray takes
 PATIENCE = 5.0  # seconds for a machine to answer at all
+#: What Ray reads when it is loaded.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # says nothing of workers that die: the pool does
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as later Rays have it; this one would warn of the change
+}
 
 
 def read_address(text: str) -> str:
@@ -41,8 +47,7 @@ def ray_cluster(address: str) -> Iterator[Any]:
     Raises:
         IVGError: Ray is not installed, or there is no cluster at the address.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as newer Ray has it; else it warns of the change
+    os.environ.update(QUIET)
     try:
         import ray
     except ImportError as error:

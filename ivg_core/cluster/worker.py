@@ -32,7 +32,7 @@ class Worker:
         try:
             if driver.version != __version__:
                 raise IVGError(
-                    f"it has version {__version__} of comfy-ivg, not {driver.version}: install the same one."
+                    f"comfy-ivg is {__version__} there and {driver.version} here: install the same version there."
                 )
             with contextlib.suppress(OSError):  # whoever gives whole paths needs no such folder there
                 os.chdir(driver.folder)
