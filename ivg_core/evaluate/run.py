@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..cluster.shard import WHOLE, Shard
 from ..errors import IVGError
@@ -15,8 +16,13 @@ from .families import INPUTS, METRICS, Features, Values
 from .kept import Kept
 from .tasks import Measurer, OnClip, Refused, Task, Work, clips_with, in_turn, plan
 
+if TYPE_CHECKING:
+    from ..cluster.spread import Spread
+
 ALL, INTENSIVE = "all clips", "motion-intensive"
 INTENSIVE_SHARE = 0.1
+#: Folder beside a report for what was measured of each clip.
+MEASURED = "measured"
 #: Below so many frames FID is so biased that it says little; its authors advise ten thousand.
 FEW_FRAMES = 2048
 
@@ -45,10 +51,6 @@ class Evaluation:
     left: dict[str, int] = field(default_factory=dict)
 
 
-#: Does the tasks given, in any order and anywhere, and calls the function with the outcome of each as it is known.
-Spread = Callable[[Sequence[Task], Callable[[Task, "Values | Refused"], None]], None]
-
-
 def evaluate(
     methods: Mapping[str, Sequence[ClipFiles]],
     weights: Path | None = None,
@@ -57,7 +59,7 @@ def evaluate(
     *,
     folder: Path | None = None,
     shard: Shard = WHOLE,
-    spread: Spread | None = None,
+    spread: Spread[Task, Values | Refused] | None = None,
 ) -> Evaluation:
     """Measure all that can be measured; what cannot is named with its reason.
 

@@ -36,6 +36,9 @@ class Task:
     files: ClipFiles
     key: str
 
+    def __str__(self) -> str:
+        return f"{FAMILIES[self.family].title}: {self.method}, {self.files.name}"
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -119,8 +122,7 @@ def in_turn(
         clips = list(of_family)
         for number, task in enumerate(clips, 1):
             if on_clip:
-                title = FAMILIES[task.family].title
-                on_clip(number, len(clips), f"{title}: {task.method}, {task.files.name}")
+                on_clip(number, len(clips), str(task))
             outcome = measurer(task)
             done(task, outcome)
             if isinstance(outcome, Refused):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from .annotate_reports import REPORT, Reports
 from .annotate_video import ClipReport, annotate_video, is_done
 
 if TYPE_CHECKING:
+    from ..cluster.spread import Spread
     from ..hands.tracker import HandTracker
 
 log = logging.getLogger("ivg")
@@ -24,8 +25,6 @@ log = logging.getLogger("ivg")
 REPORT_EVERY = 100  # videos; so that one can look before the end
 
 OnClip = Callable[[ClipReport, int, int], None]
-#: Does the videos given, in any order and anywhere, and calls the function with the report of each as it is done.
-Spread = Callable[[Sequence[Path], Callable[[ClipReport], None]], None]
 
 
 def annotate_folder(
@@ -37,7 +36,7 @@ def annotate_folder(
     overwrite: bool = False,
     shard: Shard = WHOLE,
     on_clip: OnClip | None = None,
-    spread: Spread | None = None,
+    spread: Spread[Path, ClipReport] | None = None,
     **options: Any,
 ) -> list[ClipReport]:
     """Write the pseudo mask of every video of a folder.
@@ -56,8 +55,7 @@ def annotate_folder(
         shard: which of the videos this process does, where several share the folders.
         on_clip: called with the report of each video as it is done, its number, and how many there are; first with
             those that are done already.
-        spread: does the videos elsewhere, by `annotate_video` with the same tracker and options; None: here, one after
-            the other.
+        spread: does the videos elsewhere, by an `annotator` of the same settings; None: here, one after the other.
         **options: of `annotate_clip`. A video of more than 64 frames is looked at in pieces of 64.
 
     Returns:
@@ -86,9 +84,9 @@ def annotate_folder(
             for number, report in enumerate(done.values(), 1):
                 on_clip(report, number, len(mine))
 
-        def keep(report: ClipReport) -> None:
+        def keep(video: Path, report: ClipReport) -> None:
             reports.keep(report)
-            done[report.video] = report
+            done[video.name] = report
             if shard == WHOLE and len(done) % REPORT_EVERY == 0:
                 reports.write()
             if on_clip:
@@ -100,7 +98,7 @@ def annotate_folder(
                 spread(left, keep)
             else:
                 for video in left:
-                    keep(annotate_video(video, target, tracker, keep_frames=keep_frames, **options))
+                    keep(video, annotate_video(video, target, tracker, keep_frames=keep_frames, **options))
         finally:
             known = reports.known()
             missing = 0 if shard == WHOLE else sum(video.name not in known for video in videos)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,6 +94,21 @@ def annotate_video(
     if not enough:
         return ClipReport(video.name, "no hands", count, with_hands, stamp=stamp)
     return ClipReport(video.name, "mask", count, with_hands, round(union.mean().item(), 4), stamp)
+
+
+def annotator(target: Path, tracker: Mapping[str, Any], **options: Any) -> Callable[[Path], ClipReport]:
+    """A function that writes the pseudo mask of one video, with a tracker of its own.
+
+    Args:
+        target, **options: see `annotate_video`.
+        tracker: arguments of `HandTracker`.
+
+    Raises:
+        IVGError: there can be no such tracker here.
+    """
+    from ..hands.tracker import HandTracker
+
+    return partial(annotate_video, target=target, tracker=HandTracker(**tracker), **options)
 
 
 def is_done(report: ClipReport, video: Path, target: Path, keep_frames: bool) -> bool:
