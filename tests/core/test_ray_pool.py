@@ -6,8 +6,6 @@ import sys
 import time
 from collections import Counter
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,31 +14,7 @@ from ivg_core.cluster import pool
 from ivg_core.cluster.pool import run_on_ray
 from ivg_core.errors import IVGError
 
-pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed")
-
-ROOT = Path(__file__).parents[2]
-STORE = 80 * 2**20
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A head that works at nothing, and one machine; tests add others and take them away."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "core"))))  # of the workers
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
-        made.add_node(num_cpus=1, object_store_memory=STORE)
-        yield made
-        made.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 
 def outcomes(cluster, load, tasks, **more) -> dict:
@@ -73,7 +47,7 @@ def test_each_task_ends_once_whatever_it_does(cluster, tmp_path, caplog):
 def test_machines_go_and_come(cluster, tmp_path):
     from ray_tasks import load_by_name
 
-    first = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+    first = [cluster.add_node(**NODE) for _ in range(2)]
     later, begun = [], Counter()
 
     def on_start(task, machine, workers):
@@ -81,7 +55,7 @@ def test_machines_go_and_come(cluster, tmp_path):
         if workers == 3 and first:
             cluster.remove_node(first.pop(), allow_graceful=False)
         if len(begun) == 8 and not later:
-            later.append(cluster.add_node(num_cpus=1, object_store_memory=STORE))
+            later.append(cluster.add_node(**NODE))
 
     tasks = [f"sleeps 0.6 {n}" for n in range(20)]
     ended = outcomes(cluster, partial(load_by_name, tmp_path), tasks, on_start=on_start)
@@ -95,7 +69,7 @@ def test_machines_go_and_come(cluster, tmp_path):
 def test_a_machine_that_cannot_load_is_left_out(cluster, tmp_path, caplog):
     from ray_tasks import load_by_name
 
-    bad = cluster.add_node(num_cpus=1, object_store_memory=STORE)
+    bad = cluster.add_node(**NODE)
     with caplog.at_level(logging.WARNING, "ivg"):
         ended = outcomes(cluster, partial(load_by_name, tmp_path, bad.node_id), ["sleeps 2", "sleeps 2 too"])
     assert bad.node_id not in {outcome.result["node"] for outcome in ended.values()}
@@ -122,7 +96,7 @@ def test_nobody_who_can_do_it_is_one_sentence(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "__version__", "0.0.1")
     with pytest.raises(IVGError, match=r"comfy-ivg is 0\.1\.0 there and 0\.0\.1 here"):
         outcomes(cluster, load, ["sleeps 0"])
-    torch.set_num_threads(3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     with pytest.raises(IVGError, match="No machine of the cluster has 3 CPUs, one for each torch thread"):
         outcomes(cluster, load, ["sleeps 0"])
 
