@@ -33,7 +33,8 @@ def over_ray(
         failed: list[str] = []
 
         def start(task: T, machine: str, workers: int) -> None:
-            print(f"{machine}, one of {workers} workers: {name(task)}", file=sys.stderr, flush=True)
+            there = f"{machine}, one of {workers} worker{'s' * (workers > 1)}"
+            print(f"{name(task)} on {there}", file=sys.stderr, flush=True)
 
         def end(task: T, outcome: Outcome[R]) -> None:
             if outcome.error or outcome.result is None:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections import Counter
-from importlib.util import find_spec
 
 import pytest
 import torch
@@ -195,14 +194,10 @@ def test_the_last_share_writes_the_report(root, tmp_path, quick, capsys):
     assert "SSIM" in capsys.readouterr().out and (out / "index.html").is_file()
 
 
-@pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed")
-def test_on_ray_the_figures_are_the_same(root, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def test_on_ray_the_figures_are_the_same(root, tmp_path, monkeypatch, cluster):
     plain, spread = tmp_path / "plain", tmp_path / "spread"
-    assert command(root, plain) == 0 and command(root, spread, "--ray") == 0
-    torch.set_num_threads(before)
+    assert command(root, plain) == 0
+    assert command(root, spread, "--shard", "0/3") == 0 and command(root, spread, "--ray", cluster.address) == 0
     assert (spread / "results.json").read_bytes() == (plain / "results.json").read_bytes()
     monkeypatch.setattr(Measurer, "__call__", None)  # nothing is left
     assert command(root, spread) == 0
