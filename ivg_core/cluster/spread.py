@@ -38,7 +38,7 @@ def over_ray(
 
         def end(task: T, outcome: Outcome[R]) -> None:
             if outcome.error or outcome.result is None:
-                failed.append(f"{name(task)} on {outcome.machine}: {outcome.error}")
+                failed.append(f"{name(task)} on {outcome.machine}: {outcome.error.rstrip('.')}.")
             else:
                 done(task, outcome.result)
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from ivg_core.cli import main
+from ivg_core.cluster import spread
+from ivg_core.cluster.pool import Outcome
 from ivg_core.cluster.shard import WHOLE, Shard
 from ivg_core.errors import IVGError
 from ivg_core.hands.tracker import HandTracker
@@ -16,6 +18,7 @@ from ivg_core.media.lock import sweep, workplace
 from ivg_core.media.video import write_video
 from ivg_core.rom.annotate_folder import annotate_folder
 from ivg_core.rom.annotate_reports import Reports
+from ivg_core.rom.annotate_video import annotate_video
 
 NAMES = [f"{letter}.mp4" for letter in "abcde"]
 
@@ -133,6 +136,24 @@ def test_an_annotation_sweeps_before_it_begins(annotate):
     assert not list(annotate.target.glob(".*.partial"))
 
 
+def test_a_machine_that_sees_no_videos_says_so(annotate, tmp_path):
+    with pytest.raises(IVGError, match=r"gone\.mp4 is not there: every machine must see the folder"):
+        annotate_video(tmp_path / "gone.mp4", tmp_path, annotate.tracker)
+
+
+def test_what_fails_on_ray_is_told_at_the_end(monkeypatch, capsys):
+    def run(tasks, load, *, on_done, on_start, **_):
+        for task in tasks:
+            on_start(task, "node-3", 2)
+            on_done(task, Outcome("node-3", error="A disk is full.") if task == "b" else Outcome("node-3", task))
+
+    monkeypatch.setattr(spread, "run_on_ray", run)
+    done = []
+    with pytest.raises(IVGError, match=r"1 of 3 failed, the first was B on node-3: A disk is full\. Mend it"):
+        spread.over_ray(dict, str.upper, "local")(["a", "b", "c"], lambda *what: done.append(what))
+    assert done == [("a", "a"), ("c", "c")] and "A on node-3, one of 2 workers" in capsys.readouterr().err
+
+
 def words(videos, target, *more) -> list[str]:
     options = ["--video-dir", videos, "--save-dir", target, "--from", "motion", "--palm-threshold", "1"]
     return ["annotate", *map(str, options), *more]
@@ -149,14 +170,14 @@ def test_the_command_takes_a_share(videos, tmp_path, capsys, monkeypatch):
 
 
 def test_on_ray_the_masks_are_the_same(videos, tmp_path, capsys, cluster):
-    plain, spread = tmp_path / "plain", tmp_path / "spread"
+    plain, shared = tmp_path / "plain", tmp_path / "shared"
     assert main(words(videos, plain)) == 0
-    assert main(words(videos, spread, "--shard", "2/5")) == 0
-    assert main(words(videos, spread, "--ray", cluster.address)) == 0
+    assert main(words(videos, shared, "--shard", "2/5")) == 0
+    assert main(words(videos, shared, "--ray", cluster.address)) == 0
     told = capsys.readouterr()
     assert "5/5 " in told.out and "one of " in told.err and "c.mp4" not in told.err
     made, also_made = (
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("[!.]*") if path.is_file()}
-        for folder in (plain, spread)
+        for folder in (plain, shared)
     )
     assert made == also_made and len(made) == 5 * 5 + 1
