@@ -162,14 +162,15 @@ def test_a_family_that_refuses_a_clip_is_told_as_ever(root, weights, tmp_path, q
     assert measured[FVD] == 2 and last.missing["fvd"] == why
 
 
-def test_a_network_that_cannot_be_loaded_is_tried_again(root, tmp_path, quick):
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    (folder / "i3d_torchscript.pt").write_bytes(b"half a download")
-    clips = methods(root, "copied")
-    assert "is no TorchScript file" in evaluate(clips, folder, folder=tmp_path / "kept").missing["fvd"]
-    write_i3d(folder / "i3d_torchscript.pt")
-    assert "fvd" not in evaluate(clips, folder, folder=tmp_path / "kept").missing
+def test_a_machine_that_cannot_load_a_network_leaves_no_trace(root, weights, tmp_path, quick, monkeypatch):
+    def refuse(folder, device):
+        raise IVGError("needs a library")
+
+    without = [dataclasses.replace(f, load=refuse) if f.title == FVD else f for f in tasks.FAMILIES]
+    with monkeypatch.context() as there:
+        there.setattr(tasks, "FAMILIES", without)
+        assert evaluate(methods(root, "copied"), weights, folder=tmp_path).missing["fvd"] == "needs a library"
+    assert "fvd" not in evaluate(methods(root, "copied"), weights, folder=tmp_path).missing
 
 
 def test_two_processes_of_one_number_are_refused(root, tmp_path, quick):
