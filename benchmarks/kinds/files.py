@@ -224,8 +224,12 @@ def records_of_earlier_runs(rng: random.Random, folder: Path) -> Case:
     from ivg_core.batch.journal import Journal, pending, read_journal
     from ivg_core.batch.page import write_page
     from ivg_core.batch.table import Item
+    from ivg_core.evaluate.clips import ClipFiles
+    from ivg_core.evaluate.report import as_json
+    from ivg_core.evaluate.run import evaluate
     from ivg_core.hands.tracker import HandTracker
-    from ivg_core.rom.annotate_folder import REPORT, annotate_folder
+    from ivg_core.rom.annotate_folder import annotate_folder
+    from ivg_core.rom.annotate_reports import REPORT
     from ivg_core.training.resume import PROGRESS, read_progress
 
     as_pil(rng).save(folder / "a.png")
@@ -235,16 +239,25 @@ def records_of_earlier_runs(rng: random.Random, folder: Path) -> Case:
             "status": odd.text(rng)},
         {"name": ["a"], "status": "done"}, {"name": item.name, "status": 3, "file": None}, [], 5, None, "text",
         {"name": item.name, "status": "failed", "error": odd.text(rng), "prompt": [1], "seed": "x", "file": "../../x"},
+        {"run": rng.choice((3, -1, 2**70)), "settings": [odd.text(rng)]}, {"forgotten": [odd.text(rng), 3]},
+        {"video": ["a.mp4"], "outcome": 7}, {"key": "a", "values": {"psnr": "x"}, "features": [3]},
     )]  # fmt: skip
     raw = rng.choice(
         ("\n".join(rng.sample(lines, 4)), "{" * 3000, "[" * 100000, "\0" * 50, "", '{"videos": 3}', '{"videos": [{}]}')
     )
     content = raw.encode("utf-8", "surrogatepass") + rng.choice((b"\n", b"", b"\xff\xfe\n", b'{"name": "to'))
-    name = rng.choice(("journal", "page", "annotate", "progress"))
-    if name == "annotate":
+    name = rng.choice(("journal", "page", "annotate", "annotate of a process", "evaluate", "progress"))
+    if name == "evaluate":
+        shutil.rmtree(folder / "measured", ignore_errors=True)
+        (folder / "measured").mkdir()
+        (folder / "measured" / "values-1.jsonl").write_bytes(content)
+        write_video(clip_frames(rng, 2), folder / "a.mp4", 8)
+        clips = {"a": [ClipFiles("a", folder / "a.mp4")]}
+        call = lambda: as_json(evaluate(clips, folder=folder / "measured"))  # noqa: E731
+    elif name.startswith("annotate"):
         shutil.rmtree(folder / "masks", ignore_errors=True)
         (folder / "masks").mkdir()
-        (folder / "masks" / REPORT).write_bytes(content)
+        (folder / "masks" / (REPORT if name == "annotate" else ".annotate-1.jsonl")).write_bytes(content)
         write_video(clip_frames(rng, 1), folder / "a.mp4", 8)
         call = lambda: annotate_folder(folder, folder / "masks", HandTracker())  # noqa: E731
     elif name == "progress":

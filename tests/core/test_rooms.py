@@ -9,17 +9,18 @@ LIBRARY = Path(__file__).parents[2] / "ivg_core"
 
 #: room -> the rooms that it may import. `commands` may import all, and nothing imports `commands`.
 ROOMS = {
+    "cluster": set(),
     "media": set(),
     "models": set(),
     "synthetic": {"media"},
     "hands": {"media"},
     "enrich": {"media"},
     "checkpoints": {"media", "models"},
-    "rom": {"media", "models", "hands"},
+    "rom": {"cluster", "media", "models", "hands"},
     "sampling": {"media", "models", "rom"},
-    "batch": {"media", "models", "checkpoints", "rom", "sampling"},
+    "batch": {"cluster", "media", "models", "checkpoints", "rom", "sampling"},
     "howto": {"media", "models", "hands", "enrich", "rom", "sampling", "batch"},
-    "evaluate": {"media", "hands", "batch"},
+    "evaluate": {"cluster", "media", "hands", "batch"},
     "training": {"media", "models", "checkpoints", "hands", "rom", "sampling"},
 }
 
