@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import Counter, deque
@@ -22,6 +23,7 @@ R = TypeVar("R")
 
 DEATHS = 3  # of workers at a task, after which it is given up; while loading on a machine, after which that is left out
 LOOK_EVERY = 1.0  # seconds, for machines that have come
+PATIENCE = 60.0  # seconds, after which it is said that no worker has begun
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class _Pool(Generic[T, R]):
         self._busy: dict[Any, _Hand] = {}  # by what its worker will give
         self._idle: list[_Hand] = []
         self._next_look = 0.0
+        self._complain_at = time.monotonic() + PATIENCE
 
     def run(self) -> None:
         while self._open:
@@ -113,13 +116,18 @@ class _Pool(Generic[T, R]):
             ready, _ = self._ray.wait(list(self._busy), timeout=LOOK_EVERY)
             for reply in ready:
                 self._take(reply)
+            if time.monotonic() >= self._complain_at:
+                self._complain_at = math.inf
+                log.warning("No worker is ready yet: they load, or %s is taken by other work everywhere.", self._need)
 
     def _hire(self) -> None:
         """Start workers where there are places for them, and tasks that nobody has."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._next_look = time.monotonic() + LOOK_EVERY
-        there = {machine: machine.places for machine in machines(self._ray, self._need) if machine.id not in self._out}
+        alive = machines(self._ray, self._need)
+        self._idle = [hand for hand in self._idle if hand.machine in alive]  # the dead get no task
+        there = {machine: machine.places for machine in alive if machine.id not in self._out}
         hands = [*self._busy.values(), *self._idle]
         for hand in hands:
             if hand.machine in there:
@@ -166,10 +174,13 @@ class _Pool(Generic[T, R]):
             return
         except self._ray.exceptions.RayError as failure:  # what cannot be sent, or is not installed there
             error = shortly(getattr(failure, "cause", None) or failure).partition(" traceback:")[0]
+            if task is None:
+                error = f"what is to be done is not understood there ({error}): install the same packages there."
         if task is None and error:
             self._leave_out(hand.machine, error)
             self._ray.kill(hand.actor)
             return
+        self._complain_at = math.inf
         if self._queue:
             self._hand_out(hand)  # first, so that nobody waits for what is done with the result
         else:

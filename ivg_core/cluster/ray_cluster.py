@@ -47,12 +47,12 @@ def ray_cluster(address: str) -> Iterator[Any]:
     Raises:
         IVGError: Ray is not installed, or there is no cluster at the address.
     """
+    _answers(address)
     os.environ.update(QUIET)
     try:
         import ray
     except ImportError as error:
         raise IVGError(f"Ray is not installed ({shortly(error)}): pip install comfy-ivg[ray]") from error
-    _answers(address)
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "include_dashboard": False}
     try:
         ray.init(address, **quiet, **({"object_store_memory": STORE} if address == LOCAL else {}))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -141,3 +142,8 @@ def test_without_ray_it_says_what_to_install(monkeypatch):
 
 def test_no_tasks_need_no_cluster():
     run_on_ray([], dict, on_done=print, address="127.0.0.1:1")
+
+
+def test_ray_is_loaded_only_where_it_is_asked_for():
+    code = "import sys, ivg_core.cluster.pool, ivg_core.cli as cli; cli.build_parser(); print('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
