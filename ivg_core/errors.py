@@ -37,3 +37,8 @@ def out_of_memory(error: BaseException) -> bool:
 def shortly(error: BaseException, most: int = 200) -> str:
     """What another library's error says, in one line of at most so many letters; its kind where it says nothing."""
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def reason_of(error: Exception) -> str:
+    """Why one of many things failed, in one line for a journal."""
+    return str(error) if isinstance(error, IVGError) else f"{type(error).__name__}: {error}"

@@ -189,7 +189,8 @@ class IVGBatchSave(io.ComfyNode):
     def execute(cls, item, frames, fps, format, mask=None) -> io.NodeOutput:
         from ..ivg_core.batch.journal import DONE, FAILED, Journal
         from ..ivg_core.batch.page import write_page
-        from ..ivg_core.batch.run import reason_of, save_result
+        from ..ivg_core.batch.run import save_result
+        from ..ivg_core.errors import reason_of
 
         about = {"prompt": item.item.prompt, "seed": item.item.seed}
         try:
@@ -218,8 +219,8 @@ def next_good(
         its LoRA; its box track, if it has one; the last error.
     """
     from ..ivg_core.batch.journal import FAILED, STARTED
-    from ..ivg_core.batch.run import reason_of, track_of
-    from ..ivg_core.errors import IVGError
+    from ..ivg_core.batch.run import track_of
+    from ..ivg_core.errors import IVGError, reason_of
     from ..ivg_core.media.images import load_image, load_mask
 
     bad = None

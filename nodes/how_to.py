@@ -101,7 +101,7 @@ class IVGStepLoader(io.ComfyNode):
         from comfy_execution.graph_utils import ExecutionBlocker
 
         from ..ivg_core.batch.journal import FAILED, STARTED, Journal
-        from ..ivg_core.batch.run import reason_of
+        from ..ivg_core.errors import reason_of
         from ..ivg_core.howto.work import begin, look_after
 
         how_to = begin(plan, photos_of(image)[0].cpu(), folder_of(name), LATER[after_change])

@@ -125,7 +125,7 @@ class IVGStepSave(io.ComfyNode):
     def execute(cls, step, frames, fps, pin_colour, feather, mask=None) -> io.NodeOutput:
         from ..ivg_core.batch.journal import DONE, FAILED, Journal
         from ..ivg_core.batch.page import write_page
-        from ..ivg_core.batch.run import reason_of
+        from ..ivg_core.errors import reason_of
         from ..ivg_core.howto.takes import save_take
 
         how_to, state = step.how_to, step.state

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from ..errors import IVGError
+from ..cluster.shard import WHOLE, Shard
+from ..errors import IVGError, reason_of
 from ..media.files import atomic_write
 from ..media.images import load_image, save_png
 from ..media.metadata import write_with_workflow
@@ -23,9 +22,10 @@ from ..media.tracks import Track
 from ..media.video import write_video
 from ..sampling.settings import Sampling
 from ..settings import read_json
+from .course import Course, Summary
 from .item_lora import ItemLoRA
-from .journal import DONE, FAILED, FORMATS, STARTED, Journal, adopt, pending
-from .page import save_thumbnail, with_thumbnail, write_page
+from .journal import FORMATS, Journal, adopt, pending
+from .page import save_thumbnail, with_thumbnail
 from .region import region_of
 from .table import Item
 
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from ..sampling.finish import Frames
     from ..sampling.generate import OnStep
 
-log = logging.getLogger("ivg")
-
-PAGE_EVERY = 10  # items; so that one can look before the end
+SETTINGS = "batch.json"  # in the folder: how its results are made
 OnItem = Callable[[int, int, Item], None]
 
 
@@ -68,23 +66,13 @@ class BatchSettings:
         return values | values.pop("how")
 
 
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """What one run of a batch did; counts of items."""
-
-    done: int
-    failed: int
-    skipped: int  # were done before
-
-
 def run_batch(
     model: IVGModel,
     items: Sequence[Item],
     folder: str | Path,
     settings: BatchSettings,
     *,
-    process: int = 0,
-    processes: int = 1,
+    shard: Shard = WHOLE,
     on_item: OnItem | None = None,
     on_step: OnStep | None = None,
 ) -> Summary:
@@ -98,7 +86,7 @@ def run_batch(
         items: see `read_table`.
         folder: gets for each item `<name>.mp4` and `<name>_mask.png`, and `results.jsonl`.
         settings: must be the same every time; `batch.json` keeps them.
-        process, processes: this one of several that share the folder; it makes every processes-th item.
+        shard: which of the items this process makes, where several share the folder.
         on_item: called as `on_item(number, count, item)` before each item that is made, from 1.
         on_step: see `generate`; an exception that is no error of an item ends the run and leaves all that was made.
 
@@ -109,40 +97,107 @@ def run_batch(
         IVGError: the folder cannot be used, another run is at work in it, it was begun with other settings, or masks
             are to be predicted and the model has no stage-1 weights.
     """
-    if settings.format not in FORMATS:
-        raise IVGError(f'A batch cannot write "{settings.format}": choose {", ".join(FORMATS)}.')
-    folder, mine = user_path(folder), list(items[process::processes])
-    done = failed = 0
+    folder, mine = user_path(folder), shard.of(items)
     told = _Told(on_step) if on_step else None
-    with Journal(folder, process) as journal, ItemLoRA(model) as lora:
-        keep_settings(folder, settings)
-        sweep(folder, mine)
-        adopt(journal, mine)
-        left = pending(mine, folder)
-        if model.takes_mask and not settings.fallback and not all(item.mask or item.fault for item in left):
-            model.for_stage(1)  # says now, and not at every item of the night, if it cannot predict masks
+    with Journal(folder, shard.number) as journal, ItemLoRA(model) as lora:
+        left = begin(journal, mine, settings)
+        check_masks(model, left, settings)
+        course = Course(journal, len(mine) - len(left))
         for number, item in enumerate(left, 1):
             if on_item:
                 on_item(number, len(left), item)
-            journal.write(item, STARTED)
+            course.start(item)
             began = time.monotonic()
             try:
-                if item.fault:
-                    raise IVGError(item.fault)
-                files = _make(lora.model_for(item), item, folder, settings, told)
+                files = make_item(lora, item, folder, settings, told)
             except Exception as error:  # whatever it is: one bad photo must not end the night
                 if told and error is told.error:
                     raise
-                failed += 1
-                log.warning("%s failed: %s", item.name, reason_of(error))
-                journal.write(item, FAILED, error=reason_of(error))
+                course.fail(item, reason_of(error))
             else:
-                done += 1
-                journal.write(item, DONE, **files, seconds=round(time.monotonic() - began, 2))
-            if number % PAGE_EVERY == 0:
-                write_page(folder)
-    write_page(folder)
-    return Summary(done, failed, len(mine) - len(left))
+                course.done(item, **files, seconds=round(time.monotonic() - began, 2))
+        return course.end()
+
+
+def begin(journal: Journal, items: Sequence[Item], settings: BatchSettings) -> list[Item]:
+    """Make a folder ready for a run.
+
+    Args:
+        journal: of this process, in the folder.
+        items: that it makes.
+        settings: as `run_batch` takes them.
+
+    Returns:
+        The items that are still to be made, in the order in which to make them.
+
+    Raises:
+        IVGError: the folder was begun with other settings, or no such format can be written.
+    """
+    if settings.format not in FORMATS:
+        raise IVGError(f'A batch cannot write "{settings.format}": choose {", ".join(FORMATS)}.')
+    folder = journal.path.parent
+    keep_settings(folder, settings)
+    sweep(folder, items)
+    adopt(journal, items)
+    return pending(items, folder)
+
+
+def check_masks(model: IVGModel, items: Sequence[Item], settings: BatchSettings) -> None:
+    """Say before the night, and not at every item of it, that masks are to be predicted and the model cannot.
+
+    Raises:
+        IVGError: that is so.
+    """
+    if model.takes_mask and not settings.fallback and not all(item.mask or item.fault for item in items):
+        model.for_stage(1)
+
+
+def make_item(
+    lora: ItemLoRA, item: Item, folder: Path, settings: BatchSettings, on_step: OnStep | None = None
+) -> dict[str, str]:
+    """Make one item.
+
+    Args:
+        lora: around the model.
+        item: to be made.
+        folder: of the batch.
+        settings: of the batch.
+        on_step: see `generate`.
+
+    Returns:
+        The names of its files, see `save_result`.
+
+    Raises:
+        IVGError: there is something wrong with it, or the folder cannot be written to.
+    """
+    from ..sampling.generate import generate
+
+    if item.fault:
+        raise IVGError(item.fault)
+    model = lora.model_for(item)
+    photo, fps = load_image(item.image), settings.fps or model.defaults.fps
+    action, mask = region_of(model, item, photo, settings, on_step)
+    video = generate(
+        model,
+        photo,
+        action,
+        mask=mask,
+        boxes=track_of(item, photo),
+        negative_prompt=settings.negative_prompt,
+        motion_strength=settings.motion_strength,
+        num_frames=settings.num_frames,
+        size=settings.size,
+        seed=item.seed,
+        how=settings.how,
+        on_step=on_step,
+        at_once=False,
+    )
+    about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
+    if item.lora:
+        about |= {"lora": item.lora.name, "lora_strength": item.lora_strength}
+    if item.boxes:
+        about |= {"boxes": item.boxes.name}
+    return save_result(folder, item, video.later or video.frames, video.mask, fps, settings.format, about)
 
 
 class _Told:
@@ -158,11 +213,6 @@ class _Told:
         except Exception as error:
             self.error = error
             raise
-
-
-def reason_of(error: Exception) -> str:
-    """Why an item failed, in one line for the journal."""
-    return str(error) if isinstance(error, IVGError) else f"{type(error).__name__}: {error}"
 
 
 def save_result(
@@ -210,62 +260,6 @@ def save_result(
     return names
 
 
-def processes(device: str = "cpu") -> tuple[int, int, str]:
-    """This process among those that `accelerate launch` (or torchrun, or you) started for one batch.
-
-    The processes never speak to each other, so that machines may come late, leave early or die: only the variables that
-    a launcher sets are read.
-
-    Args:
-        device: as the user chose it; "cuda" becomes this process's own GPU.
-
-    Returns:
-        The number of this process, the number of all, and the device.
-
-    Raises:
-        IVGError: the variables RANK and WORLD_SIZE are no such numbers.
-    """
-    rank, world, local = (os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    try:
-        process, count = int(rank or 0), int(world or 1)
-        gpu = int(local or 0)
-    except ValueError:
-        process = count = gpu = -1
-    if not 0 <= process < count:
-        raise IVGError(
-            f"This process is number {rank} of {world}, say RANK and WORLD_SIZE: number them from 0 to WORLD_SIZE - 1."
-        )
-    return process, count, f"cuda:{gpu}" if device == "cuda" and count > 1 else device
-
-
-def _make(model: IVGModel, item: Item, folder: Path, settings: BatchSettings, on_step: OnStep | None) -> dict[str, str]:
-    from ..sampling.generate import generate
-
-    photo, fps = load_image(item.image), settings.fps or model.defaults.fps
-    action, mask = region_of(model, item, photo, settings, on_step)
-    video = generate(
-        model,
-        photo,
-        action,
-        mask=mask,
-        boxes=track_of(item, photo),
-        negative_prompt=settings.negative_prompt,
-        motion_strength=settings.motion_strength,
-        num_frames=settings.num_frames,
-        size=settings.size,
-        seed=item.seed,
-        how=settings.how,
-        on_step=on_step,
-        at_once=False,
-    )
-    about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
-    if item.lora:
-        about |= {"lora": item.lora.name, "lora_strength": item.lora_strength}
-    if item.boxes:
-        about |= {"boxes": item.boxes.name}
-    return save_result(folder, item, video.later or video.frames, video.mask, fps, settings.format, about)
-
-
 def track_of(item: Item, photo: Tensor) -> Track | None:
     """The box track of an item with this photo (H, W, 3), if it has one."""
     return read_track(item.boxes, item.phrase, (photo.shape[1], photo.shape[0])) if item.boxes else None
@@ -285,7 +279,7 @@ def keep_settings(folder: Path, settings: BatchSettings) -> None:
     Raises:
         IVGError: it was begun with others.
     """
-    path, now = folder / "batch.json", json.loads(json.dumps(settings.to_dict()))
+    path, now = folder / SETTINGS, json.loads(json.dumps(settings.to_dict()))
     try:
         before = json.loads(json.dumps(type(settings)().to_dict())) | read_json(path.read_bytes())
     except (OSError, ValueError, TypeError):

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import IVGError
 from ..media.targets import check_fps
 from .items import item_options, item_settings
-from .kinds import a_path, new_folder
+from .kinds import a_path, a_text, new_folder
+from .machines import machine_options, shard_of
 from .shared import command, load_for_sampling, model_options, network_options, sampling_options, say
+
+if TYPE_CHECKING:
+    from ..batch.table import Item
 
 TEXT = """\
 Make many videos: every photo of a table with every one of its prompts and seeds. Each result is written when it is
@@ -24,14 +30,17 @@ and phrase (what is in the boxes of a bbox.txt), a .json list of the same, or th
 Masks that are not given are predicted, for each sentence by itself. Mask videos are as long as the video; where that is
 made in windows of time, they have the model's own length.
 
-Over several processes or machines that share the folder:  accelerate launch -m ivg_core batch ...
+Over several processes or machines that share the folder: accelerate launch -m ivg_core batch …, --shard in a Slurm
+array, or --ray, which hands the items out as machines come free, gives those of a dead machine to others, and takes in
+machines that come later. Photos, model and folder have the same paths on all of them. Runs of any kind go on where
+others stopped.
 """
 
 
 def add(commands) -> None:
     """Add the command to the parser."""
     said = "many videos from a table; goes on where it was stopped"
-    parents = (model_options(), network_options(), sampling_options(), item_options())
+    parents = (model_options(a_text), network_options(), sampling_options(), item_options(), machine_options())
     batch = command(commands, "batch", _batch, said, *parents)
     batch.description, batch.formatter_class = TEXT, argparse.RawDescriptionHelpFormatter
     table = batch.add_argument_group("what is made (the second spellings are those of the released code)")
@@ -47,9 +56,11 @@ def add(commands) -> None:
 
 def _batch(options: argparse.Namespace) -> None:
     from ..batch.journal import has_journal
-    from ..batch.run import BatchSettings, processes, run_batch
+    from ..batch.on_ray import run_batch_on_ray
+    from ..batch.run import BatchSettings, run_batch
     from ..batch.table import read_seeds, read_table
 
+    shard = shard_of(options)
     table = options.table or options.image_folder
     if table is None:
         raise IVGError("There is nothing to make videos of: give --table, or --image_folder and --prompt_file.")
@@ -67,16 +78,18 @@ def _batch(options: argparse.Namespace) -> None:
         raise IVGError("Rows of the table have a LoRA, and weights in float8 take none: leave out --float8.")
     if options.fps:
         check_fps(Path(f"the video.{options.format}"), options.fps)
-    process, count, options.device = processes(options.device)
     settings = BatchSettings(**item_settings(options), format=f".{options.format}")
-    who = f"process {process}: " if count > 1 else ""
+    who = f"process {shard.number}: " if shard.count > 1 else ""
 
-    def show(number: int, total: int, item) -> None:
-        print(f"{who}{number}/{total} {item.name}", file=sys.stderr, flush=True)
+    def show(number: int, total: int, item: Item, machine: str = "", workers: int = 0) -> None:
+        there = f" on {machine}, one of {workers} worker{'s' * (workers > 1)}" if machine else ""
+        print(f"{who}{number}/{total} {item.name}{there}", file=sys.stderr, flush=True)
 
-    done = run_batch(
-        load_for_sampling(options), items, options.out, settings, process=process, processes=count, on_item=show
-    )
+    if options.ray:
+        load, where = partial(load_for_sampling, options), {"address": options.ray, "device": options.device}
+        done = run_batch_on_ray(load, items, options.out, settings, **where, on_item=show)
+    else:
+        done = run_batch(load_for_sampling(options), items, options.out, settings, shard=shard, on_item=show)
     print(f"{who}{done.done} made, {done.skipped} were there already, {done.failed} failed")
     say(options.out / "index.html")
     if done.failed:

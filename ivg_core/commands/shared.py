@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def model_options() -> argparse.ArgumentParser:
+def model_options(device: Callable[[str], str] = a_device) -> argparse.ArgumentParser:
+    """Which model, and on what; `device` is the kind of --device."""
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("model")
     group.add_argument(
@@ -41,7 +42,7 @@ def model_options() -> argparse.ArgumentParser:
         help="folder of the autoencoder and text encoder of a model whose files lie apart (ModelScope, SMCD); may be "
         "given repeatedly",
     )
-    group.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps …")
+    group.add_argument("--device", type=device, default="cpu", help="cpu, cuda, mps …")
     group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the weights")
     return options
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..batch.journal import DONE, FAILED, STARTED, Journal
 from ..batch.page import write_page
-from ..batch.run import BatchSettings, keep_settings, reason_of
-from ..errors import IVGError, told_of
+from ..batch.run import BatchSettings, keep_settings
+from ..errors import IVGError, reason_of, told_of
 from ..hands.score import score_hands
 from ..hands.tracker import HandTracker
 from ..media.images import load_mask, resize_mask, to_mask

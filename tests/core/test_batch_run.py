@@ -15,9 +15,10 @@ from PIL import Image
 
 from ivg_core.batch.journal import DONE, FAILED, STARTED, Journal, pending, read_journal
 from ivg_core.batch.page import save_thumbnail, write_page
-from ivg_core.batch.run import BatchSettings, processes, run_batch, save_result
+from ivg_core.batch.run import BatchSettings, run_batch, save_result
 from ivg_core.batch.table import Item
 from ivg_core.cli import main
+from ivg_core.cluster.shard import Shard
 from ivg_core.errors import IVGError
 from ivg_core.media.video import read_video
 from ivg_core.sampling.settings import Sampling
@@ -233,27 +234,10 @@ for _ in range(2):
     assert len(after) == 2
 
 
-@pytest.mark.parametrize(("process", "count"), [(0, 1), (1, 3)])
-def test_the_launchers_variables_are_read(monkeypatch, process, count):
-    monkeypatch.setenv("RANK", str(process))
-    monkeypatch.setenv("WORLD_SIZE", str(count))
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert processes("cuda") == (process, count, "cuda:1" if count > 1 else "cuda")
-    assert processes("cpu")[2] == "cpu"
-
-
-@pytest.mark.parametrize("rank", ["3", "x"])
-def test_odd_process_numbers_are_refused(monkeypatch, rank):
-    monkeypatch.setenv("RANK", rank)
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(IVGError, match="RANK and WORLD_SIZE"):
-        processes()
-
-
 def test_processes_share_a_batch(tiny_model, items, tmp_path):
     out = tmp_path / "out"
-    assert run_batch(tiny_model, items, out, QUICK, process=1, processes=3).done == 1
-    assert run_batch(tiny_model, items, out, QUICK, process=0, processes=3).done == 2
+    assert run_batch(tiny_model, items, out, QUICK, shard=Shard(1, 3)).done == 1
+    assert run_batch(tiny_model, items, out, QUICK, shard=Shard(0, 3)).done == 2
     assert run_batch(tiny_model, items, out, QUICK).done == 1  # one process finds what three began
     assert len(read_journal(out)) == 4 and len(list(out.glob("results*.jsonl"))) == 2
 

@@ -9,6 +9,7 @@ LIBRARY = Path(__file__).parents[2] / "ivg_core"
 
 #: room -> the rooms that it may import. `commands` may import all, and nothing imports `commands`.
 ROOMS = {
+    "cluster": set(),
     "media": set(),
     "models": set(),
     "synthetic": {"media"},
@@ -17,7 +18,7 @@ ROOMS = {
     "checkpoints": {"media", "models"},
     "rom": {"media", "models", "hands"},
     "sampling": {"media", "models", "rom"},
-    "batch": {"media", "models", "checkpoints", "rom", "sampling"},
+    "batch": {"cluster", "media", "models", "checkpoints", "rom", "sampling"},
     "howto": {"media", "models", "hands", "enrich", "rom", "sampling", "batch"},
     "evaluate": {"media", "hands", "batch"},
     "training": {"media", "models", "checkpoints", "hands", "rom", "sampling"},
