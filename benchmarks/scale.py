@@ -4,9 +4,9 @@
 
 Ray, the machines and the clock are simulated: a video takes a time drawn around its mean, and the clock goes on by that
 or, while the driver works, by what this really takes here: its processor seconds, so that other programs do not count,
-and the time for which it waits for the disk (fsync). All else is what a batch runs: `run_batch_on_ray` with its pool and
-its journal on the disk, `begin` of one process among 1,000, `write_page`. The results are one real video and thumbnail
-under as many names. What Ray itself takes for a task is not in the figures.
+and the time for which it waits for the disk (fsync). All else is what a batch runs: `run_batch_on_ray` with its pool
+and its journal on the disk, `begin` of one process among 1,000, `write_page`. The results are one real video and
+thumbnail under as many names. What Ray itself takes for a task is not in the figures.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class SimulatedRay:
 
     def wait(self, _busy: list[int], timeout: float) -> tuple[list[int], None]:
         moment, number = self.due[0]
-        if (left := moment - self.clock.monotonic()) > timeout:
+        if moment - self.clock.monotonic() > timeout:
             self.clock.wait_until(self.clock.monotonic() + timeout)
             return [], None
         self.clock.wait_until(moment)

@@ -90,8 +90,8 @@ def with_thumbnail(chunks: Iterable[Tensor], count: int, fps: float, path: str |
 def write_page(folder: str | Path) -> Path:
     """Write `index.html`, in which every clip moves, and `sheet.png`.
 
-    The page needs no other file; of more than 500 results it needs the folder `thumbnails` beside it, and the sheet shows
-    500 that are spread evenly over them.
+    The page needs no other file; of more than 500 results it needs the folder `thumbnails` beside it, and the sheet
+    shows 500 that are spread evenly over them.
 
     Args:
         folder: of a batch; the journals in it say what there is.
