@@ -31,9 +31,9 @@ MODEL = ROOT / "tests" / "golden" / "tiny_ckpt"
 FRAMES = 3
 
 
-def make_table(folder: Path) -> list[Item]:
-    """25 photos × 2 prompts × 2 seeds; every second photo has a mask."""
-    export_scenes(folder, range(25), (96, 64), 2)
+def make_table(folder: Path, photos: int = 25) -> list[Item]:
+    """Photos × 2 prompts × 2 seeds; every second photo has a mask."""
+    export_scenes(folder, range(photos), (96, 64), 2)
     items = read_table(
         folder / "source",
         mask_folder=folder / "masks",
@@ -45,9 +45,9 @@ def make_table(folder: Path) -> list[Item]:
     return items
 
 
-def start(table: Path, out: Path) -> subprocess.Popen:
+def start(table: Path, out: Path, *more: str) -> subprocess.Popen:
     words = ["batch", "--table", table, "--out", out, "--model", MODEL, "--rom-model", MODEL]
-    words += ["--frames", FRAMES, "--steps", 1, "--size", "64x32", "--threshold", "0.1"]
+    words += ["--frames", FRAMES, "--steps", 1, "--size", "64x32", "--threshold", "0.1", *more]
     command = [sys.executable, "-m", "ivg_core", *map(str, words)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -225,7 +225,8 @@ def records_of_earlier_runs(rng: random.Random, folder: Path) -> Case:
     from ivg_core.batch.page import write_page
     from ivg_core.batch.table import Item
     from ivg_core.hands.tracker import HandTracker
-    from ivg_core.rom.annotate_folder import REPORT, annotate_folder
+    from ivg_core.rom.annotate_folder import annotate_folder
+    from ivg_core.rom.annotate_reports import REPORT
     from ivg_core.training.resume import PROGRESS, read_progress
 
     as_pil(rng).save(folder / "a.png")

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import IVGError
-from ..media.lock import lock
+from ..media.records import Records, read_records
 from ..media.targets import user_path
-from ..settings import read_json
 from .table import Item
-
-log = logging.getLogger("ivg")
 
 STARTED, DONE, FAILED = "started", "done", "failed"
 FORMATS = (".mp4", ".webm", ".gif")
@@ -49,17 +41,7 @@ class Journal:
 
     def __init__(self, folder: str | Path, process: int = 0):
         self.path = user_path(folder) / (f"results-{process}.jsonl" if process else "results.jsonl")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "ab+")  # noqa: SIM115
-        except OSError as error:
-            raise IVGError(f"{self.path} cannot be written ({error.strerror}): choose another folder.") from error
-        try:
-            lock(self._file, self.path.parent, "run")
-        except IVGError:
-            self._file.close()
-            raise
-        self._cut_torn_line()
+        self._records = Records(self.path, "run")
 
     def write(self, item: Item, status: str, **facts: Any) -> None:
         """Append one event of an item.
@@ -72,18 +54,11 @@ class Journal:
         if item.lora:
             line |= {"lora": str(item.lora), "lora_strength": item.lora_strength}
         line |= {**facts, "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
-        try:
-            # Halves of letters become JSON's escapes.
-            self._file.write(json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise IVGError(f"{self.path} cannot be written ({error.strerror}): free some space, then go on.") from error
+        self._records.append(line)
 
     def close(self) -> None:
         """Let other processes write to it."""
-        with contextlib.suppress(OSError):  # a full disk was reported when the line was written
-            self._file.close()
+        self._records.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -91,22 +66,12 @@ class Journal:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _cut_torn_line(self) -> None:
-        self._file.seek(0)
-        content = self._file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            self._file.truncate(whole)
-
 
 def read_journal(folder: str | Path) -> dict[str, State]:
     """What all the processes' journals in a folder say, by item name; lines that no journal writes are left aside."""
     states: dict[str, State] = {}
     for path in _journals(folder):
-        for line in path.read_bytes().split(b"\n"):
-            event = _event(line)
-            if event is None:
-                continue
+        for event in filter(_is_event, read_records(path)):
             state, status = states.setdefault(event["name"], State()), event["status"]
             state.attempts += status == STARTED
             if state.status != DONE or status == DONE:
@@ -152,15 +117,12 @@ def _journals(folder: str | Path) -> list[Path]:
     return sorted(path for path in user_path(folder).glob("results*.jsonl") if path.is_file())
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None where a crash tore it, or a hand or another program wrote it."""
-    try:
-        event = read_json(line)
-    except ValueError:
-        return None
-    if not isinstance(event, dict) or event.get("status") not in (STARTED, DONE, FAILED):
-        return None
-    texts = (event.get("name"), event.get("image"), event.get("prompt"), event.get("file", ""), event.get("lora", ""))
-    if not all(isinstance(text, str) for text in texts) or not isinstance(event.get("seed"), int):
-        return None
-    return event if Path(event["name"]).name == event["name"] else None  # it names files in the folder
+def _is_event(record: dict[str, Any]) -> bool:
+    """Whether a journal wrote it, and no hand or other program."""
+    if record.get("status") not in (STARTED, DONE, FAILED):
+        return False
+    texts = (record.get("name"), record.get("image"), record.get("prompt"), record.get("file", ""))
+    if not all(isinstance(text, str) for text in (*texts, record.get("lora", ""))):
+        return False
+    # the name is that of files in the folder
+    return isinstance(record.get("seed"), int) and Path(record["name"]).name == record["name"]

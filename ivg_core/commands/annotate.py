@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from .kinds import a_device, a_path, a_share, count, new_folder, not_negative
-from .shared import command, hand_options
+from .kinds import a_path, a_share, a_text, count, new_folder, not_negative
+from .machines import machine_options, shard_of
+from .shared import command, hand_options, say
 
 if TYPE_CHECKING:
     from ..rom.annotate_folder import ClipReport
@@ -20,6 +23,7 @@ def add(commands) -> None:
         _annotate,
         "videos -> masks of where their hands go or what moves, to train on; resumes where it stopped",
         hand_options(),
+        machine_options(),
     )
     annotate.add_argument("--video-dir", type=a_path, required=True, help="folder of the videos")
     annotate.add_argument(
@@ -47,34 +51,49 @@ def add(commands) -> None:
     annotate.add_argument("--parity", action="store_true", help="as the released script, whatever is set above")
     annotate.add_argument("--no-frames", action="store_true", help="write only the union, not the mask of each frame")
     annotate.add_argument("--overwrite", action="store_true", help="do videos again that are done")
-    annotate.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps …")
+    annotate.add_argument("--device", type=a_text, default="cpu", help="cpu, cuda, mps …")
 
 
 def _annotate(options: argparse.Namespace) -> None:
+    from ..cluster.shard import WHOLE
+    from ..cluster.spread import over_ray
     from ..hands.tracker import HandTracker
     from ..rom.annotate import RELEASED_TRACKER
-    from ..rom.annotate_folder import REPORT, annotate_folder
+    from ..rom.annotate_folder import annotate_folder
+    from ..rom.annotate_reports import REPORT
+    from ..rom.annotate_video import annotator
 
+    shard = shard_of(options)
     thresholds = {"palm_threshold": options.palm_threshold, "presence_threshold": options.presence_threshold}
-    how = {"device": options.device, "backend": options.hand_backend}
+    looks = {"backend": options.hand_backend, **(RELEASED_TRACKER if options.parity else thresholds)}
+    how = {
+        "keep_frames": not options.no_frames,
+        "dilate": options.dilate,
+        "arms": options.arms,
+        "min_hand_frames": options.min_hand_frames,
+        "evidence": options.evidence,
+        "follow_camera": not options.still_camera,
+        "parity": options.parity,
+    }
+    spread = None
+    if options.ray:
+        load = partial(annotator, options.save_dir, {"device": options.device, **looks}, **how)
+        spread = over_ray(load, attrgetter("name"), options.ray, options.device)
     reports = annotate_folder(
         options.video_dir,
         options.save_dir,
-        HandTracker(**how, **(RELEASED_TRACKER if options.parity else thresholds)),
-        keep_frames=not options.no_frames,
+        HandTracker("cpu" if options.ray else options.device, **looks),
         overwrite=options.overwrite,
+        shard=shard,
         on_clip=_say,
-        dilate=options.dilate,
-        arms=options.arms,
-        min_hand_frames=options.min_hand_frames,
-        evidence=options.evidence,
-        follow_camera=not options.still_camera,
-        parity=options.parity,
+        spread=spread,
+        **how,
     )
     counts = {outcome: sum(report.outcome == outcome for report in reports) for outcome in ("mask", "no hands")}
     unreadable = len(reports) - sum(counts.values())
     print(f"{counts['mask']} masks, {counts['no hands']} videos without hands, {unreadable} unreadable")
-    print(f"wrote {options.save_dir / REPORT}")
+    if shard == WHOLE:
+        say(options.save_dir / REPORT)
 
 
 def _say(report: ClipReport, number: int, total: int) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from ..errors import IVGError
 from ..media.targets import user_path
-from .kinds import a_device, a_path, new_folder
+from .kinds import a_path, a_text, new_folder
+from .machines import machine_options, shard_of
 from .shared import command, say
 
 TEXT = """\
@@ -20,6 +22,10 @@ Regions of Motion. Every figure has a 95 % confidence interval (bootstrap over c
 Clips, true clips and masks belong together by the name of the scene. A folder of generated clips may be the result of
 `batch`, or of the released code.
 
+What is measured is kept in the folder measured of --out, clip by clip. Run the same command again at any time, even
+after a crash: only clips are measured that are new, or whose files, sentence or networks have changed. Several machines
+that see all folders under the same names share the work (--shard, --ray); the one that ends last writes the report.
+
 Some metrics look through published networks, which are read from --weights and never downloaded:
 
 """
@@ -27,7 +33,8 @@ Some metrics look through published networks, which are read from --weights and 
 
 def add(commands) -> None:
     """Add the command to the parser."""
-    evaluate = command(commands, "evaluate", _evaluate, "measure generated clips: the paper's metrics, in one table")
+    said = "measure generated clips: the paper's metrics, in one table; goes on where it was stopped"
+    evaluate = command(commands, "evaluate", _evaluate, said, machine_options())
     evaluate.description = TEXT + _networks()
     evaluate.formatter_class = argparse.RawDescriptionHelpFormatter
     evaluate.add_argument(
@@ -42,7 +49,7 @@ def add(commands) -> None:
     evaluate.add_argument("--masks", type=a_path, metavar="FOLDER", help="the true Regions of Motion")
     evaluate.add_argument("--weights", type=a_path, metavar="FOLDER", help="the networks of the metrics")
     evaluate.add_argument("--out", type=new_folder, required=True, metavar="FOLDER", help="for the report")
-    evaluate.add_argument("--device", type=a_device, default="cpu", help="cpu, cuda, mps … (default: cpu)")
+    evaluate.add_argument("--device", type=a_text, default="cpu", help="cpu, cuda, mps … (default: cpu)")
 
 
 def _networks() -> str:
@@ -55,11 +62,14 @@ def _networks() -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from ..cluster.spread import over_ray
     from ..evaluate.clips import pair_clips
     from ..evaluate.page import write_page
     from ..evaluate.report import write_report
-    from ..evaluate.run import evaluate
+    from ..evaluate.run import MEASURED, evaluate
+    from ..evaluate.tasks import Measurer
 
+    shard = shard_of(options)
     if options.weights and not options.weights.is_dir():
         raise IVGError(f"There is no folder of weights at {options.weights}: check the path, or leave out --weights.")
     methods = {}
@@ -72,7 +82,17 @@ def _evaluate(options: argparse.Namespace) -> None:
     def show(number: int, total: int, what: str) -> None:
         print(f"\r{number}/{total} {what:60.60}", end="\n" if number == total else "", file=sys.stderr, flush=True)
 
-    result = evaluate(methods, options.weights, options.device, show)
+    spread = None
+    if options.ray:
+        load = partial(Measurer, options.weights, options.device)
+        spread = over_ray(load, str, options.ray, options.device)
+    device = "cpu" if options.ray else options.device
+    kept = options.out / MEASURED
+    result = evaluate(methods, options.weights, device, show, folder=kept, shard=shard, spread=spread)
+    if result.left:
+        left = ", ".join(f"{title} of {count} clips" for title, count in result.left.items())
+        print(f"Other processes have still to measure {left}: who ends last writes the report.")
+        return
     written = write_report(result, options.out)
     print((options.out / "results.md").read_text(encoding="utf-8"))
     for path in [*written, write_page(result, options.out)]:

@@ -18,6 +18,7 @@ from .metrics.pixels import pixel_error, psnr, ssim
 
 if TYPE_CHECKING:
     from ..hands.tracker import HandTracker
+    from .metrics.weights import Network
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,19 @@ class Family:
         keys: of the metrics.
         load: (folder of weights, device) -> a function that measures a clip which has what one of the metrics needs.
             Raises IVGError with the reason, "needs …", where that cannot be done here.
+        networks: of the folder of weights that it looks through.
+        version: raised when its figures change: what was measured before is then measured anew.
     """
 
     keys: tuple[str, ...]
     load: Callable[[Path | None, str], Measure]
+    networks: tuple[Network, ...] = ()
+    version: int = 1
+
+    @property
+    def title(self) -> str:
+        """Its first metric's."""
+        return METRICS[self.keys[0]].title
 
 
 def measure_plain(clip: MeasuredClip) -> Values:
@@ -218,9 +228,9 @@ FAMILIES = (
         _plain,
     ),
     Family(("hs_err", "hs_err_found", "hand_recall", "hand_score"), _hands),
-    Family(("fid",), _inception),
-    Family(("fvd",), _i3d),
-    Family(("clip_to_truth", "clip_consecutive", "clip_to_text"), _clip),
-    Family(("egovlp",), _egovlp),
-    Family(("blip",), _blip),
+    Family(("fid",), _inception, (published.INCEPTION,)),
+    Family(("fvd",), _i3d, (published.I3D,)),
+    Family(("clip_to_truth", "clip_consecutive", "clip_to_text"), _clip, (published.CLIP,)),
+    Family(("egovlp",), _egovlp, (published.EGOVLP,)),
+    Family(("blip",), _blip, (published.BLIP, published.EGOVLP)),
 )

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
+from ..cluster.shard import WHOLE, Shard
 from ..errors import IVGError
 from .bootstrap import Estimate, estimate_distance, estimate_mean
-from .clips import ClipFiles, load_clip, mask_area
-from .families import FAMILIES, INPUTS, METRICS, Family, Features, Values
+from .clips import ClipFiles, mask_area
+from .families import INPUTS, METRICS, Features, Values
+from .kept import Kept
+from .tasks import Measurer, OnClip, Refused, Task, Work, clips_with, in_turn, plan
+
+if TYPE_CHECKING:
+    from ..cluster.spread import Spread
 
 ALL, INTENSIVE = "all clips", "motion-intensive"
 INTENSIVE_SHARE = 0.1
+#: Folder beside a report for what was measured of each clip.
+MEASURED = "measured"
 #: Below so many frames FID is so biased that it says little; its authors advise ten thousand.
 FEW_FRAMES = 2048
 
@@ -31,6 +38,8 @@ class Evaluation:
         values: method, scene, metric -> figure of a single clip.
         missing: metric -> why it was computed for no method.
         notes: what a reader should know.
+        left: title of a family of metrics -> clips that other processes have still to measure. Where there are any,
+            nothing else is told yet.
     """
 
     methods: dict[str, list[ClipFiles]]
@@ -39,17 +48,18 @@ class Evaluation:
     values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
 
 
-OnClip = Callable[[int, int, str], None]
-
-
-@torch.no_grad()
 def evaluate(
     methods: Mapping[str, Sequence[ClipFiles]],
     weights: Path | None = None,
     device: str = "cpu",
     on_clip: OnClip | None = None,
+    *,
+    folder: Path | None = None,
+    shard: Shard = WHOLE,
+    spread: Spread[Task, Values | Refused] | None = None,
 ) -> Evaluation:
     """Measure all that can be measured; what cannot is named with its reason.
 
@@ -59,23 +69,40 @@ def evaluate(
         methods: name of each -> its clips.
         weights: folder of the networks, see `metrics/weights.py`.
         device: where they run.
-        on_clip: called with number, total and what is done, before each clip.
+        on_clip: called with number, total and what is done, before each clip that is measured here.
+        folder: keeps what is measured, for later runs and other processes; a clip is measured anew once it, its true
+            clip, mask or sentence, a network or a metric has changed. None keeps nothing.
+        shard: which of the scenes this process measures, where several share the folder.
+        spread: measures elsewhere, by `Measurer`; None: here, one clip after the other.
 
     Returns:
         See `Evaluation`.
 
     Raises:
-        IVGError: there is nothing to measure, or a clip cannot be read.
+        IVGError: there is nothing to measure, a clip cannot be read, the folder cannot be written to, or another
+            process of the same number is at work in it.
     """
     result = Evaluation({name: list(clips) for name, clips in methods.items()})
     if not any(result.methods.values()):
         raise IVGError("There are no clips to measure: give a folder of generated clips.")
-    measured: dict[str, dict[str, Values]] = {name: {} for name in result.methods}
-    for family in FAMILIES:
-        lacking = {key: INPUTS[METRICS[key].needs] for key in family.keys if not _clips_with(key, result.methods)}
-        result.missing.update(lacking)
-        if reason := _measure(family, result.methods, measured, weights, device, on_clip):
-            result.missing.update({key: "; ".join(filter(None, [reason, lacking.get(key)])) for key in family.keys})
+    works = plan(result.methods, weights, device)
+    with Kept(folder, shard.number) as kept:
+
+        def done(task: Task, outcome: Values | Refused) -> None:
+            if isinstance(outcome, Refused) and outcome.of_machine:
+                works[task.family].reason = outcome.why
+            else:
+                kept.keep(task, outcome)
+
+        tasks = _left(works, kept, shard)
+        if spread:
+            spread(tasks, done)
+        else:
+            in_turn(Measurer(weights, device), on_clip, tasks, done)
+        kept.read()
+        measured = _gather(result, works, kept)
+    if result.left:
+        return result
     result.subsets = _subsets(result.methods)
     for subset, scenes in result.subsets.items():
         reasons = result.missing if subset == ALL else {}
@@ -93,46 +120,42 @@ def evaluate(
     return result
 
 
-def _measure(
-    family: Family,
-    methods: dict[str, list[ClipFiles]],
-    measured: dict[str, dict[str, Values]],
-    weights: Path | None,
-    device: str,
-    on_clip: OnClip | None,
-) -> str:
-    """Add what one family measures; "" or the reason why it cannot."""
-    wanted = list(dict.fromkeys(pair for key in family.keys for pair in _clips_with(key, methods)))
-    found: list[tuple[str, str, Values]] = []
-    try:
-        measure = family.load(weights, device)
-    except IVGError as error:
-        return str(error)
-    for number, (name, files) in enumerate(wanted, 1):
-        if on_clip:
-            on_clip(number, len(wanted), f"{METRICS[family.keys[0]].title}: {name}, {files.name}")
-        clip = load_clip(files)
-        try:
-            found.append((name, files.name, measure(clip)))
-        except IVGError as error:
-            return str(error)
-    for name, scene, values in found:
-        measured[name].setdefault(scene, {}).update(values)
-    return ""
+def _left(works: list[Work], kept: Kept, shard: Shard) -> list[Task]:
+    """What this process has to measure. All methods' clips of a scene are one process's, as they share the true one."""
+    mine = set(shard.of(sorted({task.files.name for work in works for task in work.tasks})))
+    left: dict[str, Task] = {}
+    for work in works:
+        for task in work.tasks if not work.reason else ():
+            state = kept.state(task.key)
+            if state == "refused":
+                break  # the family has no figures
+            if not state and task.files.name in mine:
+                left.setdefault(task.key, task)
+    return list(left.values())
 
 
-def _clips_with(key: str, methods: dict[str, list[ClipFiles]]) -> list[tuple[str, ClipFiles]]:
-    """The clips, each with its method, that have what a metric needs."""
-    need = METRICS[key].needs
-
-    def has(files: ClipFiles) -> bool:
-        if need == "own_mask":
-            return bool(files.own_mask and files.mask)
-        if need == "mask":
-            return bool(files.own_mask or files.mask)
-        return not need or getattr(files, need) is not None
-
-    return [(name, files) for name, clips in methods.items() for files in clips if has(files)]
+def _gather(result: Evaluation, works: list[Work], kept: Kept) -> dict[str, dict[str, Values]]:
+    """Method, scene -> all that was measured. Notes what is missing, and what is left."""
+    measured: dict[str, dict[str, Values]] = {name: {} for name in result.methods}
+    for work in works:
+        reason, left, found = work.reason, 0, []
+        for task in work.tasks if not reason else ():
+            outcome = kept.outcome(task.key)
+            if isinstance(outcome, Refused):
+                reason = outcome.why
+                break
+            left += outcome is None
+            found.append((task, outcome or {}))
+        if left:
+            result.left[work.family.title] = left
+        elif not reason:
+            for task, values in found:
+                measured[task.method].setdefault(task.files.name, {}).update(values)
+        for key in work.family.keys:
+            lacking = "" if clips_with(key, result.methods) else INPUTS[METRICS[key].needs]
+            if reason or lacking:
+                result.missing[key] = "; ".join(filter(None, [reason, lacking]))
+    return measured
 
 
 def _row(clips: dict[str, Values], scenes: list[str], reasons: dict[str, str]) -> dict[str, Estimate]:

@@ -244,7 +244,7 @@ def test_unknown_evidence_and_parity_with_motion_are_told(frames):
 
 
 def test_the_camera_is_followed_across_the_pieces_of_a_long_video(tmp_path, monkeypatch, tracker, frames):
-    monkeypatch.setattr("ivg_core.rom.annotate_folder.PIECE", 2)
+    monkeypatch.setattr("ivg_core.rom.annotate_video.PIECE", 2)
     (tmp_path / "videos").mkdir()
     write_video(panned(frames), tmp_path / "videos" / "walk.mp4", 8)
     annotate_folder(tmp_path / "videos", tmp_path / "masks", tracker)

@@ -16,7 +16,7 @@ from ivg_core.media.clips import MemoryClip, open_media
 from ivg_core.media.files import pictures_in
 from ivg_core.media.images import load_image, load_mask, save_png
 from ivg_core.media.video import read_video, write_video
-from ivg_core.rom.annotate_folder import _pieces
+from ivg_core.rom.annotate_video import _pieces
 from ivg_core.training.data.settings import DataSettings
 from ivg_core.training.data.sources import find_training_clips
 

@@ -8,6 +8,7 @@ import re
 
 import pytest
 import torch
+from metric_clips import SCENES, clip_of, clips_in, mask_of, write_folders
 from metric_networks import write_blip, write_clip, write_egovlp, write_i3d
 
 from ivg_core.cli import main
@@ -19,37 +20,10 @@ from ivg_core.evaluate.run import ALL, INTENSIVE, evaluate
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
 
-SCENES = ("carrot", "pan", "tap")
-
-
-def clip_of(number: int, frames: int = 11) -> torch.Tensor:
-    """A bright square that moves to the right over a grey picture, further down in each scene."""
-    clip = torch.full((frames, 48, 64, 3), 0.3)
-    for index, frame in enumerate(clip):
-        frame[8 * number : 8 * number + 16, 4 + 2 * index : 20 + 2 * index] = 0.9
-    return clip
-
-
-def mask_of(number: int) -> torch.Tensor:
-    mask = torch.zeros(48, 64)
-    mask[8 * number : 8 * number + 16, : 46 + 6 * number] = 1  # the last scene's is the largest
-    return mask
-
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """True clips, masks, sentences; a method that gives the truth, and one that gives other scenes' clips."""
-    root = tmp_path_factory.mktemp("evaluate")
-    lines = []
-    for number, scene in enumerate(SCENES):
-        write_video(clip_of(number), root / "truth" / f"{scene}.mp4", 8)
-        write_video(clip_of(number), root / "copied" / f"{scene}.mp4", 8)
-        write_video(0.6 * clip_of(2 - number).flip(0), root / "wrong" / f"{scene}.mp4", 8)
-        save_png(mask_of(number), root / "masks" / f"{scene}.png")
-        save_png(mask_of(0), root / "wrong" / f"{scene}_mask.png")
-        lines.append({"source": f"source/{scene}.png", "target": f"target/{scene}.mp4", "prompt": f"stir the {scene}"})
-    (root / "prompt.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return root
+    return write_folders(tmp_path_factory.mktemp("evaluate"))
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +36,9 @@ def weights(tmp_path_factory, golden):
     return folder
 
 
-def sources(root, name):
-    return pair_clips(root / name, root / "truth", root / "prompt.json", root / "masks")
-
-
 @pytest.fixture(scope="module")
 def result(folders, weights):
-    return evaluate({"copied": sources(folders, "copied"), "wrong": sources(folders, "wrong")}, weights)
+    return evaluate({"copied": clips_in(folders, "copied"), "wrong": clips_in(folders, "wrong")}, weights)
 
 
 def test_every_metric_has_a_figure_or_a_reason(result):
@@ -123,7 +93,7 @@ def test_clips_too_short_for_fvd(folders, weights, tmp_path):
 
 
 def test_only_the_latter_frames_count(folders):
-    clip = load_clip(sources(folders, "copied")[0])
+    clip = load_clip(clips_in(folders, "copied")[0])
     assert len(clip.frames) == 11 and len(clip.latter) == len(clip.truth) == 10
     assert torch.equal(clip.latter, clip.frames[1:])
 

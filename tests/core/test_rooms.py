@@ -16,11 +16,11 @@ ROOMS = {
     "hands": {"media"},
     "enrich": {"media"},
     "checkpoints": {"media", "models"},
-    "rom": {"media", "models", "hands"},
+    "rom": {"cluster", "media", "models", "hands"},
     "sampling": {"media", "models", "rom"},
     "batch": {"cluster", "media", "models", "checkpoints", "rom", "sampling"},
     "howto": {"media", "models", "hands", "enrich", "rom", "sampling", "batch"},
-    "evaluate": {"media", "hands", "batch"},
+    "evaluate": {"cluster", "media", "hands", "batch"},
     "training": {"media", "models", "checkpoints", "hands", "rom", "sampling"},
 }
 
