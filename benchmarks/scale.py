@@ -42,17 +42,21 @@ SPREAD = 0.3  # of a video's seconds: log-normal, as machines differ
 
 
 class Clock:
-    """Simulated seconds, which also go on by what the driver really takes, on the processor and for the disk."""
+    """Simulated seconds, which also go on by what the driver really takes, on the processor and for the disk.
 
-    def __init__(self) -> None:
+    Args:
+        counts: whether they do; else the driver takes no time.
+    """
+
+    def __init__(self, counts: bool) -> None:
         self._skipped = self._disk = 0.0
-        self._fsync = os.fsync
+        self._fsync, self.counts = os.fsync, counts
 
     def worked(self) -> float:
         return time.process_time() + self._disk
 
     def monotonic(self) -> float:
-        return self._skipped + self.worked()
+        return self._skipped + (self.worked() if self.counts else 0.0)
 
     def wait_until(self, moment: float) -> None:
         self._skipped += max(0.0, moment - self.monotonic())
@@ -76,7 +80,7 @@ class SimulatedRay:
         self.rng = random.Random(seed)
         self.due: list[tuple[float, int]] = []  # of what is under way
         self.given: dict[int, tuple[str, Any]] = {}
-        self.worked = self.span = self.driver = 0.0
+        self.worked = self.span = self.driver = self.pages = 0.0
         self.died = 0
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -162,9 +166,11 @@ def lost_and_repeated(items: list[Item], folder: Path) -> tuple[int, int]:
     return sum(states[item.name].status != DONE for item in items), sum(count > 1 for count in done.values())
 
 
-def on_simulated_ray(items: list[Item], folder: Path, results: Results, seconds: float, deaths: float) -> SimulatedRay:
-    """`run_batch_on_ray` with 1,000 workers; what they did and how long they did nothing."""
-    clock = Clock()
+def on_simulated_ray(
+    items: list[Item], folder: Path, results: Results, seconds: float, deaths: float, counts: bool = True
+) -> SimulatedRay:
+    """`run_batch_on_ray` with 1,000 workers: what they did, and the driver, whose time counts or not."""
+    clock = Clock(counts)
     ray = SimulatedRay(clock, seconds, lambda item: results.make(folder, item), deaths, seed=0)
     timed = SimpleNamespace(monotonic=clock.monotonic)
 
@@ -172,11 +178,18 @@ def on_simulated_ray(items: list[Item], folder: Path, results: Results, seconds:
     def cluster(_address: str):
         yield ray
 
+    def page(of: Path) -> Path:
+        began = clock.worked()
+        written = write_page(of)
+        ray.pages += clock.worked() - began
+        return written
+
     began, worked = clock.monotonic(), clock.worked()
     with (
         mock.patch.object(pool, "ray_cluster", cluster),
         mock.patch.object(pool, "time", timed),
         mock.patch.object(course, "time", timed),
+        mock.patch.object(course, "write_page", page),
         mock.patch("os.fsync", clock.fsync),
     ):
         on_ray.run_batch_on_ray(_nothing, items, folder, BatchSettings(), address="local", device="cpu")
@@ -223,9 +236,11 @@ def main() -> None:
         ray = on_simulated_ray(items, work / "ray", results, options.seconds, options.deaths)
         figures["workers_died"] = ray.died
         figures["lost"], figures["repeated"] = lost_and_repeated(items, work / "ray")
-        figures["driver_milliseconds_an_item"] = 1000 * ray.driver / options.items
+        figures["driver_milliseconds_an_item"] = 1000 * (ray.driver - ray.pages) / options.items
+        figures["pages_milliseconds_an_item"] = 1000 * ray.pages / options.items
         figures["batch_seconds"] = ray.span
-        figures["workers_busy"] = ray.worked / WORKERS / ray.span
+        ideal = on_simulated_ray(items, work / "ideal", results, options.seconds, options.deaths, counts=False)
+        figures["batch_seconds_if_the_driver_took_none"] = ideal.span
         figures["page_seconds"] = took(lambda: write_page(work / "ray"))
         figures["page_megabytes"] = (work / "ray" / "index.html").stat().st_size / 1e6
         many = make_items(work / "many", 100_000)
