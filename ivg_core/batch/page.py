@@ -23,6 +23,7 @@ from ..media.targets import user_path
 from .journal import DONE, read_journal
 
 MOST_FRAMES = 16  # of a thumbnail
+MOST_INSIDE = 500  # pictures that the page holds itself: 20 MB, and with thousands no browser would open it
 LINES = 3  # of the prompt below a picture of the sheet
 
 PAGE = """<!doctype html>
@@ -87,7 +88,10 @@ def with_thumbnail(chunks: Iterable[Tensor], count: int, fps: float, path: str |
 
 
 def write_page(folder: str | Path) -> Path:
-    """Write `index.html`, in which every clip moves and which needs no other file, and `sheet.png`.
+    """Write `index.html`, in which every clip moves, and `sheet.png`.
+
+    The page needs no other file; of more than 500 results it needs the folder `thumbnails` beside it, and the sheet
+    shows 500 that are spread evenly over them.
 
     Args:
         folder: of a batch; the journals in it say what there is.
@@ -104,23 +108,26 @@ def write_page(folder: str | Path) -> Path:
     results.sort(key=lambda result: (result[0]["image"], result[0]["prompt"], result[0]["seed"]))
     made = sum(done for _, done in results)
     counts = f"{made} made" + (f", {len(results) - made} failed or not finished" if made < len(results) else "")
-    cards = "\n".join(_card(folder, last) if done else _failure(last) for last, done in results)
+    inside = made <= MOST_INSIDE
+    cards = "\n".join(_card(folder, last, inside) if done else _failure(last) for last, done in results)
     page = folder / "index.html"
     title = html.escape(folder.resolve().name)
     with atomic_write(page) as temporary:
         text = PAGE.format(title=title, counts=counts, cards=cards)
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # a photo's name may hold half a letter
-    tiles = [tile for last, done in results if done and (tile := _tile(folder, last))]
+    good = [last for last, done in results if done]
+    tiles = [tile for i in even_indices(made, MOST_INSIDE) if (tile := _tile(folder, good[i]))]
     if tiles:
         save_png(_sheet(tiles), folder / "sheet.png")
     return page
 
 
-def _card(folder: Path, last: dict[str, Any]) -> str:
-    picture = ""
-    thumbnail = folder / f"thumbnails/{last['name']}.webp"
-    if thumbnail.is_file():
-        data = base64.b64encode(thumbnail.read_bytes()).decode()
+def _card(folder: Path, last: dict[str, Any], inside: bool) -> str:
+    picture, name = "", f"thumbnails/{last['name']}.webp"
+    if not inside:
+        picture = f'<img alt="" loading="lazy" src="{quote(name)}">'
+    elif (folder / name).is_file():
+        data = base64.b64encode((folder / name).read_bytes()).decode()
         picture = f'<img alt="" src="data:image/webp;base64,{data}">'
     files = (("video", last.get("file")), ("mask", last.get("mask_file")))
     links = [f'<a href="{quote(str(file))}">{what}</a>' for what, file in files if file]

@@ -28,7 +28,7 @@ examples:
       --resume auto --set steps=800
       go on where it was stopped, or killed, to step 800
   accelerate launch --multi_gpu --num_processes 2 -m ivg_core train --config my.yaml
-      on several GPUs; with ACCELERATE_USE_CPU=true on several processors
+      on several GPUs; with ACCELERATE_USE_CPU=true on several processors; several machines: docs/scale.md
 """
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,11 +22,13 @@ def make_accelerator(config: TrainConfig) -> Any:
     """An `Accelerator` for these settings; `accelerate launch` and its own config decide on the processes.
 
     Raises:
-        IVGError: accelerate is not installed, or the machine cannot compute in the precision asked for.
+        IVGError: accelerate is not installed, the launcher's processes do not meet, the machine cannot compute in the
+            precision asked for, or DeepSpeed cannot do what is asked.
     """
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState, GradientState
+        from accelerate.utils import GradientAccumulationPlugin
     except ImportError as error:
         raise IVGError(
             "Training needs the package accelerate, which is not installed: `pip install accelerate`."
@@ -33,13 +38,15 @@ def make_accelerator(config: TrainConfig) -> Any:
     alone = not torch.distributed.is_initialized()
     AcceleratorState._reset_state(reset_partial_state=alone)
     GradientState._reset_state()
-    precision = {"fp32": "no"}.get(config.precision, config.precision)
-    if config.precision == "fp16" and (config.device == "cpu" or not torch.cuda.is_available()):
+    if config.precision == "fp16" and (_on_processors(config) or not torch.cuda.is_available()):
         raise IVGError("precision fp16 needs a CUDA GPU: set precision to bf16 or fp32.")
+    # DeepSpeed would round the trained weights to 16 bits; see `prepare`.
+    deepspeed = _met(config).distributed_type == "DEEPSPEED"
     accelerator = Accelerator(
-        cpu=config.device == "cpu",
-        mixed_precision=precision,
-        gradient_accumulation_steps=config.accumulation,
+        cpu=_on_processors(config),
+        mixed_precision="no" if deepspeed or config.precision == "fp32" else config.precision,
+        # As a number, what a launcher says would come before it.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulation),
     )
     engine = accelerator.state.deepspeed_plugin if accelerator.distributed_type == "DEEPSPEED" else None
     if accelerator.distributed_type == "FSDP" or (engine is not None and engine.zero_stage == 3):
@@ -49,20 +56,118 @@ def make_accelerator(config: TrainConfig) -> Any:
             "GPU, so use accelerate's plain multi-GPU training, or ZeRO-2, which splits what AdamW keeps."
         )
     if engine is not None:
-        # DeepSpeed asks a DataLoader for this, and there is none: the order of the batches is our own.
-        engine.deepspeed_config["train_micro_batch_size_per_gpu"] = config.batch_size
-        if config.ema:
-            raise IVGError("ema does not work with DeepSpeed, which keeps its trained weights to itself: set ema to 0.")
+        tell_deepspeed(engine.deepspeed_config, config)
     return accelerator
+
+
+def tell_deepspeed(settings: dict[str, Any], config: TrainConfig) -> None:
+    """Gives DeepSpeed the settings of the training, whatever stands in the launcher's file.
+
+    Args:
+        settings: DeepSpeed's, changed in place.
+        config: of the training.
+
+    Raises:
+        IVGError: the training is one that DeepSpeed cannot do.
+    """
+    if config.ema:
+        raise IVGError("ema does not work with DeepSpeed, which keeps its trained weights to itself: set ema to 0.")
+    if config.precision == "fp16":
+        raise IVGError("precision fp16 does not work with DeepSpeed: set precision to bf16.")
+    if config.paths or config.clip_rank or any(role.per_clip for role in config.lora.values()):
+        raise IVGError(
+            "Paths, and LoRAs that each clip has of its own, do not work with DeepSpeed, which moves what was not "
+            "heard in a step by its momentum: use accelerate's plain multi-GPU training."
+        )
+    # DeepSpeed asks a DataLoader for the first, and there is none: the order of the batches is our own.
+    settings["train_micro_batch_size_per_gpu"] = config.batch_size
+    settings["gradient_accumulation_steps"] = config.accumulation
+    settings["gradient_clipping"] = config.clip
+
+
+def prepare(accelerator: Any, config: TrainConfig, learner: nn.Module, optimizer: Any) -> tuple[Any, Any]:
+    """accelerate's `prepare`, with the precision that it leaves to DeepSpeed.
+
+    What DeepSpeed calls bf16 keeps the network itself in 16 bits. Here only the computing is, as without it.
+    """
+    if accelerator.distributed_type == "DEEPSPEED" and config.precision == "bf16":
+        from accelerate.utils import convert_outputs_to_fp32
+
+        in_16_bits = torch.autocast(accelerator.device.type, torch.bfloat16)
+        learner.forward = convert_outputs_to_fp32(in_16_bits(learner.forward))  # type: ignore[method-assign]
+    return accelerator.prepare(learner, optimizer)
+
+
+def _on_processors(config: TrainConfig) -> bool:
+    from accelerate.utils import parse_flag_from_env
+
+    return config.device == "cpu" or parse_flag_from_env("ACCELERATE_USE_CPU")
+
+
+def _met(config: TrainConfig) -> Any:
+    """accelerate's `PartialState`: the processes that train together, which meet here.
+
+    Raises:
+        IVGError: a launcher started several, and each would train by itself, all of them into one folder.
+    """
+    from accelerate import PartialState
+
+    state = PartialState(cpu=_on_processors(config))
+    wanted = os.environ.get("WORLD_SIZE")
+    if wanted is not None and wanted != str(state.num_processes):
+        raise IVGError(
+            f"WORLD_SIZE speaks of {wanted} processes and {state.num_processes} found each other, so each would train "
+            "by itself: start them with accelerate launch --multi_gpu, or torchrun; on processors without a GPU with "
+            "ACCELERATE_USE_CPU=true."
+        )
+    # accelerate sets the last two where one process is all that it starts, the first if it was to be several.
+    if wanted is None and state.num_processes == 1 and {"MASTER_ADDR", "ACCELERATE_USE_CPU"} <= os.environ.keys():
+        raise IVGError(
+            "accelerate was to start several processes and started one: add --multi_gpu to accelerate launch (and in "
+            "place of --cpu, set ACCELERATE_USE_CPU=true), or take one of the files that docs/scale.md names."
+        )
+    return state
 
 
 @contextmanager
 def main_process_first(config: TrainConfig) -> Iterator[None]:
-    """The main process runs the `with` block alone, then the others run it."""
-    from accelerate import PartialState
+    """The main process runs the `with` block alone, then the others run it.
 
-    with PartialState(cpu=config.device == "cpu").main_process_first():
+    Raises:
+        IVGError: the launcher's processes do not meet.
+    """
+    with _met(config).main_process_first():
         yield
+
+
+def check_shared(accelerator: Any, folder: Path) -> None:
+    """Lets pass a folder that all processes see.
+
+    Args:
+        accelerator: accelerate's; all processes stop together.
+        folder: that is there on the main process's machine.
+
+    Raises:
+        IVGError: a process sees another folder of this name, or none.
+    """
+    if accelerator.num_processes == 1:
+        return
+    main = accelerator.is_main_process
+    number = torch.tensor(float(secrets.randbelow(2**24)) if main else 0.0, device=accelerator.device)
+    mark = (
+        folder / f".seen-{int(accelerator.reduce(number, 'sum').item())}"
+    )  # a name that no machine has looked for yet
+    if main:
+        mark.touch()
+    accelerator.wait_for_everyone()
+    missing = agree(accelerator, not mark.exists())
+    if main:
+        mark.unlink(missing_ok=True)
+    if missing:
+        raise IVGError(
+            f"Not all processes see the same folder {folder}: put out on a file system that all machines share, and "
+            "give it as a full path."
+        )
 
 
 def reduce_figures(accelerator: Any, parts: list[dict[str, Tensor | None]]) -> dict[str, float]:

@@ -25,7 +25,15 @@ from .backbone import TrainableBackbone, TrainableUNet
 from .batches import Batch, ClipDataset, clips_of_one_video, describe
 from .config import TrainConfig
 from .ema import Average
-from .engine import agree, check_finite, check_weights, make_accelerator, reduce_figures
+from .engine import (
+    agree,
+    check_finite,
+    check_shared,
+    check_weights,
+    make_accelerator,
+    prepare,
+    reduce_figures,
+)
 from .history import append_figures, read_history, write_history
 from .learner import Learner, choose_trained
 from .objective import Denoising
@@ -111,7 +119,7 @@ class _Trainer:
         learner = Learner(backbone, self.lora)
         groups = self._groups(list(trained_parameters(learner).values()))
         optimizer = make_optimizer(config, groups)
-        self.learner, self.optimizer = accelerator.prepare(learner, optimizer)
+        self.learner, self.optimizer = prepare(accelerator, config, learner, optimizer)
         self._train_mode()
         self.average = Average(trained_parameters(learner), config.ema) if config.ema else None
         keep_only_what_is_learned(accelerator)
@@ -144,6 +152,7 @@ class _Trainer:
                     said = str(error)
             if agree(self.accelerator, bool(said)):
                 raise IVGError(said or f"The first process cannot train in {self.folder}.")
+            check_shared(self.accelerator, self.folder)
             yield
 
     def _run(self, resume, on_step: OnTrainingStep | None, should_stop: Callable[[], bool]) -> Trained:

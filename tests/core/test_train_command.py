@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from training_clips import clips_on_disk
 
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.cli import main
 from ivg_core.media.images import save_png
-from ivg_core.media.video import write_video
 from ivg_core.models.lora import merge_lora
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -46,12 +46,8 @@ def _signals():
 
 @pytest.fixture
 def config(tmp_path):
-    torch.manual_seed(0)
-    for name in ("stir", "cut", "pour"):
-        write_video(torch.rand(3, 64, 64, 3), tmp_path / "clips" / f"{name}.mp4", 8)
-        (tmp_path / "clips" / f"{name}.txt").write_text(f"{name} the soup")
     file = tmp_path / "my.yaml"
-    file.write_text(QUICK.format(model=TINY, source=tmp_path / "clips"))
+    file.write_text(QUICK.format(model=TINY, source=clips_on_disk(tmp_path / "clips")))
     return file
 
 

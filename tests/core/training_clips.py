@@ -1,7 +1,10 @@
 """Clips of noise for the training tests: real shapes at tiny sizes."""
 
+from pathlib import Path
+
 import torch
 
+from ivg_core.media.video import write_video
 from ivg_core.models.backbone import UNetBackbone
 from ivg_core.training.backbone import TrainableUNet
 from ivg_core.training.batches import ListDataset, Sample
@@ -35,6 +38,15 @@ def clip(seed: int, frames: int = 2, size: tuple[int, int] = (16, 16), text_widt
 
 def clips(count: int = 5, **kwargs) -> ListDataset:
     return ListDataset([clip(seed, **kwargs) for seed in range(count)])
+
+
+def clips_on_disk(folder: Path) -> Path:
+    """Three videos of noise, each with its sentence beside it; the folder."""
+    torch.manual_seed(0)
+    for name in ("stir", "cut", "pour"):
+        write_video(torch.rand(3, 64, 64, 3), folder / f"{name}.mp4", 8)
+        (folder / f"{name}.txt").write_text(f"{name} the soup")
+    return folder
 
 
 def denoising(config: TrainConfig, model) -> Denoising:

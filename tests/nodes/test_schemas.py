@@ -97,3 +97,17 @@ def test_loading_the_pack_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_example_for_several_cards_knows_our_nodes():
+    """Those of the pack ComfyUI-Distributed are its own affair: it was run once with that pack."""
+    graph, known = json.loads((ROOT / "docs" / "several_cards.json").read_text()), declared()
+    ours = {number: node for number, node in graph.items() if node["class_type"] in known}
+    assert {node["class_type"] for node in ours.values()} >= {"IVGSampler", "PredictRoMMask", "IVGSaveVideo"}
+    for node in ours.values():
+        kinds = dict(text.split(": ") for text in known[node["class_type"]]["inputs"])
+        assert node["inputs"].keys() <= kinds.keys()
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] in ours:
+                output = known[ours[value[0]]["class_type"]]["outputs"][value[1]]
+                assert output.split(": ")[1] == kinds[name]
