@@ -239,6 +239,7 @@ def main() -> None:
         figures["driver_milliseconds_an_item"] = 1000 * (ray.driver - ray.pages) / options.items
         figures["pages_milliseconds_an_item"] = 1000 * ray.pages / options.items
         figures["batch_seconds"] = ray.span
+        figures["workers_busy"] = ray.worked / WORKERS / ray.span
         ideal = on_simulated_ray(items, work / "ideal", results, options.seconds, options.deaths, counts=False)
         figures["batch_seconds_if_the_driver_took_none"] = ideal.span
         figures["page_seconds"] = took(lambda: write_page(work / "ray"))
