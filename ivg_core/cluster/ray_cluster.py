@@ -57,7 +57,10 @@ def ray_cluster(address: str) -> Iterator[Any]:
     try:
         ray.init(address, **quiet, **({"object_store_memory": STORE} if address == LOCAL else {}))
     except Exception as error:  # it has a kind for each way to fail
-        raise IVGError(f"The Ray cluster {address!r} cannot be reached or started ({shortly(error)}).") from error
+        raise IVGError(
+            f"The Ray cluster {address!r} cannot be reached or started ({shortly(error)}): see that it runs, with the "
+            "same version of Ray; where its head wants a token, set RAY_AUTH_MODE=token."
+        ) from error
     try:
         yield ray
     finally:
