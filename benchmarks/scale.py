@@ -123,7 +123,7 @@ class SimulatedRay:
         if kind == "death":
             self.died += 1
             raise self.exceptions.RayActorError
-        return "" if kind == "begin" else (self.make(what), "", takes)
+        return ("", []) if kind == "begin" else (self.make(what), "", takes, [])
 
 
 def make_items(folder: Path, count: int) -> list[Item]:

@@ -34,6 +34,7 @@ class Outcome(Generic[R]):
     result: R | None = None
     error: str = ""  # why it failed
     seconds: float = 0.0  # that it took
+    said: Sequence[str] = ()  # what was warned of meanwhile
 
 
 def run_on_ray(
@@ -102,6 +103,7 @@ class _Pool(Generic[T, R]):
         self._deaths: Counter[int] = Counter()  # by task
         self._stillborn: Counter[str] = Counter()  # by machine
         self._out: dict[str, str] = {}  # machine -> why it is left out
+        self._told: set[str] = set()  # warnings of loading
         self._busy: dict[Any, _Hand] = {}  # by what its worker will give
         self._idle: list[_Hand] = []
         self._next_look = 0.0
@@ -163,12 +165,12 @@ class _Pool(Generic[T, R]):
         """What a worker gave."""
         hand = self._busy.pop(reply)
         task, hand.task = hand.task, None
-        result, error, seconds = None, "", 0.0
+        result, error, seconds, said = None, "", 0.0, ()
         try:
             if task is None:
-                error = self._ray.get(reply)
+                error, said = self._ray.get(reply)
             else:
-                result, error, seconds = self._ray.get(reply)
+                result, error, seconds, said = self._ray.get(reply)
         except self._ray.exceptions.RayActorError:
             self._bury(hand, task)
             return
@@ -181,12 +183,21 @@ class _Pool(Generic[T, R]):
             self._ray.kill(hand.actor)
             return
         self._complain_at = math.inf
+        if task is None:
+            self._tell_once(said)
         if self._queue:
             self._hand_out(hand)  # first, so that nobody waits for what is done with the result
         else:
             self._idle.append(hand)
         if task is not None:
-            self._end(task, Outcome(hand.machine.name, result, error, seconds))
+            self._end(task, Outcome(hand.machine.name, result, error, seconds, said))
+
+    def _tell_once(self, said: Sequence[str]) -> None:
+        """What was warned of at loading, which is the same in every worker."""
+        for text in said:
+            if text not in self._told:
+                self._told.add(text)
+                log.warning("%s", text)
 
     def _bury(self, hand: _Hand, task: int | None) -> None:
         name = hand.machine.name

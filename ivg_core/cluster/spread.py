@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..errors import IVGError
 from .pool import Outcome, run_on_ray
+
+log = logging.getLogger("ivg")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,6 +40,8 @@ def over_ray(
             print(f"{name(task)} on {there}", file=sys.stderr, flush=True)
 
         def end(task: T, outcome: Outcome[R]) -> None:
+            for text in outcome.said:
+                log.warning("%s: %s", name(task), text)
             if outcome.error or outcome.result is None:
                 failed.append(f"{name(task)} on {outcome.machine}: {outcome.error.rstrip('.')}.")
             else:

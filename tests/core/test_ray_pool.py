@@ -29,7 +29,7 @@ def test_each_task_ends_once_whatever_it_does(cluster, tmp_path, caplog):
     from ray_tasks import load_by_name
 
     started = []
-    tasks = ["dies", "dies once", "fails", "dies after", "sleeps 0", "sleeps 0.1"]
+    tasks = ["dies", "dies once", "fails", "dies after", "sleeps 0", "sleeps 0.1", "warns"]
     load, done = partial(load_by_name, tmp_path), lambda task: (tmp_path / task).exists() and "after" in task
     with caplog.at_level(logging.WARNING, "ivg"):
         ended = outcomes(cluster, load, tasks, finished=done, on_start=lambda *what: started.append(what))
@@ -38,7 +38,8 @@ def test_each_task_ends_once_whatever_it_does(cluster, tmp_path, caplog):
     assert ended["fails"].error == "ValueError: a bad photo" and ended["fails"].result is None
     assert (ended["dies after"].result, ended["dies after"].error) == (None, "")  # done, says `finished`
     assert ended["sleeps 0"].result["threads"] == 1 and ended["sleeps 0"].result["folder"] == os.getcwd()
-    assert ended["sleeps 0.1"].seconds > 0.09
+    assert ended["sleeps 0.1"].seconds > 0.09 and not ended["sleeps 0.1"].said
+    assert ended["warns"].said == ["The photo is dark."] and caplog.text.count("The weights are old.") == 1
     assert [task for task, _, _ in started] == [*tasks, "dies", "dies once", "dies"]
     assert {(machine, workers) for _, machine, workers in started} == {(ended["fails"].machine, 1)}
     assert len((tmp_path / "loaded").read_text().splitlines()) == 5  # the first, and one after each death but the last
