@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,8 +18,6 @@ from .table import Item
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
-
-log = logging.getLogger("ivg")
 
 #: number (from 1, in the order in which items are first begun), count, item, machine, workers
 OnHandedOut = Callable[[int, int, Item, str, int], None]
@@ -68,8 +65,7 @@ def run_batch_on_ray(
             course.start(item, machine=machine)
 
         def on_done(item: Item, outcome: Outcome[dict[str, str]]) -> None:
-            for text in outcome.said:
-                log.warning("%s: %s", item.name, text)
+            outcome.warn(item.name)
             about = {"machine": outcome.machine, "seconds": round(outcome.seconds, 2)}
             if outcome.error:
                 course.fail(item, item.fault or f"{outcome.error} (on {outcome.machine})", **about)

@@ -36,6 +36,16 @@ class Outcome(Generic[R]):
     seconds: float = 0.0  # that it took
     said: Sequence[str] = ()  # what was warned of meanwhile
 
+    def warn(self, name: str) -> None:
+        """Say here what was warned of there; `name` is the task's, for people."""
+        for text in self.said:
+            log.warning("%s: %s", name, text)
+
+
+def place_of(machine: str, workers: int) -> str:
+    """Where a task is begun, for people."""
+    return f"on {machine}, one of {workers} worker{'s' * (workers > 1)}"
+
 
 def run_on_ray(
     tasks: Sequence[T],

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..errors import IVGError
-from .pool import Outcome, run_on_ray
-
-log = logging.getLogger("ivg")
+from .pool import Outcome, place_of, run_on_ray
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,12 +33,10 @@ def over_ray(
         failed: list[str] = []
 
         def start(task: T, machine: str, workers: int) -> None:
-            there = f"{machine}, one of {workers} worker{'s' * (workers > 1)}"
-            print(f"{name(task)} on {there}", file=sys.stderr, flush=True)
+            print(name(task), place_of(machine, workers), file=sys.stderr, flush=True)
 
         def end(task: T, outcome: Outcome[R]) -> None:
-            for text in outcome.said:
-                log.warning("%s: %s", name(task), text)
+            outcome.warn(name(task))
             if outcome.error or outcome.result is None:
                 failed.append(f"{name(task)} on {outcome.machine}: {outcome.error.rstrip('.')}.")
             else:

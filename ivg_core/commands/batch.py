@@ -59,6 +59,7 @@ def _batch(options: argparse.Namespace) -> None:
     from ..batch.on_ray import run_batch_on_ray
     from ..batch.run import BatchSettings, run_batch
     from ..batch.table import read_seeds, read_table
+    from ..cluster.pool import place_of
 
     shard = shard_of(options)
     table = options.table or options.image_folder
@@ -82,7 +83,7 @@ def _batch(options: argparse.Namespace) -> None:
     who = f"process {shard.number}: " if shard.count > 1 else ""
 
     def show(number: int, total: int, item: Item, machine: str = "", workers: int = 0) -> None:
-        there = f" on {machine}, one of {workers} worker{'s' * (workers > 1)}" if machine else ""
+        there = f" {place_of(machine, workers)}" if machine else ""
         print(f"{who}{number}/{total} {item.name}{there}", file=sys.stderr, flush=True)
 
     if options.ray:

@@ -153,10 +153,9 @@ def check_shared(accelerator: Any, folder: Path) -> None:
     if accelerator.num_processes == 1:
         return
     main = accelerator.is_main_process
-    number = torch.tensor(float(secrets.randbelow(2**24)) if main else 0.0, device=accelerator.device)
-    mark = (
-        folder / f".seen-{int(accelerator.reduce(number, 'sum').item())}"
-    )  # a name that no machine has looked for yet
+    drawn = torch.tensor(float(secrets.randbelow(2**24)) if main else 0.0, device=accelerator.device)
+    number = int(accelerator.reduce(drawn, "sum").item())
+    mark = folder / f".seen-{number}"  # a name that no machine has looked for yet
     if main:
         mark.touch()
     accelerator.wait_for_everyone()
