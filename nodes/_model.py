@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 import comfy.model_patcher
+import comfy.patcher_extension
 import torch
 from comfy_api.latest import io
 from torch import Tensor
@@ -18,9 +20,8 @@ if TYPE_CHECKING:
 
 IVGModelSocket = io.Custom("IVG_MODEL")
 
-# Bytes of activations = this * latent cells * channels of the first level * bytes of a number. Fitted to the 9 GB that
-# the authors report for 512 x 512 x 16 in fp16, less the weights.
-ACTIVATIONS_PER_CELL = 56
+#: What the names of a UNet's weights begin with in its patcher, and in files of LoRAs that core reads.
+LAYERS = "diffusion_model."
 
 
 class IVGNetwork(torch.nn.Module):
@@ -37,46 +38,91 @@ class ManagedModel:
 
     model: IVGModel
     patchers: dict[str, comfy.model_patcher.ModelPatcher]  # by the network's name in `model`
+    again: Callable[[], ManagedModel] | None = None  # loads it anew, without LoRAs, for another GPU
 
 
-def manage(model: IVGModel) -> ManagedModel:
+def manage(model: IVGModel, again: Callable[[], ManagedModel] | None = None) -> ManagedModel:
     """Put the networks of a loaded model under ComfyUI's memory management."""
-    networks = {name: getattr(model, name) for name in ("unet", "rom_unet", "vae", "text_encoder")}
-    return ManagedModel(model, {name: under_management(net) for name, net in networks.items() if net is not None})
+    patchers = {}
+    for name in ("unet", "rom_unet"):
+        if (unet := getattr(model, name)) is not None:
+            patchers[name] = unet_under_management(unet, model)
+    for name in ("vae", "text_encoder"):
+        patchers[name] = in_layers(getattr(model, name))
+    return ManagedModel(model, patchers, again)
 
 
 def under_management(net: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
     """Put one network under ComfyUI's memory management."""
+    return _patcher(IVGNetwork(net))
+
+
+def in_layers(net: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """Put a network of diffusers or transformers under ComfyUI's memory management, which may move its layers alone."""
+    from ._castable import make_castable, settle_buffers, tell_device
+
+    make_castable(net)
+    patcher = under_management(net)
+    tell_device(net, patcher.model)
+    on_load = comfy.patcher_extension.CallbacksMP.ON_LOAD
+    patcher.add_callback(on_load, lambda loaded, device, *_: settle_buffers(loaded.model, device))
+    return patcher
+
+
+def unet_under_management(unet: Any, model: IVGModel) -> comfy.model_patcher.ModelPatcher:
+    """Put a UNet of a model under ComfyUI's memory management, as what a MODEL holds too."""
+    from ..ivg_core.models.unet import IVGUNet
+    from ._castable import make_castable
+    from ._core_model import held
+
+    if isinstance(unet, IVGUNet):
+        make_castable(unet)
+    return _patcher(held(unet, model.vae.config["scaling_factor"]))
+
+
+def _patcher(holder: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
     # Not CoreModelPatcher: on a GPU newer ComfyUIs' moves a plain module without its patches, and those are the LoRAs.
     patcher = comfy.model_patcher.ModelPatcher
-    return patcher(IVGNetwork(net), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+    return patcher(holder, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
 def on_device(
-    managed: ManagedModel, stage: int, photo: Tensor, frames: int, size: tuple[int, int] | None = None
+    managed: ManagedModel,
+    stage: int,
+    photo: Tensor,
+    frames: int,
+    size: tuple[int, int] | None = None,
+    whole: bool = False,
 ) -> IVGModel:
     """The model with the networks of one stage loaded, and room for what they compute.
+
+    Where there is no room for all weights, ComfyUI brings layers there while they run.
 
     Args:
         stage: 1 predicts the region of motion, 2 makes the video.
         photo: (H, W, 3).
         frames: F of the video.
         size: (width, height) of the video in pixels; None follows from the photo.
+        whole: all weights are to be there, as they have to be in a training.
 
     Raises:
         IVGError: the model has no weights for this stage.
     """
     from ..ivg_core.models.codec import fit_size
+    from ._castable import moves_by_layers
+    from .optimize import is_optimised
 
     model = managed.model
     unet, cell = model.for_stage(stage), model.vae_scale_factor
     height, width = photo.shape[:2]
     width, height = size or fit_size(width, height, model.defaults.width, model.defaults.height, cell)
+    patcher = managed.patchers["rom_unet" if stage == 1 else "unet"]
     # Guidance doubles the batch, and the photo's own latent is one more frame.
-    cells = 2 * (frames + 1) * (width // cell) * (height // cell)
-    room = ACTIVATIONS_PER_CELL * cells * unet.config["block_out_channels"][0] * model.dtype.itemsize
-    patchers = [managed.patchers[name] for name in ("rom_unet" if stage == 1 else "unet", "vae", "text_encoder")]
-    # These are plain modules: half of one on the GPU would not run, so ask for the whole.
-    whole = supported(mm.load_models_gpu, force_full_load=True)
-    mm.load_models_gpu(patchers, memory_required=room, **whole)
+    room = patcher.model.memory_required((2, 4, frames + 1, height // cell, width // cell))
+    whole = whole or is_optimised(unet, patcher) or not moves_by_layers(unet)
+    mm.load_models_gpu(
+        [patcher, managed.patchers["vae"], managed.patchers["text_encoder"]],
+        memory_required=room,
+        **supported(mm.load_models_gpu, force_full_load=whole),
+    )
     return model

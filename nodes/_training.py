@@ -194,7 +194,7 @@ def run_training(
 def load(managed: ManagedModel, stage: int, frames: int, size: tuple[int, int]) -> IVGModel:
     """The model with the networks of a stage on their device, as ordinary tensors that can be trained through."""
     # A training step keeps less than the two halves of a guided denoising step do: layers are recomputed.
-    model = on_device(managed, stage, torch.empty(size[1], size[0], 3), frames, size)
+    model = on_device(managed, stage, torch.empty(size[1], size[0], 3), frames, size, whole=True)
     for network in (model.for_stage(stage), model.vae, model.text_encoder):
         make_ordinary(network)
     return model

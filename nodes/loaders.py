@@ -12,7 +12,7 @@ import torch
 from comfy_api.latest import io
 
 from ._compat import found_by, supported
-from ._model import IVGModelSocket, manage
+from ._model import IVGModelSocket, ManagedModel, manage
 from ._notes import noted
 
 log = logging.getLogger("ivg")
@@ -213,18 +213,17 @@ class LoadIVGModel(io.ComfyNode):
     def execute(cls, model_name, rom_model, dtype, boxes_model=NO_BOXES) -> io.NodeOutput:
         from ..ivg_core.checkpoints.load import load_model
 
+        path, precision = path_of(model_name), choose_dtype(dtype)
         rom = None if rom_model == SAME_MODEL else path_of(rom_model)
-        # ComfyUI runs nodes in inference mode; weights made there could never be trained.
-        with torch.inference_mode(False):
-            model = load_model(
-                path_of(model_name),
-                dtype=choose_dtype(dtype),
-                device="cpu",
-                rom=rom,
-                boxes=gates_of(boxes_model),
-                beside=places_of_parts(),
-            )
-        return io.NodeOutput(manage(model))
+        boxes, beside = gates_of(boxes_model), places_of_parts()
+
+        def load() -> ManagedModel:
+            # ComfyUI runs nodes in inference mode; weights made there could never be trained.
+            with torch.inference_mode(False):
+                model = load_model(path, dtype=precision, device="cpu", rom=rom, boxes=boxes, beside=beside)
+            return manage(model, load)
+
+        return io.NodeOutput(load())
 
 
 register_folder()

@@ -13,7 +13,7 @@ from comfy_api.latest import io
 
 from ..ivg_core.errors import IVGError
 from ._compat import found_by
-from ._model import IVGModelSocket, ManagedModel
+from ._model import LAYERS, IVGModelSocket, ManagedModel
 from ._notes import noted
 from ._paths import readable
 
@@ -55,13 +55,13 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
             patch = LoRAAdapter(set(), (up, down, alpha, None, None, None))
         else:  # ComfyUI would log an error and leave out what is not plainly a matrix times a matrix
             patch = (lora.change(layer, weight),)
-        patches[f"net.{layer}.weight"] = patch
+        patches[f"{LAYERS}{layer}.weight"] = patch
     patcher.add_patches(patches, strength)
     changed = {"scheduler_config": lora.scheduler_config(model.scheduler_config)}
     if stage == 1:
         changed["rom_unet"] = network  # a model without stage 1 gets one: its only network, with this LoRA on
     patchers = {**managed.patchers, "rom_unet" if stage == 1 else "unet": patcher}
-    return ManagedModel(dataclasses.replace(model, **changed), patchers)
+    return dataclasses.replace(managed, model=dataclasses.replace(model, **changed), patchers=patchers)
 
 
 def with_lora_file(

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ._compat import found_by, supported
-from ._model import IVGModelSocket, ManagedModel, under_management
+from ._model import LAYERS, IVGModelSocket, ManagedModel, unet_under_management
 from ._notes import noted, say
 
 AS_LOADED, FLOAT8 = "as loaded", "float8"
@@ -33,22 +33,23 @@ def in_float8(managed: ManagedModel) -> ManagedModel:
         # Nodes run in inference mode; what is made there could not be moved and copied like other networks.
         with torch.inference_mode(False):
             networks[name] = copy_in_float8(network, _Patched(patcher)).to(patcher.offload_device)
-        patchers[name] = under_management(networks[name])
+        patchers[name] = unet_under_management(networks[name], managed.model)
         if is_compiled(patcher):
             patchers[name] = compiled(patchers[name])
-    return ManagedModel(dataclasses.replace(managed.model, **networks), {**managed.patchers, **patchers})
+    changed = dataclasses.replace(managed.model, **networks)
+    return dataclasses.replace(managed, model=changed, patchers={**managed.patchers, **patchers})
 
 
 class _Patched:
     """Gives the weights of a network as a patcher of it has them at work, whichever patcher is at work now."""
 
     def __init__(self, patcher: Any):
-        self.found, self.device = patcher.get_key_patches("net."), patcher.offload_device
+        self.found, self.device = patcher.get_key_patches(LAYERS), patcher.offload_device
 
     def __call__(self, name: str) -> Tensor:
         from comfy.lora import calculate_weight
 
-        key = f"net.{name}"
+        key = f"{LAYERS}{name}"
         (weight, _), *patches = self.found[key]
         weight = weight.to(self.device)
         if not patches:
@@ -61,8 +62,8 @@ def compiled(patcher: Any) -> Any:
     from ..ivg_core.models.compiled import CALL, compiled_calls
 
     made = patcher.clone()
-    for name, call in compiled_calls(patcher.model.net, say).items():
-        made.add_object_patch(f"net.{name}.{CALL}" if name else f"net.{CALL}", call)
+    for name, call in compiled_calls(patcher.model.diffusion_model, say).items():
+        made.add_object_patch(f"{LAYERS}{name}.{CALL}" if name else f"{LAYERS}{CALL}", call)
     return made
 
 
@@ -70,22 +71,26 @@ def is_compiled(patcher: Any) -> bool:
     """Whether a patcher comes from `compiled`."""
     from ..ivg_core.models.compiled import CALL
 
-    return f"net.{CALL}" in patcher.object_patches
+    return f"{LAYERS}{CALL}" in patcher.object_patches
+
+
+def is_optimised(network: Any, patcher: Any) -> bool:
+    """Whether a network comes from this node."""
+    from ..ivg_core.models.float8 import is_in_float8
+
+    return is_in_float8(network) or is_compiled(patcher)
 
 
 def refuse_optimised(managed: ManagedModel) -> None:
     """Raises IVGError where a model that is to be trained comes from this node."""
     from ..ivg_core.errors import IVGError
-    from ..ivg_core.models.float8 import is_in_float8
 
     for name in UNETS:
-        if name in managed.patchers:
-            network, patcher = getattr(managed.model, name), managed.patchers[name]
-            if is_in_float8(network) or is_compiled(patcher):
-                raise IVGError(
-                    "A model from IVG Optimize Model cannot be trained: train the one that goes into that node, and "
-                    "put the node behind the training."
-                )
+        if name in managed.patchers and is_optimised(getattr(managed.model, name), managed.patchers[name]):
+            raise IVGError(
+                "A model from IVG Optimize Model cannot be trained: train the one that goes into that node, and "
+                "put the node behind the training."
+            )
 
 
 class IVGOptimizeModel(io.ComfyNode):

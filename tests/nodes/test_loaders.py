@@ -78,7 +78,7 @@ def test_a_name_in_models_ivg_is_never_taken_by_the_other_folder(models):
 def test_parts_may_lie_where_comfyui_has_text_encoders(models, monkeypatch, tmp_path):
     found = {}
     monkeypatch.setattr(load, "load_model", lambda source, **options: found.update(options, source=source))
-    monkeypatch.setattr(loaders, "manage", lambda model: model)
+    monkeypatch.setattr(loaders, "manage", lambda model, again: model)
     touch(models.parent / "text2video" / "zs2" / "text2video_pytorch_model.pth")
     loaders.LoadIVGModel.execute("text2video/zs2", loaders.SAME_MODEL, "fp32")
     places = [place for kind in ("text_encoders", "vae") for place in folder_paths.get_folder_paths(kind)]

@@ -115,7 +115,7 @@ def test_both_networks_are_kept_in_8_bits_and_the_model_stays_as_it_is(model, sh
         narrow = sum(weight.numel() for weight in network.parameters() if weight.dtype == FLOAT8)
         assert narrow > 0.8 * sum(weight.numel() for weight in network.parameters())
         assert made.patchers[name].model_size() < 0.45 * model.patchers[name].model_size()  # of float32
-        assert made.patchers[name].model.net is network is not given
+        assert made.patchers[name].model.diffusion_model is network is not given
         assert same(weights_of(given), before[stage])
     assert all(made.patchers[name] is model.patchers[name] for name in ("vae", "text_encoder"))
     rounded = sample(made)

@@ -48,7 +48,7 @@ def test_cancel(model):
 def test_only_the_networks_of_this_stage_are_loaded(model):
     mm.loads.clear()
     predict(model)
-    assert [patcher.model.net for patcher in mm.loads[0][0]] == [
+    assert [next(patcher.model.children()) for patcher in mm.loads[0][0]] == [
         model.model.rom_unet, model.model.vae, model.model.text_encoder
     ]  # fmt: skip
 

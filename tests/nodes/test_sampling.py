@@ -7,6 +7,7 @@ from PIL import Image
 from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.media.images import to_pil
 from ivg_pack.nodes._edges import mask_of_each
+from ivg_pack.nodes.optimize import IVGOptimizeModel
 from ivg_pack.nodes.sampling import IVGSampler, IVGSamplerOptions, video_size
 
 PHOTO = torch.rand(1, 48, 64, 3, generator=torch.Generator().manual_seed(0))
@@ -106,8 +107,15 @@ def test_the_networks_are_loaded_by_comfyui(model):
     mm.loads.clear()
     sample(model)
     ((patchers, asked),) = mm.loads
-    assert [patcher.model.net for patcher in patchers] == [model.model.unet, model.model.vae, model.model.text_encoder]
-    assert asked["force_full_load"] and asked["memory_required"] > 0
+    networks = [next(patcher.model.children()) for patcher in patchers]
+    assert networks == [model.model.unet, model.model.vae, model.model.text_encoder]
+    assert not asked["force_full_load"] and asked["memory_required"] > 0
+
+
+def test_weights_that_core_cannot_leave_off_the_device_are_asked_for_whole(model):
+    mm.loads.clear()
+    sample(IVGOptimizeModel.execute(model, "float8", False)[0])
+    assert mm.loads[-1][1]["force_full_load"]
 
 
 def test_options_defaults_change_nothing(model):

@@ -16,15 +16,20 @@ class ModelPatcher:
         self.backup: dict = {}
         self.object_patches: dict = {}
         self.object_patches_backup: dict = {}
+        self.callbacks: dict = {}
 
     def clone(self):
         copy = type(self)(self.model, self.load_device, self.offload_device)
         copy.patches, copy.backup = {key: list(found) for key, found in self.patches.items()}, self.backup
         copy.object_patches, copy.object_patches_backup = dict(self.object_patches), self.object_patches_backup
+        copy.callbacks = {kind: list(found) for kind, found in self.callbacks.items()}
         return copy
 
     def model_size(self) -> int:
         return sum(weight.nbytes for weight in self.model.state_dict().values())
+
+    def add_callback(self, call_type, callback) -> None:
+        self.callbacks.setdefault(call_type, []).append(callback)
 
     def add_object_patch(self, name, value) -> None:
         self.object_patches[name] = value
@@ -57,6 +62,8 @@ class ModelPatcher:
             self._swap(key, value)
         self.object_patches_backup.clear()
         self.object_patches_backup.update({key: self._swap(key, value) for key, value in self.object_patches.items()})
+        for callback in self.callbacks.get("on_load_after", []):
+            callback(self, self.load_device, 0, False, True)
 
     def _swap(self, key, value):
         module, _, name = key.rpartition(".")

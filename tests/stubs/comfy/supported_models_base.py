@@ -1,0 +1,3 @@
+class BASE:
+    def __init__(self, unet_config):
+        self.unet_config, self.latent_format = dict(unet_config), self.latent_format()
