@@ -49,13 +49,8 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
     patcher = managed.patchers[name].clone()
     patches = {}
     for layer, (up, down) in lora.layers.items():
-        weight = network.get_submodule(layer).weight
-        if up.shape[0] * down[0].numel() == weight.numel():
-            alpha = lora.scales.get(layer, 1.0) * down.shape[0]
-            patch = LoRAAdapter(set(), (up, down, alpha, None, None, None))
-        else:  # ComfyUI would log an error and leave out what is not plainly a matrix times a matrix
-            patch = (lora.change(layer, weight),)
-        patches[f"{LAYERS}{layer}.weight"] = patch
+        alpha = lora.scales.get(layer, 1.0) * down.shape[0]
+        patches[f"{LAYERS}{layer}.weight"] = LoRAAdapter(set(), (up, down, alpha, None, None, None))
     patcher.add_patches(patches, strength)
     changed = {"scheduler_config": lora.scheduler_config(model.scheduler_config)}
     if stage == 1:

@@ -12,6 +12,7 @@ import torch
 from comfy_api.latest import InputImpl, Types
 from comfy_execution.utils import CurrentNodeContext
 from safetensors import safe_open
+from safetensors.torch import save_file
 from server import PromptServer
 
 from ivg_pack.ivg_core.checkpoints.lora_files import read_lora, save_lora
@@ -261,11 +262,13 @@ def test_a_lora_with_nan_is_named_when_it_is_loaded(model, fresh):
         IVGLoadLoRA.execute(model, "a.safetensors", 1.0)
 
 
-def test_convolutions_over_time_of_stable_lora_are_patched_too(model):
+def test_convolutions_over_time_of_stable_lora_are_patched_too(model, tmp_path):
     on_device(model, 2, CLIP[0], 2)
     name = "mid_block.temp_convs.0.conv1.2"
     rows, columns = model.model.unet.get_submodule(name).weight.shape[:2]
-    lora = LoRA({name: (torch.randn(rows * 3, 2) / 20, torch.randn(2, columns * 3) / 20)}, {name: 0.5})
+    halves = {"lora_B": torch.randn(rows * 3, 2) / 20, "lora_A": torch.randn(2, columns * 3) / 20}
+    save_file({f"{name}.{half}": tensor for half, tensor in halves.items()}, tmp_path / "x.safetensors")
+    lora = read_lora(tmp_path / "x.safetensors", model.model.unet)
     patched = with_lora(model, lora, 0.7)
     on_device(patched, 2, CLIP[0], 2)
     now = weights(patched)
