@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 
 from ..ivg_core.errors import IVGError
 from ..ivg_core.models.unet import IVGUNet
-from ..ivg_core.sampling.solver import make_solver
+from ..ivg_core.sampling.solver import Solver, make_solver
 from ._castable import tell_device
 from ._notes import told_plainly
 
@@ -33,6 +33,8 @@ ACTIVATIONS_PER_CELL = 56
 LEAST_ALPHA = 4.9e-8
 # At sigma_max itself core starts with more noise than a checkpoint's schedule has, which it tells by 1e-5.
 BELOW_MOST = 1 - 3e-5
+# Diffusers' DPM-Solver takes its last step plainly where there are fewer steps.
+BRIEF = 15
 
 # What a network was trained to predict, as checkpoints name it -> core's arithmetic for it.
 PREDICTIONS = {
@@ -41,8 +43,8 @@ PREDICTIONS = {
     "sample": comfy.model_sampling.X0,
 }
 
-# Solver of the pack -> whether its last step ends at the schedule's least noise, and not at none.
-ENDS_NOISY = {"dpm++2m": True, "ddim": False}
+# The pack's solvers that core's samplers follow, dpmpp_2m and euler, over the noise levels of `core_sigmas`.
+FOLLOWED = ("dpm++2m", "ddim")
 
 
 class _CoreCalled(IVGUNet):
@@ -209,7 +211,7 @@ def core_sigmas(sampling: Any, steps: int, solver: str, denoise: float = 1.0) ->
     Args:
         sampling: a MODEL's `model_sampling`.
         steps: how many; 0: as the model was made for.
-        solver: a key of `ENDS_NOISY`.
+        solver: one of `FOLLOWED`.
         denoise: below 1, the last `steps` of so many more.
 
     Raises:
@@ -224,8 +226,19 @@ def core_sigmas(sampling: Any, steps: int, solver: str, denoise: float = 1.0) ->
     own = make_solver(sampling.scheduler_config, max(steps, int(steps / denoise)), solver)  # type: ignore[arg-type]
     sigmas = sampling.sigmas[own.timesteps.long()].cpu()
     most = sampling.sigmas[-1].item() * BELOW_MOST
-    least = sampling.sigmas[:1].cpu() if ENDS_NOISY[solver] else torch.zeros(1)
-    return torch.cat([sigmas.clamp(max=most), least])[-steps - 1 :]
+    return torch.cat([sigmas.clamp(max=most), _last_level(own, solver)])[-steps - 1 :]
+
+
+def _last_level(own: Solver, name: str) -> Tensor:
+    """The noise level (1,) at which the last step of a solver ends, as near as core's sampler can follow it."""
+    before = int(own.timesteps[-1]) - len(own.alphas_cumprod) // len(own)  # where DDIM's ends, which goes even steps
+    if name == "dpm++2m":
+        if len(own) < BRIEF:
+            return torch.zeros(1)  # core's takes its last step plainly only where it leaves no noise
+        alpha = own.alphas_cumprod[:1]
+    else:
+        alpha = own.scheduler.final_alpha_cumprod.reshape(1) if before < 0 else own.alphas_cumprod[before, None]
+    return ((1 - alpha) / alpha).sqrt()
 
 
 def held(unet: nn.Module, scaling_factor: float) -> IVGNative:

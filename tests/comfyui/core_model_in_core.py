@@ -2,15 +2,16 @@
 
     python tests/comfyui/core_model_in_core.py COMFYUI
 
-Prints JSON. The embedded model is trained; the tiny checkpoint has random weights, predicts v, and its steps begin
-below the schedule's last.
+Prints JSON. The tiny checkpoint's random weights make much of the last bit, so that only calls are compared on it.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import core_model_parts as parts
@@ -20,6 +21,8 @@ from core_model_uses import uses
 
 from ivg_pack.ivg_core.checkpoints.load import load_model
 from ivg_pack.ivg_core.models.codec import ImageCodec
+from ivg_pack.ivg_core.models.schedule import predict_x0
+from ivg_pack.ivg_core.sampling.solver import make_solver
 from ivg_pack.nodes._core_model import core_model, core_sigmas
 
 STEPS, LONG, WINDOW, OVERLAP = 25, 24, 8, 4
@@ -44,40 +47,66 @@ def one_call(managed, source) -> dict:
     told, first = parts.conditionings(managed), []
     sigmas = sigmas_of(model, 10)[:2]
     sample(model, told, sigmas=sigmas, callback=lambda step, x0, x, total: first.append(x0))
-    ours: list = []
     with parts.library_spied() as asked:
-        parts.made_by_library(managed, 10, noise=parts.noise_of(told[2]), on_step=lambda step, n, x0: ours.append(x0))
+        parts.made_by_library(managed, 10, noise=parts.noise_of(told[2]))
     x, t, *said, answer = calls[0]
     rows = [[torch.equal(row, other) for other in said[0]].index(True) for row in asked[0][2]]
-    apart = load_model(source).unet
+    with torch.inference_mode(False):
+        apart = load_model(source).unet
+    against, towards = answer[rows].chunk(2)
+    solver = make_solver(managed.model.scheduler_config, 10)
+    alpha, kind = solver.alphas_cumprod[int(t[0])], solver.prediction_type
+    guided = predict_x0(x[:1], against + SCALE * (towards - against), alpha, kind)
     return {
+        "kind": kind,
         "calls": len(calls),
+        "timestep": t[0].item(),
         "told": {
             what: off(heard[rows] if len(heard) > 1 else heard, mine)
-            for what, heard, mine in zip(parts.TOLD, said, asked[0][2:], strict=False)
+            for what, heard, mine in zip(("timestep", *parts.TOLD), [t, *said], asked[0][1:], strict=False)
         },
-        "timestep": off(t.float(), asked[0][1].float()),
         "latents": off(x[rows], asked[0][0]) / rms(asked[0][0]),
         "answer": off(answer, apart(x, t, *said)),
-        "guided": off(first[0], ours[0]) / rms(ours[0]),
+        "guided": off(first[0], guided) / rms(guided),
         "plain": type(apart) is not type(managed.model.unet),
     }
 
 
-def whole_runs(managed, steps) -> dict:
-    """Samplings from the same noise, as shares of the latents."""
-    found, told, model = {}, parts.conditionings(managed), core_model(managed, 2)
-    decode = ImageCodec(managed.model.vae).decode
-    for solver, sampler in (("dpm++2m", "dpmpp_2m"), ("ddim", "euler")):
-        sigmas = sigmas_of(model, steps, solver)
-        theirs = as_library(managed, sample(model, told, sampler=sampler, sigmas=sigmas), sigmas)
-        ours = parts.made_by_library(managed, steps, solver, noise=parts.noise_of(told[2]))
-        found[sampler] = {
-            "rms": rms(theirs - ours.latents) / rms(ours.latents),
-            "frames": psnr(decode(theirs)[0], ours.frames),
-            "begins": sigmas[0].item() / model.get_model_object("model_sampling").sigma_max.item(),
-        }
-    return found
+def whole_run(managed, steps, solver="dpm++2m", sampler="dpmpp_2m", stage=2) -> dict:
+    """A sampling from the same noise: how far it is from the library's, as a share of the latents."""
+    mask = torch.ones_like(parts.MASK) if stage == 1 else parts.MASK
+    told, model = parts.conditionings(managed, mask=mask), core_model(managed, stage)
+    sigmas = sigmas_of(model, steps, solver)
+    # Core's latents end at a noise level of their own variance.
+    theirs = sample(model, told, sampler=sampler, sigmas=sigmas) / (1 + sigmas[-1] ** 2).sqrt()
+    theirs = theirs * managed.model.vae.config["scaling_factor"]
+    ours = parts.made_by_library(managed, steps, solver, noise=parts.noise_of(told[2]), stage=stage, mask=mask)
+    apart = rms(ImageCodec(managed.model.vae).decode(theirs)[0] - ours.frames)
+    return {
+        "rms": rms(theirs - ours.latents) / rms(ours.latents),
+        "frames": -20 * math.log10(max(apart, 1e-10)),  # dB
+        "sigma_max": model.get_model_object("model_sampling").sigma_max.item(),
+        "begins": sigmas[0].item(),
+    }
+
+
+def whole_runs(managed) -> dict:
+    leading = scheduled(managed, timestep_spacing="leading")
+    return {
+        "dpmpp_2m": whole_run(managed, STEPS),
+        "euler": whole_run(managed, 10, "ddim", "euler"),
+        "euler_uneven": whole_run(managed, 15, "ddim", "euler"),
+        "few_steps": whole_run(managed, 8),
+        "leading": whole_run(leading, 15),
+        "from_pure_noise": whole_run(scheduled(managed, rescale_betas_zero_snr=True), 15),
+        "stage_1": whole_run(managed, 15, stage=1),
+    }
+
+
+def scheduled(managed, **changed):
+    """The model with another schedule."""
+    config = managed.model.scheduler_config | changed
+    return replace(managed, model=replace(managed.model, scheduler_config=config))
 
 
 def held_bytes() -> int:
@@ -153,29 +182,19 @@ def windows(managed) -> dict:
     }
 
 
-def first_stage(managed) -> dict:
-    """The mask video of stage 1."""
-    told, model = parts.conditionings(managed, mask=torch.ones_like(parts.MASK)), core_model(managed, 1)
-    sigmas = sigmas_of(model, 10)
-    theirs = as_library(managed, sample(model, told, sampler="dpmpp_2m", sigmas=sigmas), sigmas)
-    ours = parts.made_by_library(managed, 10, noise=parts.noise_of(told[2]), stage=1, mask=None).latents
-    other = parts.made_by_library(managed, 10, noise=parts.noise_of(told[2]), mask=None).latents
-    return {"rms": rms(theirs - ours) / rms(ours), "of_stage_2": rms(other - ours) / rms(ours)}
-
-
 @torch.inference_mode()
 def main() -> dict:
     found: dict = {"shared": shared()}
     embedded = in_comfy("embedded")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sources = {"embedded": (embedded, "embedded"), "tiny": (parts.tiny(folder), folder / "tiny")}
-        for which, (managed, source) in sources.items():
-            found[which] = {
-                "one_call": one_call(managed, source),
-                "runs": whole_runs(managed, STEPS if which == "embedded" else 10),
-            }
-        found |= {"clips": clips(embedded), "windows": windows(embedded), "stage_1": first_stage(embedded)}
+        v = parts.with_schedule(parts.TINY, folder / "v", prediction_type="v_prediction")
+        sources = {"embedded": "embedded", "tiny": parts.TINY, "tiny_v": v}
+        found["one_call"] = {
+            which: one_call(embedded if which == "embedded" else in_comfy(source), source)
+            for which, source in sources.items()
+        }
+        found |= {"runs": whole_runs(embedded), "clips": clips(embedded), "windows": windows(embedded)}
         found |= uses(embedded, folder)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import shutil
@@ -39,20 +40,21 @@ MASK[16:48, 20:76] = 1
 TOLD = ("text", "photo", "mask", "motion")
 
 
-def in_comfy(source, folder: Path | None = None, **scheduler):
-    """A checkpoint under ComfyUI's memory management; with a folder, a copy there whose schedule is another."""
-    if folder is not None:
-        shutil.copytree(source, folder)
-        file = folder / "scheduler" / "scheduler_config.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | scheduler))
-        source = folder
-    with torch.inference_mode(False):
+TINY = ROOT / "tests" / "golden" / "tiny_ckpt"  # random weights, epsilon prediction, steps that begin at t = 951
+
+
+def in_comfy(source):
+    """A checkpoint under ComfyUI's memory management."""
+    with torch.inference_mode(False):  # weights made inside of it are computed with in another order
         return manage(load_model(source, device="cpu"))
 
 
-def tiny(folder: Path):
-    """Random weights, of a schedule like some published files': v prediction, and steps that begin at t = 951."""
-    return in_comfy(ROOT / "tests" / "golden" / "tiny_ckpt", folder / "tiny", prediction_type="v_prediction")
+def with_schedule(source: Path, folder: Path, **changed) -> Path:
+    """A copy of a checkpoint whose scheduler file says something else."""
+    shutil.copytree(source, folder)
+    file = folder / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    return folder
 
 
 def photo_latent(managed, photo=PHOTO):
@@ -134,18 +136,27 @@ def library_spied() -> Iterator[list]:
 
 
 @contextmanager
-def little_memory(room: int) -> Iterator[None]:
-    """As on a device that has room for so many bytes of each network: core keeps the other layers off it."""
-    load = mm.LoadedModel.model_load
+def little_memory(room: int) -> Iterator[list[bool]]:
+    """As on a device that has room for so many bytes of each network: core keeps the other layers off it.
+
+    Gives, of each time that networks were brought there, whether all weights were asked for, which core then heeds.
+    """
+    load, load_all, asked = mm.LoadedModel.model_load, mm.load_models_gpu, []
 
     def partly(self, lowvram_model_memory=0, force_patch_weights=False):
-        return load(self, room, force_patch_weights)
+        return load(self, 0 if asked[-1] else room, force_patch_weights)
 
-    mm.LoadedModel.model_load = partly
+    @functools.wraps(load_all)
+    def watched(*given, force_full_load=False, **named):
+        asked.append(force_full_load)
+        return load_all(*given, force_full_load=force_full_load, **named)
+
+    mm.unload_all_models()
+    mm.LoadedModel.model_load, mm.load_models_gpu = partly, watched
     try:
-        yield
+        yield asked
     finally:
-        mm.LoadedModel.model_load = load
+        mm.LoadedModel.model_load, mm.load_models_gpu = load, load_all
 
 
 def in_windows(model, length, overlap=4):

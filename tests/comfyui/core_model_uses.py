@@ -19,10 +19,9 @@ import latent_preview
 from comfy_extras import nodes_easycache
 
 import nodes as core
-from ivg_pack.ivg_core.checkpoints.lora_files import save_lora
+from ivg_pack.ivg_core.checkpoints.lora_files import read_lora, save_lora
 from ivg_pack.ivg_core.models.lora import ROLES, LoRA, lora_sites
-from ivg_pack.nodes._core_model import core_model, core_sigmas
-from ivg_pack.nodes._model import on_device
+from ivg_pack.nodes._core_model import core_model
 from ivg_pack.nodes.loras import with_lora_file
 from ivg_pack.nodes.training import TrainIVGLoRA
 
@@ -82,39 +81,31 @@ def loras(managed, folder: Path) -> dict:
         "moved": off(loaded, plain) / rms(plain),
         "without_again": off(again, plain),
         "library_moved": off(library, parts.made_by_library(managed).latents),
-        "zero": from_pure_noise(zero, told),
+        "sigma_max": [core_model(one, 2).get_model_object("model_sampling").sigma_max.item() for one in (ours, zero)],
         **off_device(managed, by_core, ours, loaded, library, told),
     }
-
-
-def from_pure_noise(managed, told) -> dict:
-    """The schedule that a LoRA brings: it begins at no signal at all."""
-    model = core_model(managed, 2)
-    sampling = model.get_model_object("model_sampling")
-    sigmas = core_sigmas(sampling, 10, "dpm++2m")
-    theirs = sample(model, told, sampler="dpmpp_2m", sigmas=sigmas) * managed.model.vae.config["scaling_factor"]
-    ours = parts.made_by_library(managed, 10, noise=parts.noise_of(told[2])).latents
-    theirs = theirs / (1 + sigmas[-1] ** 2).sqrt()
-    return {"sigma_max": sampling.sigma_max.item(), "rms": rms(theirs - ours) / rms(ours)}
 
 
 def off_device(managed, by_core, ours, loaded, library, told) -> dict:
     """The same LoRA where there is room for little of any network: layers and their LoRA come while they run."""
     network = managed.model.unet
-    with parts.little_memory(ROOM):
-        mm.unload_all_models()
+    with parts.little_memory(ROOM) as asked_whole:
         partly = sample(by_core, told)
         cast = sum(getattr(layer, "comfy_cast_weights", False) for layer in network.modules())
         on_the_fly = sum(bool(getattr(layer, "weight_function", ())) for layer in network.modules())
         by_library = parts.made_by_library(ours).latents
         parts_there = [there(patcher) for patcher in managed.patchers.values()]
+        asked_before = any(asked_whole)
+        trained = train(managed)
     return {
         "cast": cast,
         "on_the_fly": on_the_fly,
         "partly": max(parts_there),
         "partly_off": off(partly, loaded),
         "library_partly_off": off(by_library, library),
-        **training_whole(managed),
+        "asked_whole": [asked_before, any(asked_whole)],
+        "trained": trained,
+        "after": off(sample(by_core, told), loaded),
     }
 
 
@@ -123,16 +114,12 @@ def there(patcher) -> float:
     return patcher.loaded_size() / patcher.model_size()
 
 
-def training_whole(managed) -> dict:
-    """A training straight after: it asks for all weights, and says no word of layers that are elsewhere."""
-    clip = parts.PHOTO[None].expand(4, -1, -1, -1).clone()
+def train(managed) -> bool:
+    """Two steps of IVG Train LoRA, whose file holds what was learned."""
     TrainIVGLoRA.hidden = SimpleNamespace(unique_id="1")
-    path = TrainIVGLoRA.execute(managed, **TRAINING, images=clip)[1]
-    on_device(managed, 2, parts.PHOTO, parts.FRAMES, whole=True)
-    return {
-        "trained": Path(path).is_file(),
-        "whole": min(there(managed.patchers[name]) for name in ("unet", "vae")),
-    }
+    path = TrainIVGLoRA.execute(managed, **TRAINING, images=parts.PHOTO[None].expand(4, -1, -1, -1).clone())[1]
+    learned = read_lora(path, managed.model.unet).layers
+    return bool(learned) and all(up.isfinite().all() and up.any() for up, _ in learned.values())
 
 
 def cancelled(managed) -> dict:
