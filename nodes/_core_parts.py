@@ -23,10 +23,12 @@ KEY = "ivg"
 class VideoVAE(IVGNetwork):
     """An autoencoder of pictures as core calls one of videos: frame by frame, each by itself."""
 
+    @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, F, H, W), 0..1, to unscaled latents (B, 4, F, h, w)."""
         return torch.stack([self._codec.encode(clip.movedim(0, -1)) for clip in pixels])
 
+    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Unscaled latents (B, 4, F, h, w) to (B, 3, F, H, W), 0..1, where ComfyUI keeps results.
 

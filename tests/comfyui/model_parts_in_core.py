@@ -30,6 +30,9 @@ from ivg_pack.nodes.core_model import STAGES, IVGImageToVideo, IVGModelParts, IV
 from ivg_pack.nodes.scenes import IVGExampleScene
 
 SENTENCES = ["The person wipes the table", "", "(wipe:1.3) the table"]
+#: Steps; with few of them diffusers takes the last one by first order.
+MANY, FEW = 16, 6
+SEED, GUIDANCE = 3, 2.0
 WIDGETS = {"motion_strength": 5.0, "frames": 0, "width": 0, "height": 0, "hold_first_frame": True}
 
 
@@ -41,6 +44,11 @@ def by_node(node, **inputs):
 def apart(a: torch.Tensor, b: torch.Tensor) -> float:
     assert a.shape == b.shape, (a.shape, b.shape)
     return (a.float() - b.float()).abs().max().item()
+
+
+def alike(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Correlation, 1 if they are the same."""
+    return torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].item()
 
 
 def refused(do, *args, **named) -> str:
@@ -82,17 +90,41 @@ def check_vae(model, vae, photo):
     tiled = core.VAEDecodeTiled().decode(vae, {"samples": latents}, 512, 64, 64, 8)[0]
     small = core.VAEDecodeTiled().decode(vae, {"samples": latents}, 64, 32, 8, 4)[0]
     several = photo.repeat(3, 1, 1, 1)
+    in_tiles = core.VAEEncodeTiled().encode(vae, several, 64, 32)[0]["samples"]
     return {
         "encode": apart(core.VAEEncode().encode(vae, photo)[0]["samples"], still),
         "encode_clip": list(core.VAEEncode().encode(vae, several)[0]["samples"].shape),
         "encode_tiled": apart(core.VAEEncodeTiled().encode(vae, photo, 512, 64)[0]["samples"], still),
-        "encode_small_tiles": apart(core.VAEEncodeTiled().encode(vae, several, 64, 32)[0]["samples"][:, :, :1], still),
+        "encode_small_tiles": [list(in_tiles.shape), alike(in_tiles[:, :, :1], still)],
         "decode": apart(core.VAEDecode().decode(vae, {"samples": latents})[0], frames),
         "decode_tiled": apart(tiled, frames),
-        "decode_small_tiles": [list(small.shape), (small - frames).abs().mean().item()],
+        "decode_small_tiles": [list(small.shape), alike(small, frames)],
         "picture": refused(core.VAEDecode().decode, vae, {"samples": latents[:, :, 0]}),
         "overflow": refused(core.VAEDecode().decode, vae, {"samples": latents * float("nan")}),
     }
+
+
+def sample(patcher, told, steps):
+    """Steps of our scheduler in core's sampler; without the noise that is left at the end, and in our scale."""
+    positive, negative, latent = told
+    sigmas = IVGScheduler.execute(patcher, steps, "dpm++2m", 1.0)[0]
+    sampler = by_node(KSamplerSelect, sampler_name="dpmpp_2m")
+    how = {"add_noise": True, "noise_seed": SEED, "cfg": GUIDANCE, "sampler": sampler, "sigmas": sigmas}
+    said = {"positive": positive, "negative": negative, "latent_image": latent}
+    made = by_node(SamplerCustom, model=patcher, **how, **said)["samples"]
+    return patcher.model.process_latent_in(made) / (1 + sigmas[-1] ** 2).sqrt()
+
+
+def of_library(model, photo, mask, steps, like, **named):
+    """What the library samples of the same noise."""
+    noise = torch.randn(like.shape, generator=torch.manual_seed(SEED))
+    how = Sampling(num_inference_steps=steps, guidance_scale=GUIDANCE, composite=False, keep_first_frame=True)
+    return generate(model, photo[0], SENTENCES[0], mask=mask, noise=noise, how=how, **named).latents
+
+
+def off(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Root of the mean square, but for the first frame, which core leaves with the noise of the end."""
+    return (a - b)[:, :, 1:].pow(2).mean().sqrt().item()
 
 
 def check_told(model, parts, photo):
@@ -100,36 +132,35 @@ def check_told(model, parts, photo):
     said = encode(clip, SENTENCES[0]), encode(clip, "")
     mask = torch.zeros(1, *photo.shape[1:3])
     mask[:, 40:90, 50:120] = 1
-    positive, negative, latent = IVGImageToVideo.execute(*said, vae, photo, **WIDGETS, mask=mask)
-    two = IVGImageToVideo.execute(*said, vae, torch.cat([photo, photo.flip(2)]), **WIDGETS, mask=mask)
-    sampler = by_node(KSamplerSelect, sampler_name="dpmpp_2m")
-
-    def sample(positive, negative, latent, steps=6):
-        sigmas = IVGScheduler.execute(patcher, steps, "dpm++2m", 1.0)[0]
-        how = {"add_noise": True, "noise_seed": 3, "cfg": 2.0, "sampler": sampler, "sigmas": sigmas}
-        told = {"positive": positive, "negative": negative, "latent_image": latent}
-        return by_node(SamplerCustom, model=patcher, **how, **told)["samples"]
-
-    one, both = sample(positive, negative, latent), sample(*two)
-    noise = torch.randn(latent["samples"].shape, generator=torch.manual_seed(3))
-    how = Sampling(num_inference_steps=6, guidance_scale=2.0, composite=False)
-    ours = generate(model, photo[0], SENTENCES[0], mask=mask[0], noise=noise, how=how)
-    last = IVGScheduler.execute(patcher, 6, "dpm++2m", 1.0)[0][-1]
-    scaled = one * model.vae.config["scaling_factor"] / (1 + last**2).sqrt()
+    told = IVGImageToVideo.execute(*said, vae, photo, **WIDGETS, mask=mask).args
+    latent = told[2]
+    one, few = sample(patcher, told, MANY), sample(patcher, told, FEW)
+    ours = of_library(model, photo, mask[0], MANY, latent["samples"])
+    photos = torch.cat([photo, photo.flip(2)])
+    two = IVGImageToVideo.execute(*said, vae, photos, **WIDGETS, mask=torch.cat([mask, mask.flip(2)])).args
+    both = sample(patcher, two, FEW)
+    clean = patcher.model.process_latent_in(latent["samples"])
     return {
         "latent": list(latent["samples"].shape),
-        "held": [list(latent["noise_mask"].shape), apart(one[:, :, :1], latent["samples"][:, :, :1])],
-        "told": sorted(positive[0][1]),
-        "of_generate": [(scaled - ours.latents)[:, :, 1:].pow(2).mean().sqrt().item(), ours.latents.std().item()],
-        "two": [list(both.shape), (both[0] - both[1]).abs().mean().item()],
+        "held": [list(latent["noise_mask"].shape), apart(few[:, :, :1], clean[:, :, :1])],
+        "of_generate": [off(one, ours), ours.std().item()],
+        "of_few_steps": off(few, of_library(model, photo, mask[0], FEW, latent["samples"])),
+        "two": [list(both.shape), off(both[:1], few), off(both[1:], few)],
     }
+
+
+def check_stage1(managed, photo):
+    patcher, clip, vae = IVGModelParts.execute(managed, STAGES[1]).args
+    told = IVGImageToVideo.execute(encode(clip, SENTENCES[0]), encode(clip, ""), vae, photo, **WIDGETS).args
+    ours = of_library(managed.model, photo, None, MANY, told[2]["samples"], stage=1, motion_strength=None)
+    return [off(sample(patcher, told, MANY), ours), ours.std().item()]
 
 
 def check_steps(model, patcher):
     sampling, found = patcher.get_model_object("model_sampling"), {}
     for solver in ("dpm++2m", "ddim", "lcm"):
-        steps = make_solver(model.scheduler_config, 8, solver).timesteps
-        sigmas = IVGScheduler.execute(patcher, 8, solver, 1.0)[0]
+        steps = make_solver(model.scheduler_config, MANY, solver).timesteps
+        sigmas = IVGScheduler.execute(patcher, MANY, solver, 1.0)[0]
         found[solver] = [apart(sampling.timestep(sigmas[:-1]), steps), len(sigmas)]
     return found
 
@@ -146,15 +177,15 @@ def main():
             "vae": check_vae(model, parts[2], photo),
             "steps": check_steps(model, parts[0]),
             "told": check_told(model, parts, photo),
+            "stage1": check_stage1(managed, photo),
         }
+    held = parts[2].patcher is managed.patchers["vae"]
     report["shared"] = {
         "networks": parts[2].first_stage_model.net is model.vae and parts[1].cond_stage_model.net is model.text_encoder,
-        "held": parts[2].patcher is managed.patchers["vae"]
-        and parts[1].patcher.is_clone(managed.patchers["text_encoder"]),
+        "held": held and parts[1].patcher.is_clone(managed.patchers["text_encoder"]),
         "weights": places(model) == before,
         "loaded": len(mm.current_loaded_models),
     }
-    report["stage1"] = refused(IVGModelParts.execute, manage(load_model("embedded", rom=None)), STAGES[1])
     print(json.dumps(report))
 
 
