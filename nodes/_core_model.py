@@ -33,8 +33,6 @@ ACTIVATIONS_PER_CELL = 56
 LEAST_ALPHA = 4.9e-8
 # At sigma_max itself core starts with more noise than a checkpoint's schedule has, which it tells by 1e-5.
 BELOW_MOST = 1 - 3e-5
-# Diffusers' DPM-Solver takes its last step plainly where there are fewer steps.
-BRIEF = 15
 
 # What a network was trained to predict, as checkpoints name it -> core's arithmetic for it.
 PREDICTIONS = {
@@ -43,8 +41,8 @@ PREDICTIONS = {
     "sample": comfy.model_sampling.X0,
 }
 
-# The pack's solvers that core's samplers follow, dpmpp_2m and euler, over the noise levels of `core_sigmas`.
-FOLLOWED = ("dpm++2m", "ddim")
+# Below so many steps diffusers' DPM-Solver++ takes its last one by first order, and core does so only if it ends at 0.
+FEW_STEPS = 15
 
 
 class _CoreCalled(IVGUNet):
@@ -211,7 +209,7 @@ def core_sigmas(sampling: Any, steps: int, solver: str, denoise: float = 1.0) ->
     Args:
         sampling: a MODEL's `model_sampling`.
         steps: how many; 0: as the model was made for.
-        solver: one of `FOLLOWED`.
+        solver: of the pack: "dpm++2m" is core's dpmpp_2m, "ddim" its euler, "lcm" its lcm.
         denoise: below 1, the last `steps` of so many more.
 
     Raises:
@@ -231,13 +229,12 @@ def core_sigmas(sampling: Any, steps: int, solver: str, denoise: float = 1.0) ->
 
 def _last_level(own: Solver, name: str) -> Tensor:
     """The noise level (1,) at which the last step of a solver ends, as near as core's sampler can follow it."""
-    before = int(own.timesteps[-1]) - len(own.alphas_cumprod) // len(own)  # where DDIM's ends, which goes even steps
-    if name == "dpm++2m":
-        if len(own) < BRIEF:
-            return torch.zeros(1)  # core's takes its last step plainly only where it leaves no noise
-        alpha = own.alphas_cumprod[:1]
-    else:
-        alpha = own.scheduler.final_alpha_cumprod.reshape(1) if before < 0 else own.alphas_cumprod[before, None]
+    if name == "lcm" or (name == "dpm++2m" and len(own) < FEW_STEPS):
+        return torch.zeros(1)
+    alpha = own.alphas_cumprod[:1]
+    if name == "ddim":  # which goes even steps, and need not come down to the last level
+        below = int(own.timesteps[-1]) - len(own.alphas_cumprod) // len(own)
+        alpha = own.alphas_cumprod[below, None] if below >= 0 else own.scheduler.final_alpha_cumprod.reshape(1)
     return ((1 - alpha) / alpha).sqrt()
 
 
