@@ -74,13 +74,13 @@ def one_call(managed, source) -> dict:
 
 def whole_run(managed, steps, solver="dpm++2m", sampler="dpmpp_2m", stage=2) -> dict:
     """A sampling from the same noise: how far it is from the library's, as a share of the latents."""
-    mask = torch.ones_like(parts.MASK) if stage == 1 else parts.MASK
-    told, model = parts.conditionings(managed, mask=mask), core_model(managed, stage)
+    told, model = parts.conditionings(managed, stage=stage), core_model(managed, stage)
     sigmas = sigmas_of(model, steps, solver)
     # Core's latents end at a noise level of their own variance.
     theirs = sample(model, told, sampler=sampler, sigmas=sigmas) / (1 + sigmas[-1] ** 2).sqrt()
     theirs = theirs * managed.model.vae.config["scaling_factor"]
-    ours = parts.made_by_library(managed, steps, solver, noise=parts.noise_of(told[2]), stage=stage, mask=mask)
+    told_motion = {} if stage == 2 else {"motion_strength": None}
+    ours = parts.made_by_library(managed, steps, solver, noise=parts.noise_of(told[2]), stage=stage, **told_motion)
     apart = rms(ImageCodec(managed.model.vae).decode(theirs)[0] - ours.frames)
     return {
         "rms": rms(theirs - ours.latents) / rms(ours.latents),
@@ -142,21 +142,15 @@ def shared() -> dict:
 
 def clips(managed) -> dict:
     """Two photos in one latent, and each by itself."""
-    other, mask = parts.PHOTO.flip(1), torch.ones_like(parts.MASK)
-    single = [parts.conditionings(managed), parts.conditionings(managed, photo=other, mask=mask)]
-    both = [
-        [
-            [
-                one[0][0],
-                one[0][1] | {key: torch.cat([one[0][1][key], two[0][1][key]]) for key in ("ivg_photo", "ivg_mask")},
-            ]
-        ]
-        for one, two in zip(single[0][:2], single[1][:2], strict=True)
+    photos = torch.stack([parts.PHOTO, parts.PHOTO.flip(1)])
+    masks = torch.stack([parts.MASK, torch.ones_like(parts.MASK)])
+    both, model = parts.conditionings(managed, photos=photos, masks=masks), core_model(managed, 2)
+    noise = parts.noise_of(both[2])
+    made = sample(model, both, noise=noise)
+    each = [
+        sample(model, parts.conditionings(managed, photos=photos[i, None], masks=masks[i, None]), noise=noise[i, None])
+        for i in range(2)
     ]
-    latent = torch.cat([told[2] for told in single])
-    noise, model = parts.noise_of(latent), core_model(managed, 2)
-    made = sample(model, (*both, latent), noise=noise)
-    each = [sample(model, told, noise=noise[i : i + 1]) for i, told in enumerate(single)]
     return {"off": off(made, torch.cat(each)) / rms(made), "differ": off(*each) / rms(made)}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rom_in_core import ROOT  # finds ComfyUI and loads the pack
+from rom_in_core import ROOT, core  # finds ComfyUI and loads the pack
 
 # isort: split
 import comfy.model_management as mm
@@ -22,13 +22,12 @@ from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 
 from ivg_pack.ivg_core.checkpoints.load import load_model
 from ivg_pack.ivg_core.media.images import resize_image, to_image
-from ivg_pack.ivg_core.models.codec import ImageCodec, mask_cells
-from ivg_pack.ivg_core.models.text import encode_text
 from ivg_pack.ivg_core.models.unet import IVGUNet
 from ivg_pack.ivg_core.sampling.generate import generate
 from ivg_pack.ivg_core.sampling.settings import Sampling
 from ivg_pack.ivg_core.synthetic import example
 from ivg_pack.nodes._model import manage, on_device
+from ivg_pack.nodes.core_model import STAGES, IVGImageToVideo, IVGModelParts
 
 WIDTH, HEIGHT, FRAMES, STEPS, SCALE, MOTION = 96, 64, 4, 3, 7.0, 6.0
 AGAINST = "blurry"
@@ -57,16 +56,13 @@ def with_schedule(source: Path, folder: Path, **changed) -> Path:
     return folder
 
 
-def photo_latent(managed, photo=PHOTO):
-    return ImageCodec(managed.model.vae, 1.0).encode(photo[None])[None]
-
-
-def conditionings(managed, frames=FRAMES, photo=PHOTO, mask=MASK, clips=1):
-    """Positive, negative and the photo's latent repeated, as IVG Image to Video gives them."""
-    still = photo_latent(managed, photo)
-    told = {"ivg_photo": still, "ivg_mask": mask_cells(mask[None], *still.shape[-2:]), "ivg_motion": MOTION}
-    sides = [[[encode_text(managed.model, [text]), dict(told)]] for text in (ACTION, AGAINST)]
-    return *sides, still.repeat(clips, 1, frames, 1, 1)
+def conditionings(managed, frames=FRAMES, photos=PHOTO[None], masks=MASK[None], stage=2):
+    """Positive, negative and latent of a clip for each photo, by the nodes."""
+    _, clip, vae = IVGModelParts.execute(managed, next(name for name in STAGES if name.startswith(str(stage)))).args
+    sides = [core.CLIPTextEncode().encode(clip, text)[0] for text in (ACTION, AGAINST)]
+    size = {"frames": frames, "width": WIDTH, "height": HEIGHT, "hold_first_frame": False}
+    positive, negative, latent = IVGImageToVideo.execute(*sides, vae, photos, MOTION, **size, mask=masks).args
+    return positive, negative, latent["samples"]
 
 
 def noise_of(latent, seed=5):
@@ -88,10 +84,10 @@ def made_by_library(managed, steps=STEPS, solver="dpm++2m", frames=FRAMES, noise
     """What `generate` makes, as IVG Sampler has it."""
     how = Sampling(num_inference_steps=steps, solver=solver, guidance_scale=SCALE)
     start = {"seed": 5} if noise is None else {"noise": noise}
-    given = {"mask": MASK, **more}
+    given = {"mask": MASK, "motion_strength": MOTION, **more}
     return generate(
         on_device(managed, more.get("stage", 2), PHOTO, frames, (WIDTH, HEIGHT)), PHOTO, ACTION,
-        negative_prompt=AGAINST, motion_strength=MOTION, num_frames=frames, size=(WIDTH, HEIGHT), how=how,
+        negative_prompt=AGAINST, num_frames=frames, size=(WIDTH, HEIGHT), how=how,
         **start, **given,
     )  # fmt: skip
 
