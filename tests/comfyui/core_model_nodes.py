@@ -24,6 +24,7 @@ from core_model_table import NODES, SAME
 # isort: split
 import comfy.model_management as mm
 import comfy.samplers
+import comfy_extras.nodes_post_processing  # noqa: F401  nodes_latent and it need each other, this one first
 import folder_paths
 from core_model_uses import random_lora
 
