@@ -44,6 +44,7 @@ MODULES = {
     "how_to_film": ["IVGHowTo"],
     "optimize": ["IVGOptimizeModel"],
     "inflate": ["IVGInflateModel", "IVGDepthConditioning", "IVGEncodeSchedule"],
+    "core_model": ["IVGModelParts", "IVGImageToVideo", "IVGScheduler"],
 }
 
 #: Nodes that were renamed, as keywords of core's `io.NodeReplace`: workflows that hold the old name open with the new

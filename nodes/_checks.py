@@ -71,14 +71,19 @@ def _check(widget: Any, value: Any) -> None:
     if not fits or (widget.io_type not in KINDS and isinstance(value, PLAIN)):
         raise IVGError(f"{widget.id} is {_short(value)}, where {said} belongs: look at what is connected to it.")
     if isinstance(value, str):
-        _check_text(widget.id, value)
+        check_text(widget.id, value)
     elif widget.io_type in ("INT", "FLOAT"):
         low, high = about.get("min", -math.inf), about.get("max", math.inf)
         if not (low <= value <= high and math.isfinite(value)):
             raise IVGError(f"{widget.id} is {_short(value)}: give a number from {low} to {high}.")
 
 
-def _check_text(name: str, text: str) -> None:
+def check_text(name: str, text: str) -> None:
+    """Let pass a text of whole characters.
+
+    Raises:
+        IVGError: it holds half of one.
+    """
     from ..ivg_core.errors import IVGError
     from ..ivg_core.media.text import HALF
 

@@ -41,8 +41,8 @@ PREDICTIONS = {
     "sample": comfy.model_sampling.X0,
 }
 
-# Solver of the pack -> whether its last step ends at the schedule's least noise, and not at none.
-ENDS_NOISY = {"dpm++2m": True, "ddim": False}
+# Below so many steps diffusers' DPM-Solver++ takes its last one by first order, and core does so only if it ends at 0.
+FEW_STEPS = 15
 
 
 class _CoreCalled(IVGUNet):
@@ -209,7 +209,7 @@ def core_sigmas(sampling: Any, steps: int, solver: str, denoise: float = 1.0) ->
     Args:
         sampling: a MODEL's `model_sampling`.
         steps: how many; 0: as the model was made for.
-        solver: a key of `ENDS_NOISY`.
+        solver: of the pack: "dpm++2m" is core's dpmpp_2m, "ddim" its euler, "lcm" its lcm.
         denoise: below 1, the last `steps` of so many more.
 
     Raises:
@@ -224,7 +224,8 @@ def core_sigmas(sampling: Any, steps: int, solver: str, denoise: float = 1.0) ->
     own = make_solver(sampling.scheduler_config, max(steps, int(steps / denoise)), solver)  # type: ignore[arg-type]
     sigmas = sampling.sigmas[own.timesteps.long()].cpu()
     most = sampling.sigmas[-1].item() * BELOW_MOST
-    least = sampling.sigmas[:1].cpu() if ENDS_NOISY[solver] else torch.zeros(1)
+    ends_noisy = solver == "dpm++2m" and len(own) >= FEW_STEPS  # at the schedule's least noise, as our own does
+    least = sampling.sigmas[:1].cpu() if ends_noisy else torch.zeros(1)
     return torch.cat([sigmas.clamp(max=most), least])[-steps - 1 :]
 
 

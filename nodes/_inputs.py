@@ -2,6 +2,8 @@
 
 from comfy_api.latest import io
 
+from ._compat import supported
+
 NoisePriorSocket = io.Custom("IVG_NOISE_PRIOR")
 OptionsSocket = io.Custom("IVG_SAMPLER_OPTIONS")
 PromptScheduleSocket = io.Custom("IVG_PROMPT_SCHEDULE")
@@ -34,6 +36,66 @@ def denoising_inputs() -> list:
             "what the model was made for (9 for the published ones).",
         ),
     ]
+
+
+def frames_input() -> io.Int.Input:
+    """How long a video of a photo is."""
+    return io.Int.Input(
+        "frames",
+        default=0,
+        min=0,
+        max=1024,
+        tooltip="Frames of the video. 0 takes what the model was made for (16 for the published ones).",
+    )
+
+
+def motion_input() -> io.Float.Input:
+    """How much moves in it."""
+    return io.Float.Input(
+        "motion_strength",
+        default=5.0,
+        min=0.0,
+        max=100.0,
+        step=0.1,
+        tooltip="How much moves: 3 to 8 is usual, 1 is calm, 20 is wild.",
+    )
+
+
+def size_inputs() -> list:
+    """How large it is."""
+    advanced = supported(io.Int.Input, advanced=True)
+    return [
+        io.Int.Input(
+            "width",
+            default=0,
+            min=0,
+            max=8192,
+            step=8,
+            tooltip="Width of the video, a multiple of 8. 0 follows from the photo and the size the model was "
+            "trained for.",
+            **advanced,
+        ),
+        io.Int.Input(
+            "height",
+            default=0,
+            min=0,
+            max=8192,
+            step=8,
+            tooltip="Height of the video, a multiple of 8. 0 follows from the photo and the size the model was "
+            "trained for.",
+            **advanced,
+        ),
+    ]
+
+
+def region_input() -> io.Mask.Input:
+    """Where it moves."""
+    return io.Mask.Input(
+        "mask",
+        optional=True,
+        tooltip="The region of motion; white moves. Without it everything may move. With several photos a "
+        "batch of as many masks is taken one each; any other batch is united into one mask.",
+    )
 
 
 def mask_seed_input() -> io.Int.Input:

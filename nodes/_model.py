@@ -40,12 +40,12 @@ class ManagedModel:
 
 def manage(model: IVGModel, again: Callable[[], ManagedModel] | None = None) -> ManagedModel:
     """Put the networks of a loaded model under ComfyUI's memory management."""
-    patchers = {}
+    from ._core_parts import TextEncoder, VideoVAE
+
+    patchers = {"vae": in_layers(model.vae, VideoVAE), "text_encoder": in_layers(model.text_encoder, TextEncoder)}
     for name in ("unet", "rom_unet"):
         if (unet := getattr(model, name)) is not None:
             patchers[name] = unet_under_management(unet, model)
-    for name in ("vae", "text_encoder"):
-        patchers[name] = in_layers(getattr(model, name))
     return ManagedModel(model, patchers, again)
 
 
@@ -54,12 +54,17 @@ def under_management(net: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
     return _patcher(IVGNetwork(net))
 
 
-def in_layers(net: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
-    """Put a network of diffusers or transformers under ComfyUI's memory management, which may move its layers alone."""
+def in_layers(net: torch.nn.Module, holder: type[IVGNetwork] = IVGNetwork) -> comfy.model_patcher.ModelPatcher:
+    """Put a network of diffusers or transformers under ComfyUI's memory management, which may move its layers alone.
+
+    Args:
+        net: of a model.
+        holder: as which core has it.
+    """
     from ._castable import make_castable, settle_buffers, tell_device
 
     make_castable(net)
-    patcher = under_management(net)
+    patcher = _patcher(holder(net))
     tell_device(net, patcher.model)
     on_load = comfy.patcher_extension.CallbacksMP.ON_LOAD
     patcher.add_callback(on_load, lambda loaded, device, *_: settle_buffers(loaded.model, device))

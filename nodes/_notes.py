@@ -56,22 +56,35 @@ def noted(execute: Callable) -> Callable:
 
     @functools.wraps(execute)
     def run(cls, *args, **kwargs):
-        lines: list[str] = []
-        listener, token = _Listener(lines), _lines.set(lines)
-        log = logging.getLogger("ivg")
-        log.addHandler(listener)
-        try:
-            check_values(cls, signature.bind(cls, *args, **kwargs).arguments)
-            return execute(cls, *args, **kwargs)
-        except IVGError as error:  # newer interfaces hide the sentence behind a button
-            lines.append(str(error))
-            raise _plain(error) from None
-        finally:
-            log.removeHandler(listener)
-            _lines.reset(token)
-            show(list(dict.fromkeys(lines)))  # a batch of photos would say the same for each
+        with warnings_shown() as lines:
+            token = _lines.set(lines)
+            try:
+                check_values(cls, signature.bind(cls, *args, **kwargs).arguments)
+                return execute(cls, *args, **kwargs)
+            except IVGError as error:  # newer interfaces hide the sentence behind a button
+                lines.append(str(error))
+                raise _plain(error) from None
+            finally:
+                _lines.reset(token)
 
     return run
+
+
+@contextmanager
+def warnings_shown() -> Iterator[list[str]]:
+    """Shows the library's warnings of the block on the node that is running, whosoever it is.
+
+    Yields:
+        The sentences so far, to which others may be added.
+    """
+    lines: list[str] = []
+    listener, log = _Listener(lines), logging.getLogger("ivg")
+    log.addHandler(listener)
+    try:
+        yield lines
+    finally:
+        log.removeHandler(listener)
+        show(list(dict.fromkeys(lines)))  # a batch of photos would say the same for each
 
 
 def say(text: str) -> None:

@@ -11,7 +11,18 @@ from torch import Tensor
 from ..ivg_core.sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
 from ._compat import found_by, supported
 from ._edges import Progress, mask_of_each, photos_of, to_comfy
-from ._inputs import OptionsSocket, boxes_input, denoising_inputs, noise_prior_input, options_input, schedule_input
+from ._inputs import (
+    OptionsSocket,
+    boxes_input,
+    denoising_inputs,
+    frames_input,
+    motion_input,
+    noise_prior_input,
+    options_input,
+    region_input,
+    schedule_input,
+    size_inputs,
+)
 from ._model import IVGModelSocket, on_device
 from ._notes import noted, say
 from ._schedule import at_once, what_and_where
@@ -20,7 +31,6 @@ from ._schedule import at_once, what_and_where
 class IVGSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        advanced = supported(io.Int.Input, advanced=True)
         return io.Schema(
             node_id="IVGSampler",
             display_name="IVG Sampler",
@@ -54,22 +64,9 @@ class IVGSampler(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="The same seed gives the same video; on another device or in a batch, up to rounding.",
                 ),
-                io.Int.Input(
-                    "frames",
-                    default=0,
-                    min=0,
-                    max=1024,
-                    tooltip="Frames of the video. 0 takes what the model was made for (16 for the published ones).",
-                ),
+                frames_input(),
                 *denoising_inputs(),
-                io.Float.Input(
-                    "motion_strength",
-                    default=5.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="How much moves: 3 to 8 is usual, 1 is calm, 20 is wild.",
-                ),
+                motion_input(),
                 io.Float.Input(
                     "fps",
                     default=0.0,
@@ -79,26 +76,7 @@ class IVGSampler(io.ComfyNode):
                     tooltip="Frames a second of the video output. 0 takes what the model was made for (8 for the "
                     "published ones).",
                 ),
-                io.Int.Input(
-                    "width",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    step=8,
-                    tooltip="Width of the video, a multiple of 8. 0 follows from the photo and the size the model was "
-                    "trained for.",
-                    **advanced,
-                ),
-                io.Int.Input(
-                    "height",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    step=8,
-                    tooltip="Height of the video, a multiple of 8. 0 follows from the photo and the size the model was "
-                    "trained for.",
-                    **advanced,
-                ),
+                *size_inputs(),
                 io.Boolean.Input(
                     "keep_first_frame",
                     default=True,
@@ -121,12 +99,7 @@ class IVGSampler(io.ComfyNode):
                     "shorter side.",
                     **supported(io.Float.Input, advanced=True),
                 ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="The region of motion; white moves. Without it everything may move. With several photos a "
-                    "batch of as many masks is taken one each; any other batch is united into one mask.",
-                ),
+                region_input(),
                 options_input(),
                 noise_prior_input(),
                 boxes_input(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTokenizer
 
     from .bundle import IVGModel
 
@@ -60,6 +60,20 @@ def encode_phrases(model: IVGModel, phrases: list[str]) -> Tensor:
 
 def _encode(model: IVGModel, prompts: list[str]) -> tuple[Tensor, Tensor]:
     """The states (B, 77, D) and the tokens (B, 77) of sentences."""
+    ids = text_tokens(model, prompts)
+    return encode_tokens(model.text_encoder, ids), ids
+
+
+def text_tokens(model: IVGModel, prompts: list[str]) -> Tensor:
+    """The tokens of sentences, as `encode_text` reads them; it says which words fall off.
+
+    Args:
+        model: the checkpoint.
+        prompts: B sentences, "" for no text.
+
+    Returns:
+        (B, 77) int64, on the CPU.
+    """
     for prompt in prompts:
         lost = cut_words(model.tokenizer, prompt)
         if lost:
@@ -67,15 +81,19 @@ def _encode(model: IVGModel, prompts: list[str]) -> tuple[Tensor, Tensor]:
             said = lost if len(lost) <= MOST_SAID else f"{lost[:half]} … {lost[-half:]}"
             log.warning("The text is longer than the model reads; this part of it is not used: %s", said)
     with _tokenizing:
-        ids = model.tokenizer(
+        return model.tokenizer(
             prompts,
             padding="max_length",
             max_length=model.text_encoder.config.max_position_embeddings,
             truncation=True,
             return_tensors="pt",
         ).input_ids
+
+
+def encode_tokens(encoder: CLIPTextModel, ids: Tensor) -> Tensor:
+    """The last hidden states (B, 77, D) of tokens (B, 77), on the device and in the dtype of the text encoder."""
     with torch.no_grad():
-        return model.text_encoder(ids.to(model.text_encoder.device))[0], ids
+        return encoder(ids.to(encoder.device))[0]
 
 
 def unreadable_words(prompt: str) -> str:

@@ -56,8 +56,7 @@ def decode_chunks(codec: Codec, latents: Tensor, chunk: int | None = None) -> It
         OutOfMemory: not even one frame fits.
         IVGError: the latents hold NaN or infinity, or decoding gives some; a clip of them would look black.
     """
-    if not is_finite(latents):
-        raise IVGError("The latents hold NaN or infinite values, which are no picture: look at what made them.")
+    check_latents(latents)
     row = rearrange(latents, "b c f h w -> 1 c (b f) h w")
     done = 0
     chunk = chunk or frames_at_once(latents.shape[3], latents.shape[4])
@@ -81,6 +80,16 @@ def decode_chunks(codec: Codec, latents: Tensor, chunk: int | None = None) -> It
         log.warning("Out of memory while decoding: going on one frame at a time.")
         chunk = 1
         release()
+
+
+def check_latents(latents: Tensor) -> None:
+    """Let pass latents that can be decoded.
+
+    Raises:
+        IVGError: they hold NaN or infinity; a clip of them would look black.
+    """
+    if not is_finite(latents):
+        raise IVGError("The latents hold NaN or infinite values, which are no picture: look at what made them.")
 
 
 def preview_rgb(x0: Tensor, photo: Tensor | None = None) -> Tensor:

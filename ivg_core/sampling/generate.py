@@ -175,7 +175,7 @@ def generate(
     device, count = model.work_device or unet.device, len(items.schedules)
     seeds = items.seeds if noise is None else None
     with model.at_work(model.vae):
-        _warn_of_unfamiliar(model, items.images)
+        warn_of_unfamiliar(model, items.images)
         if edit is not None:  # whose latents stand where noise would
             noise = clean_latents(codec, edit.frames).expand(count, -1, -1, -1, -1)
             beside = edit.beside(codec) if edit.paints else beside
@@ -220,7 +220,7 @@ def _generated(
     return Generated(frames[0], latents.cpu(), pictures.masks[0], seeds and seeds[0], later)
 
 
-def _warn_of_unfamiliar(model: IVGModel, images: list[ImageLike]) -> None:
+def warn_of_unfamiliar(model: IVGModel, images: list[ImageLike]) -> None:
     """One warning, if one of the photos is of a kind that the model does not know."""
     if model.domain is None:
         return

@@ -1,0 +1,5 @@
+import enum
+
+
+class EnumHookMode(enum.Enum):
+    MinVram = "minvram"
