@@ -36,8 +36,6 @@ ROLES = {
     "spatial": {"self_attn", "attn1", "img_attn", "ffn", "ff", "img_mlp", "linear1", "linear2"},
     "text": {"cross_attn", "attn2", "txt_attn", "txt_mlp"},
 }
-#: What core's own loader expects before the names of a network's layers.
-PREFIX = "diffusion_model."
 
 
 class CoreBackbone:
@@ -214,9 +212,7 @@ class CoreBackbone:
 
     def save_lora(self, lora: LoRA, path: Path) -> None:
         """See `TrainableBackbone`; a file for core's LoraLoaderModelOnly."""
-        layers = {PREFIX + name: halves for name, halves in lora.layers.items()}
-        scales = {PREFIX + name: scale for name, scale in lora.scales.items()}
-        save_lora(LoRA(layers, scales, lora.metadata), path)
+        save_lora(lora, path)
 
     def save(self, path: Path) -> None:
         """See `TrainableBackbone`.

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 IVGModelSocket = io.Custom("IVG_MODEL")
 
-#: What the names of a UNet's weights begin with in its patcher, and in files of LoRAs that core reads.
-LAYERS = "diffusion_model."
-
 
 class IVGNetwork(torch.nn.Module):
     """A network as ComfyUI can move it: ComfyUI writes `.device`, which diffusers and transformers make read-only."""

@@ -13,7 +13,7 @@ from comfy_api.latest import io
 
 from ..ivg_core.errors import IVGError
 from ._compat import found_by
-from ._model import LAYERS, IVGModelSocket, ManagedModel
+from ._model import IVGModelSocket, ManagedModel
 from ._notes import noted
 from ._paths import readable
 
@@ -32,6 +32,7 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
     Raises:
         IVGError: the LoRA is for another network, or the strength is no number, or the weights are in float8.
     """
+    from ..ivg_core.checkpoints.lora_keys import CORE
     from ..ivg_core.models.float8 import is_in_float8
 
     if strength == 0 or not lora.layers:
@@ -49,13 +50,8 @@ def with_lora(managed: ManagedModel, lora: LoRA, strength: float) -> ManagedMode
     patcher = managed.patchers[name].clone()
     patches = {}
     for layer, (up, down) in lora.layers.items():
-        weight = network.get_submodule(layer).weight
-        if up.shape[0] * down[0].numel() == weight.numel():
-            alpha = lora.scales.get(layer, 1.0) * down.shape[0]
-            patch = LoRAAdapter(set(), (up, down, alpha, None, None, None))
-        else:  # ComfyUI would log an error and leave out what is not plainly a matrix times a matrix
-            patch = (lora.change(layer, weight),)
-        patches[f"{LAYERS}{layer}.weight"] = patch
+        alpha = lora.scales.get(layer, 1.0) * down.shape[0]
+        patches[f"{CORE}{layer}.weight"] = LoRAAdapter(set(), (up, down, alpha, None, None, None))
     patcher.add_patches(patches, strength)
     changed = {"scheduler_config": lora.scheduler_config(model.scheduler_config)}
     if stage == 1:

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ._compat import found_by, supported
-from ._model import LAYERS, IVGModelSocket, ManagedModel, unet_under_management
+from ._model import IVGModelSocket, ManagedModel, unet_under_management
 from ._notes import noted, say
 
 AS_LOADED, FLOAT8 = "as loaded", "float8"
@@ -44,12 +44,16 @@ class _Patched:
     """Gives the weights of a network as a patcher of it has them at work, whichever patcher is at work now."""
 
     def __init__(self, patcher: Any):
-        self.found, self.device = patcher.get_key_patches(LAYERS), patcher.offload_device
+        from ..ivg_core.checkpoints.lora_keys import CORE
+
+        self.found, self.device = patcher.get_key_patches(CORE), patcher.offload_device
 
     def __call__(self, name: str) -> Tensor:
         from comfy.lora import calculate_weight
 
-        key = f"{LAYERS}{name}"
+        from ..ivg_core.checkpoints.lora_keys import CORE
+
+        key = f"{CORE}{name}"
         (weight, _), *patches = self.found[key]
         weight = weight.to(self.device)
         if not patches:
@@ -59,19 +63,21 @@ class _Patched:
 
 def compiled(patcher: Any) -> Any:
     """A clone of a patcher, whose network has its layers compiled while ComfyUI has this clone at work."""
+    from ..ivg_core.checkpoints.lora_keys import CORE
     from ..ivg_core.models.compiled import CALL, compiled_calls
 
     made = patcher.clone()
     for name, call in compiled_calls(patcher.model.diffusion_model, say).items():
-        made.add_object_patch(f"{LAYERS}{name}.{CALL}" if name else f"{LAYERS}{CALL}", call)
+        made.add_object_patch(f"{CORE}{name}.{CALL}" if name else f"{CORE}{CALL}", call)
     return made
 
 
 def is_compiled(patcher: Any) -> bool:
     """Whether a patcher comes from `compiled`."""
+    from ..ivg_core.checkpoints.lora_keys import CORE
     from ..ivg_core.models.compiled import CALL
 
-    return f"{LAYERS}{CALL}" in patcher.object_patches
+    return f"{CORE}{CALL}" in patcher.object_patches
 
 
 def is_optimised(network: Any, patcher: Any) -> bool:

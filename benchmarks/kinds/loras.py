@@ -87,7 +87,7 @@ def _about(**values: Any) -> dict[str, str]:
 
 #: Good files of other programs: name -> (tensors, header, how much stronger than up @ down).
 FORMATS: dict[str, Callable[[dict[str, Pair]], tuple[dict[str, Tensor], dict[str, str], float]]] = {
-    "ours": lambda p: (_keys(p, "", ".lora_up.weight", ".lora_down.weight"), {}, 1),
+    "ours": lambda p: (_keys(p, "diffusion_model.", ".lora_up.weight", ".lora_down.weight"), {}, 1),
     "peft": lambda p: (_keys(p, "base_model.model.", ".lora_B.weight", ".lora_A.weight"), {}, 1),
     "peft, default": lambda p: (
         _keys(p, "base_model.model.", ".lora_B.default.weight", ".lora_A.default.weight"), {}, 1,
@@ -106,7 +106,7 @@ FORMATS: dict[str, Callable[[dict[str, Pair]], tuple[dict[str, Tensor], dict[str
     "kohya with alpha": lambda p: (_kohya(p, 2.0 * RANK), {}, 2),
     "loralib": lambda p: (_keys(p, "", ".lora_B", ".lora_A"), {}, 1),
     "lycoris' name": lambda p: (_keys(p, "lycoris_", ".lora_up.weight", ".lora_down.weight", "_"), {}, 1),
-    "ComfyUI's name": lambda p: (_keys(p, "diffusion_model.", ".lora_up.weight", ".lora_down.weight"), {}, 1),
+    "ours, once without core's prefix": lambda p: (_keys(p, "", ".lora_up.weight", ".lora_down.weight"), {}, 1),
     "with a text encoder's": lambda p: (
         _keys(p, "unet.", ".lora_B.weight", ".lora_A.weight")
         | {f"text_encoder.layers.0.q_proj.lora_{half}.weight": torch.ones(RANK, RANK) for half in "AB"}, {}, 1,
@@ -137,7 +137,15 @@ def lora_files(rng: random.Random, folder: Path) -> Case:
     dtype = rng.choice((torch.float32, torch.float16, torch.bfloat16))
     path = folder / f"lora{rng.choice(('.safetensors', '.safetensors', '.SAFETENSORS', '.Safetensors'))}"
     save_file({key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}, path, {"format": "pt", **header})
-    good = name in ("ours", "peft", "diffusers", "kohya", "kohya with alpha", "loralib")
+    good = name in (
+        "ours",
+        "ours, once without core's prefix",
+        "peft",
+        "diffusers",
+        "kohya",
+        "kohya with alpha",
+        "loralib",
+    )
     said = f"read_lora of {name}, {dtype}, {path.suffix}"
     return Case(said, lambda: read_lora(path, tiny().for_stage(2)), _as_meant(pairs, strength), good=good)
 

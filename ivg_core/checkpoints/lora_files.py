@@ -1,4 +1,4 @@
-"""LoRA files: every format that is read, and ours, which is written.
+"""LoRA files: every format that is read, and ours, which is written, and which ComfyUI's own loader reads too.
 
 A few-step LoRA is one like any other: MCM's is peft's, T2V-Turbo's is a list over the plain text-to-video network.
 """
@@ -16,10 +16,10 @@ from torch import Tensor
 from ..errors import IVGError
 from ..media.files import atomic_write
 from ..media.targets import user_path
-from ..models.lora import LoRA
+from ..models.lora import LoRA, layer_of
 from ..models.unet import IVGUNet
 from .embedded import EMBEDDED_LORAS
-from .lora_keys import TEXT_ENCODER, LayerNames, check_part, other_kind, read_key
+from .lora_keys import CORE, TEXT_ENCODER, LayerNames, check_part, other_kind, read_key
 from .lora_lists import list_in, read_list
 from .lora_scale import HEADER, config_in_header, read_config, scales_of
 from .weights import is_safetensors, load_pickle, read_metadata, read_tensors
@@ -34,6 +34,8 @@ FOLDER_FILES = tuple(stem + end for stem in (PEFT_STEM, "pytorch_lora_weights") 
 
 def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False, adapter: int | None = None) -> LoRA:
     """Reads a LoRA: ours, peft's, diffusers', kohya's, loralib's (in ModelScope's names too), or a `.pt` list.
+
+    Core's prefix before the names of layers may be there or not: files of ours were once written without it.
 
     Args:
         path: the file, or the folder of peft, diffusers or MotionDirector, or a name of `EMBEDDED_LORAS`. Beside
@@ -67,17 +69,19 @@ def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False, adapter: i
 
 
 def save_lora(lora: LoRA, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
-    """Writes a LoRA as safetensors with named keys: `<module>.lora_up.weight`, `.lora_down.weight`, `.alpha`.
+    """Writes a LoRA as safetensors: `diffusion_model.<module>.lora_up.weight`, `.lora_down.weight`, `.alpha`.
+
+    So core's LoraLoaderModelOnly knows every layer of a MODEL that holds the network.
 
     Raises:
         IVGError: the path cannot be written.
     """
     tensors = {}  # copies: layers may share memory, which the format cannot say
     for name, (up, down) in lora.layers.items():
-        tensors[f"{name}.lora_up.weight"] = up.detach().cpu().clone(memory_format=torch.contiguous_format)
-        tensors[f"{name}.lora_down.weight"] = down.detach().cpu().clone(memory_format=torch.contiguous_format)
+        tensors[f"{CORE}{name}.lora_up.weight"] = up.detach().cpu().clone(memory_format=torch.contiguous_format)
+        tensors[f"{CORE}{name}.lora_down.weight"] = down.detach().cpu().clone(memory_format=torch.contiguous_format)
         if lora.scales.get(name, 1.0) != 1.0:
-            tensors[f"{name}.alpha"] = torch.tensor(lora.scales[name] * down.shape[0])
+            tensors[f"{CORE}{name}.alpha"] = torch.tensor(lora.scales[name] * down.shape[0])
     path = user_path(path)
     with atomic_write(path) as temporary:
         save_tensors(tensors, temporary, metadata={"format": "pt", **lora.metadata, **(metadata or {})})
@@ -108,10 +112,27 @@ def _named_lora(path: Path, unet: IVGUNet, partial: bool) -> LoRA:
     if odd:
         raise IVGError(f"{path} is damaged, {odd[0]} has only half of its LoRA: download the file again.")
     return LoRA(
-        layers={name: (halves["up"], halves["down"]) for name, halves in parts.items()},
+        layers={
+            name: _matrices(halves["up"], halves["down"], layer_of(unet, name).weight) for name, halves in parts.items()
+        },
         scales=_scales(path, parts),
         metadata={key: text for key, text in _header(path).items() if key not in ("format", HEADER)},
     )
+
+
+def _matrices(up: Tensor, down: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The halves of a layer as two matrices whose product is the change, which is all that core's loader reads.
+
+    Only stable_lora's convolutions over time are told otherwise: (out * k, r) x (r, in * k), a kernel of k x k whose
+    last side is averaged away. Row p of the k of an output is for the p-th part of what stands in its k * in columns,
+    so the same change is a product of rank k * r.
+    """
+    k = weight.shape[2] if weight.ndim == 5 else 1
+    outputs, inputs = weight.shape[:2]
+    if k == 1 or (up.shape[0], down[0].numel()) != (outputs * k, inputs * k):
+        return up, down
+    one = down.float().reshape(-1, inputs, k).mean(-1)
+    return up.reshape(outputs, -1), torch.block_diag(*[one] * k).reshape(-1, *weight.shape[1:])
 
 
 def _refuse_other_kinds(path: Path, keys: list[str]) -> None:

@@ -25,6 +25,10 @@ OTHER_KINDS = {
     "bias": re.compile(r"\.lora[_.](B|up)(\.\w+)?\.bias$|\.diff_b$"),
     "full difference": re.compile(r"\.diff$"),
 }
+#: What core's own loader expects before the names of a network's layers.
+CORE = "diffusion_model."
+#: what programs put before the names of a UNet's layers
+BEFORE = re.compile(rf"(base_model\.model\.)?(unet\.|{re.escape(CORE)})?")
 TEXT_ENCODER = re.compile(r"(base_model\.model\.)?(text_encoder|text_model|lora_te)")
 KEY = re.compile(r"(?P<module>.+)[._]lora[_.](?P<part>up|down|A|B)(\.default)?(\.weight)?")
 #: what diffusers' older training scripts put between the names of the attention and of its layer
@@ -84,7 +88,7 @@ class LayerNames:
 
     def find(self, module: str) -> str | None:
         """The layer that a file calls `module`; None if the network has none like it."""
-        plain = PROCESSOR.sub("", module.removeprefix("base_model.model.").removeprefix("unet."))
+        plain = PROCESSOR.sub("", BEFORE.sub("", module, count=1))
         return self.known.get(plain) or self.known.get(f"{plain}.0")  # once `to_out`, now `to_out.0`
 
 

@@ -92,10 +92,7 @@ class LoRA:
         """
         self._check_layer(name, weight)
         up, down = (half.to(weight.device, torch.float32).flatten(1) for half in self.layers[name])
-        change = up @ down
-        if change.numel() != weight.numel():  # stable_lora's temporal convolutions: k x k, one k averaged away
-            change = change.reshape(*weight.shape[:3], weight.shape[2], 1).mean(-2)
-        return self.scales.get(name, 1.0) * change.reshape(weight.shape)
+        return self.scales.get(name, 1.0) * (up @ down).reshape(weight.shape)
 
     def check(self, unet: IVGUNet) -> None:
         """Sees whether it fits a network.
@@ -155,7 +152,7 @@ def fits(halves: tuple[Tensor, Tensor], weight: Tensor) -> bool:
     up, down = (half.flatten(1).shape for half in halves)
     outputs, inputs = weight.flatten(1).shape
     fitting = {(outputs, inputs)}
-    if weight.ndim > 2:  # stable_lora's convolutions: a kernel of k x k is spread over rows and columns
+    if weight.ndim == 4:  # stable_lora's convolutions: a kernel of k x k is spread over rows and columns
         fitting.add((outputs * weight.shape[2], weight.shape[1] * weight.shape[2]))
     return up[1] == down[0] and (up[0], down[1]) in fitting
 

@@ -430,4 +430,4 @@ def test_layers_that_share_memory_are_saved(tmp_path, unet, halves):
 def test_a_converted_file_keeps_the_strength_of_the_header(tmp_path, unet, halves):
     save_file(keyed(halves), tmp_path / "x.safetensors", {HEADER: json.dumps({"unet.r": 4, "unet.lora_alpha": 8})})
     written = load_file(save_lora(read_lora(tmp_path / "x.safetensors", unet), tmp_path / "ours.safetensors"))
-    assert {float(written[f"{name}.alpha"]) for name in SITES} == {8.0}
+    assert {float(written[f"diffusion_model.{name}.alpha"]) for name in SITES} == {8.0}

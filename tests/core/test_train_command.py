@@ -108,7 +108,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, config):
 def test_convert_the_released_list(tmp_path, capsys):
     out = tmp_path / "named.safetensors"
     assert run("convert-lora", "--model", TINY, GOLDEN / "lora_cloneofsimo_r2.pt", "--out", out) == 0
-    assert "conv_in.lora_up.weight" in load_file(out)
+    assert "diffusion_model.conv_in.lora_up.weight" in load_file(out)
 
 
 def test_convert_stable_lora(tmp_path):

@@ -86,7 +86,7 @@ def test_what_is_not_learned_in_a_step_stays_bit_for_bit(tiny_model, tmp_path):
     after = learned(config)
     layers = _fresh(tiny_model, config)
     for site in lora_sites(tiny_model.unet, ["spatial"]):
-        down = after["ivg-lora-clip-1"][f"{site}.lora_down.weight"]
+        down = after["ivg-lora-clip-1"][f"diffusion_model.{site}.lora_down.weight"]
         assert torch.equal(down, layers.layer(site, 0).down.weight)
 
 
