@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 
 from ..ivg_core.errors import IVGError
 from ..ivg_core.models.unet import IVGUNet
-from ..ivg_core.sampling.solver import make_solver
+from ..ivg_core.sampling.solver import Solver, make_solver
 from ._castable import tell_device
 from ._notes import told_plainly
 
@@ -224,9 +224,18 @@ def core_sigmas(sampling: Any, steps: int, solver: str, denoise: float = 1.0) ->
     own = make_solver(sampling.scheduler_config, max(steps, int(steps / denoise)), solver)  # type: ignore[arg-type]
     sigmas = sampling.sigmas[own.timesteps.long()].cpu()
     most = sampling.sigmas[-1].item() * BELOW_MOST
-    ends_noisy = solver == "dpm++2m" and len(own) >= FEW_STEPS  # at the schedule's least noise, as our own does
-    least = sampling.sigmas[:1].cpu() if ends_noisy else torch.zeros(1)
-    return torch.cat([sigmas.clamp(max=most), least])[-steps - 1 :]
+    return torch.cat([sigmas.clamp(max=most), _last_level(own, solver)])[-steps - 1 :]
+
+
+def _last_level(own: Solver, name: str) -> Tensor:
+    """The noise level (1,) at which the last step of a solver ends, as near as core's sampler can follow it."""
+    if name == "lcm" or (name == "dpm++2m" and len(own) < FEW_STEPS):
+        return torch.zeros(1)
+    alpha = own.alphas_cumprod[:1]
+    if name == "ddim":  # which goes even steps, and need not come down to the last level
+        below = int(own.timesteps[-1]) - len(own.alphas_cumprod) // len(own)
+        alpha = own.alphas_cumprod[below, None] if below >= 0 else own.scheduler.final_alpha_cumprod.reshape(1)
+    return ((1 - alpha) / alpha).sqrt()
 
 
 def held(unet: nn.Module, scaling_factor: float) -> IVGNative:
