@@ -14,11 +14,13 @@ from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.codec import ImageCodec, fit_size
 from ivg_pack.ivg_core.models.text import encode_text
 from ivg_pack.ivg_core.sampling.decode import decode_frames
+from ivg_pack.ivg_core.sampling.prompts import read_schedule
 from ivg_pack.ivg_core.sampling.solver import make_solver
 from ivg_pack.ivg_core.sampling.start import still_of
 from ivg_pack.nodes._core_model import BELOW_MOST, core_sigmas
 from ivg_pack.nodes._core_parts import core_clip, core_vae
 from ivg_pack.nodes.core_model import IVGImageToVideo
+from ivg_pack.nodes.inflate import IVGEncodeSchedule
 
 PHOTO = torch.rand(1, 48, 64, 3, generator=torch.Generator().manual_seed(0))
 WIDGETS = {"motion_strength": 4.0, "frames": 3, "width": 64, "height": 48, "hold_first_frame": True}
@@ -176,3 +178,9 @@ def test_a_part_of_a_schedule(model):
 def test_another_model_s_schedule_is_refused():
     with pytest.raises(IVGError, match="none of IVG"):
         core_sigmas(types.SimpleNamespace(sigmas=torch.ones(3)), 3, "ddim")
+
+
+def test_sentences_over_time_are_for_models_of_pictures(model):
+    schedule = read_schedule("0: cut\n2: stir")
+    with pytest.raises(IVGError, match="is a video model's, which reads one sentence"):
+        IVGEncodeSchedule.execute(core_clip(model), schedule, {"samples": torch.zeros(1, 4, 4, 6, 8)})
