@@ -116,6 +116,11 @@ class IVGEncodeSchedule(io.ComfyNode):
     @classmethod
     @noted
     def execute(cls, clip, schedule, latent) -> io.NodeOutput:
+        if latent["samples"].ndim != 4:
+            raise IVGError(
+                "This latent is a video model's, which reads one sentence: connect the schedule to IVG Sampler, or "
+                "give a latent of pictures."
+            )
         if schedule.mode == "reference":
             raise IVGError(
                 "The mode reference counts windows, and here each frame has its sentence: choose centre or blend."

@@ -22,6 +22,9 @@ WORKFLOWS = [
     path for path in sorted((ROOT / "workflows").glob("*.json")) if '"directory":' not in path.read_text("utf-8")
 ]
 SIDE = ["INT", {"default": 512, "min": 1, "max": 16384}]
+COUNT, CFG = ["INT", {"default": 4, "min": 0, "max": 999}], ["FLOAT", {"default": 8.0, "min": 0, "max": 100}]
+SEED = ["INT", {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}]
+TOLD = {"positive": ["CONDITIONING", {}], "negative": ["CONDITIONING", {}], "latent_image": ["LATENT", {}]}
 CORE = [
     core_node("LoadImage", {"image": [["example.png"], {"image_upload": True}]}, ["IMAGE", "MASK"]),
     core_node("SolidMask", {"value": ["FLOAT", {"default": 1.0, "min": 0, "max": 1}], "width": SIDE, "height": SIDE},
@@ -36,6 +39,23 @@ CORE = [
                               "audio": ["AUDIO", {}]}, ["VIDEO"]),
     core_node("SaveVideo", {"video": ["VIDEO", {}], "filename_prefix": ["STRING", {"default": "video/ComfyUI"}],
                             "format": [["auto", "mp4"], {}], "codec": [["auto", "h264"], {}]}, output_node=True),
+    core_node("CLIPTextEncode", {"text": ["STRING", {"multiline": True}], "clip": ["CLIP", {}]}, ["CONDITIONING"]),
+    core_node("VAEDecode", {"samples": ["LATENT", {}], "vae": ["VAE", {}]}, ["IMAGE"]),
+    core_node("KSampler", {"model": ["MODEL", {}], "seed": SEED, "steps": COUNT, "cfg": CFG,
+                           "sampler_name": [["euler", "dpmpp_2m"], {}], "scheduler": [["simple", "sgm_uniform"], {}],
+                           **TOLD, "denoise": ["FLOAT", {"default": 1.0, "min": 0, "max": 1}]}, ["LATENT"]),
+    core_node("KSamplerSelect", {"sampler_name": [["euler", "dpmpp_2m"], {}]}, ["SAMPLER"]),
+    core_node("SamplerCustom", {"model": ["MODEL", {}], "add_noise": ["BOOLEAN", {"default": True}],
+                                "noise_seed": SEED, "cfg": CFG, "sampler": ["SAMPLER", {}], "sigmas": ["SIGMAS", {}],
+                                **TOLD}, ["LATENT", "LATENT"]),
+    core_node("ContextWindowsManual", {"model": ["MODEL", {}], "context_length": COUNT, "context_overlap": COUNT,
+                                       "context_schedule": [["standard_static", "batched"], {}],
+                                       "context_stride": COUNT, "closed_loop": ["BOOLEAN", {}],
+                                       "fuse_method": [["pyramid", "flat"], {}], "dim": COUNT,
+                                       "freenoise": ["BOOLEAN", {}], "cond_retain_index_list": ["STRING", {}],
+                                       "split_conds_to_windows": ["BOOLEAN", {}],
+                                       "latent_retain_index_list": ["STRING", {}],
+                                       "causal_window_fix": ["BOOLEAN", {}]}, ["MODEL"]),
 ]  # fmt: skip
 
 SHOWN = {"IVGEditMask": {"images": [{"filename": "photo.png", "subfolder": "", "type": "temp"}]}}

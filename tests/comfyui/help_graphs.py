@@ -12,6 +12,7 @@ from motion_graphs import motion_from_clips
 from over_time_graphs import CUP_THEN_CARROT
 from rom_graphs import any_video, ltx, wan_22
 from rom_parts import Part
+from sampler_graphs import sampler_custom
 from sd_graphs import scenes_over_depth, video_to_video
 from training_graphs import train_lora
 
@@ -392,6 +393,14 @@ SCENES = {
         over_time(),
         {"IVGWindows": ["options", "windows", "sample"], "IVGPromptSchedule": ["schedule"]},
         runs=False,
+    ),
+    "core": Scene(
+        sampler_custom(),
+        {
+            "IVGModelParts": ["parts", "positive", "negative"],
+            "IVGImageToVideo": ["parts", "positive", "negative", "told"],
+            "IVGScheduler": ["scheduler", "sampler", "sample"],
+        },
     ),
     "sd": Scene(video_to_video(), {"IVGInflateModel": ["checkpoint", "control", "inflate", "windows"]}, runs=False),
     "sd_depth": Scene(

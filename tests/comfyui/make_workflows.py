@@ -1,6 +1,6 @@
 """Write workflows/*.json and their thumbnails: build each graph in the real interface, save it, run it.
 
-    COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/make_workflows.py [--shots FOLDER]
+    COMFYUI_PATH=… PYTHONPATH=.:tests python tests/comfyui/make_workflows.py [--only NAME …] [--shots FOLDER]
 
 Use the oldest supported ComfyUI (see pyproject.toml) with its own interface: files that a newer one saved need not open
 in an older one.
@@ -17,6 +17,7 @@ import pathlib
 import boxes_graphs
 import graphs
 import over_time_graphs
+import sampler_graphs
 from graphs import BLUE, BUILD, GREEN, ORANGE, YELLOW, Graph
 from PIL import Image, ImageDraw, ImageFont
 
@@ -26,8 +27,9 @@ from ivg_core.media.images import to_pil
 from ivg_core.media.video import read_video
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GRAPHS = {**graphs.GRAPHS, **boxes_graphs.GRAPHS, **over_time_graphs.GRAPHS}
+GRAPHS = {**graphs.GRAPHS, **boxes_graphs.GRAPHS, **over_time_graphs.GRAPHS, **sampler_graphs.GRAPHS}
 THUMBNAIL = 384  # pixels, square
+OLDER_WINDOWS = 7  # widgets of core's context windows in 0.3.64
 #: Workflow -> what its thumbnail says, and the colour of its kind.
 LABELS = {
     "ivg_01_real_photo": ("your photo", ORANGE),
@@ -62,6 +64,8 @@ LABELS = {
     "ivg_36_train_rom_wan22_5b": ("train the region", GREEN),
     "ivg_37_predict_rom_any_model": ("region, any model", GREEN),
     "ivg_38_train_hands_wan22_5b": ("train the hands", GREEN),
+    "ivg_39_ksampler_windows": ("KSampler, windows", BLUE),
+    "ivg_40_sampler_custom": ("SamplerCustom", BLUE),
 }
 
 
@@ -72,6 +76,13 @@ def build(browser: ComfyBrowser, graph: Graph) -> tuple[dict, dict[str, str]]:
     ids = browser.evaluate(BUILD, [boxes, graph.links, graph.groups()])
     browser.fit()
     return browser.to_workflow(), ids
+
+
+def fill_newer_windows(workflow: dict) -> None:
+    """Core's context windows with the widgets that only newer ones have; older ones pass over them."""
+    for node in workflow["nodes"]:
+        if node["type"] == "ContextWindowsManual" and len(node["widgets_values"]) == OLDER_WINDOWS:
+            node["widgets_values"] += sampler_graphs.NEWER_WINDOWS
 
 
 def picture_of(client: ComfyClient, file: dict) -> Image.Image:
@@ -122,6 +133,7 @@ def laid_over(photo: Image.Image, mask: Image.Image) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone")
     parser.add_argument("--shots", type=pathlib.Path, help="folder for a screenshot of each workflow after its run")
     options = parser.parse_args()
     found = installed_comfyui()
@@ -130,9 +142,10 @@ def main() -> None:
     with ComfyServer(found[0], [ROOT], python=found[1]) as server:
         client = ComfyClient(server.url)
         with ComfyBrowser(server.url, expect_extensions=["ivg"]) as browser:
-            for name, describe in GRAPHS.items():
-                graph = describe()
+            for name in options.only or GRAPHS:
+                graph = GRAPHS[name]()
                 workflow, ids = build(browser, graph)
+                fill_newer_windows(workflow)
                 target = ROOT / "workflows" / f"{name}.json"
                 target.parent.mkdir(exist_ok=True)
                 target.write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", "utf-8")

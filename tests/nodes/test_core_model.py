@@ -14,10 +14,13 @@ from ivg_pack.ivg_core.errors import IVGError
 from ivg_pack.ivg_core.models.codec import ImageCodec, fit_size
 from ivg_pack.ivg_core.models.text import encode_text
 from ivg_pack.ivg_core.sampling.decode import decode_frames
+from ivg_pack.ivg_core.sampling.prompts import read_schedule
+from ivg_pack.ivg_core.sampling.solver import make_solver
 from ivg_pack.ivg_core.sampling.start import still_of
 from ivg_pack.nodes._core_model import BELOW_MOST, core_sigmas
 from ivg_pack.nodes._core_parts import core_clip, core_vae
 from ivg_pack.nodes.core_model import IVGImageToVideo
+from ivg_pack.nodes.inflate import IVGEncodeSchedule
 
 PHOTO = torch.rand(1, 48, 64, 3, generator=torch.Generator().manual_seed(0))
 WIDGETS = {"motion_strength": 4.0, "frames": 3, "width": 64, "height": 48, "hold_first_frame": True}
@@ -146,20 +149,24 @@ def test_the_text_of_another_encoder_is_refused(model):
         IVGImageToVideo.execute(other, other, core_vae(model), PHOTO, **WIDGETS)
 
 
-def sampling(model, **changed):
+def sampling(model):
     """The part of core's `model_sampling` that the steps are taken from."""
-    config = {**model.model.scheduler_config, **changed}
-    return types.SimpleNamespace(
-        sigmas=torch.linspace(0.03, 150, 1000), scheduler_config=config, defaults=model.model.defaults
-    )
+    config = model.model.scheduler_config
+    alphas = make_solver(config, 2).alphas_cumprod
+    sigmas = ((1 - alphas) / alphas).sqrt()
+    return types.SimpleNamespace(sigmas=sigmas, scheduler_config=config, defaults=model.model.defaults)
 
 
-def test_steps_end_as_the_solver_does(model):
-    fine = sampling(model)
-    assert core_sigmas(fine, 20, "dpm++2m")[-1] == fine.sigmas[0]
-    assert core_sigmas(fine, 8, "dpm++2m")[-1] == 0, "with few steps the last one is of first order"
-    assert core_sigmas(fine, 20, "ddim")[-1] == core_sigmas(fine, 8, "lcm")[-1] == 0
-    assert core_sigmas(fine, 20, "dpm++2m").max() <= fine.sigmas[-1] * BELOW_MOST
+@pytest.mark.parametrize(
+    ("solver", "steps", "last"),
+    [("dpm++2m", 20, "least"), ("dpm++2m", 8, "none"), ("lcm", 8, "none")],
+    ids=["dpm++2m", "few steps, of which the last is of first order", "lcm"],
+)
+def test_steps_end_as_the_solver_does(model, solver, steps, last):
+    known = sampling(model)
+    sigmas = core_sigmas(known, steps, solver)
+    assert len(sigmas) == steps + 1 and sigmas.max() <= known.sigmas[-1] * BELOW_MOST
+    assert sigmas[-1].item() == pytest.approx(known.sigmas[0].item() if last == "least" else 0)
 
 
 def test_a_part_of_a_schedule(model):
@@ -171,3 +178,9 @@ def test_a_part_of_a_schedule(model):
 def test_another_model_s_schedule_is_refused():
     with pytest.raises(IVGError, match="none of IVG"):
         core_sigmas(types.SimpleNamespace(sigmas=torch.ones(3)), 3, "ddim")
+
+
+def test_sentences_over_time_are_for_models_of_pictures(model):
+    schedule = read_schedule("0: cut\n2: stir")
+    with pytest.raises(IVGError, match="is a video model's, which reads one sentence"):
+        IVGEncodeSchedule.execute(core_clip(model), schedule, {"samples": torch.zeros(1, 4, 4, 6, 8)})
