@@ -52,7 +52,7 @@ class _CoreCalled(IVGUNet):
         if transformer_options is None:
             return super().forward(sample, timestep, *told, **named)
         with told_plainly():
-            _check_patches(control, transformer_options)
+            _check_patches(transformer_options)
         kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL  # what caches hang on
         wrappers = comfy.patcher_extension.get_all_wrappers(kind, transformer_options)
         told = (context, *(named.get(name) for name in ("condition_latent", "mask", "motion")))
@@ -66,9 +66,7 @@ class _CoreCalled(IVGUNet):
 _CoreCalled.__name__ = IVGUNet.__name__  # diffusers writes it into config.json
 
 
-def _check_patches(control: Any, options: dict[str, Any]) -> None:
-    if control is not None:
-        raise IVGError("An IVG model follows no ControlNet: take the ControlNet out of this model's conditioning.")
+def _check_patches(options: dict[str, Any]) -> None:
     patches = [
         name for kind in ("patches", "patches_replace") for name, found in options.get(kind, {}).items() if found
     ]
@@ -113,7 +111,9 @@ class IVGNative(comfy.model_base.BaseModel):
     """
 
     def __init__(self, unet: nn.Module, scaling_factor: float):
-        config = _Config(_Config.unet_config)
+        network: Any = unet
+        # FreeU asks for the width before it patches what is then refused
+        config = _Config(_Config.unet_config | {"model_channels": network.config["block_out_channels"][0]})
         config.latent_format.scale_factor = scaling_factor
         super().__init__(config, comfy.model_base.ModelType.EPS)
         if type(unet) is IVGUNet:
@@ -124,8 +124,13 @@ class IVGNative(comfy.model_base.BaseModel):
         """The conditions of one side of the guidance.
 
         Raises:
-            IVGError: there is no photo among them.
+            IVGError: there is no photo among them, or there is a ControlNet.
         """
+        if told.get("control") is not None:  # which core would run first, on what it cannot read
+            with told_plainly():
+                raise IVGError(
+                    "An IVG model follows no ControlNet: take the ControlNet out of this model's conditioning."
+                )
         found = super().extra_conds(**told)
         if told.get("ivg_photo") is None:
             with told_plainly():

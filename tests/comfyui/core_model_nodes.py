@@ -8,6 +8,7 @@ The list is `core_model_table`. A node gets what it says there, and its own defa
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import inspect
 import json
@@ -18,18 +19,22 @@ from typing import Any
 
 import core_model_parts as parts
 import torch
-from core_model_parts import FRAMES, conditionings, core, in_comfy, rms, sample
-from core_model_table import NODES, SAME
+from core_model_parts import conditionings, core, in_comfy, rms, sample
+from core_model_table import CHANGES, NODES, SAME
+from inflated_parts import control_net, control_weights
 
 # isort: split
 import comfy.model_management as mm
 import comfy.samplers
+import comfy.utils
 import comfy_extras.nodes_post_processing  # noqa: F401  nodes_latent and it need each other, this one first
 import folder_paths
 from core_model_uses import random_lora
 
 from ivg_pack.ivg_core.checkpoints.lora_files import save_lora
 from ivg_pack.nodes.core_model import STAGES, IVGModelParts
+
+SEED = 5
 
 
 def node_of(name: str, where: str) -> Any:
@@ -70,86 +75,63 @@ class Bench:
     def __init__(self):
         self.managed = in_comfy("embedded")
         self.model, self.clip, self.vae = IVGModelParts.execute(self.managed, STAGES[0]).args
-        self.other = IVGModelParts.execute(self.managed, STAGES[1])[0]
-        self.positive, self.negative, self.latent = conditionings(self.managed)
-        self.plain = self.sampled()
+        self.positive, self.negative, latent = conditionings(self.managed)
+        self.latent = {"samples": latent}
+        silent = conditionings(self.managed, action="")[0]
+        self.things = {
+            "MODEL": self.model, "STAGE 1": IVGModelParts.execute(self.managed, STAGES[1])[0], "CLIP": self.clip,
+            "VAE": self.vae, "POSITIVE": self.positive, "NEGATIVE": self.negative, "SILENT": silent,
+            "LATENT": self.latent, "MASK": parts.MASK[None], "PHOTO": parts.PHOTO[None],
+            "CONTROL": control_net(control_weights()),
+        }  # fmt: skip
 
-    def sampled(self, model=None, positive=None, negative=None, latent=None, **how):
-        latent = {"samples": self.latent} if latent is None else latent
-        told = positive or self.positive, negative or self.negative, latent["samples"]
-        return sample(model or self.model, told, noise_mask=latent.get("noise_mask"), **how)
+    def sampled(self, model=None, positive=None, negative=None, latent=None, steps=parts.STEPS, **how):
+        """By KSampler."""
+        return core.KSampler().sample(
+            model or self.model, SEED, steps, parts.SCALE, "euler", "simple", positive or self.positive,
+            negative or self.negative, latent or self.latent,
+        )[0]["samples"]  # fmt: skip
 
-    def given(self, inputs: dict) -> dict:
-        """The things of which a row names an input."""
-        things = {"MODEL": self.model, "STAGE 1": self.other, "CLIP": self.clip, "VAE": self.vae}
-        things |= {"POSITIVE": self.positive, "NEGATIVE": self.negative, "LATENT": {"samples": self.latent}}
-        things |= {"MASK": parts.MASK[None], "PHOTO": parts.PHOTO[None], "CONTROL": Control(), "EMPTY": self.negative}
-        return {name: things.get(value, value) if isinstance(value, str) else value for name, value in inputs.items()}
+    @functools.cache  # noqa: B019
+    def plain(self, steps):
+        return self.sampled(steps=steps)
 
-    def of(self, node, inputs: dict, becomes: str) -> torch.Tensor:
+    def of(self, node, row) -> torch.Tensor:
         """A sampling with what a node made, in its place."""
-        made = run_node(node, self.given(inputs))
-        if becomes == "clip":
+        given = {name: self.things.get(x, x) if isinstance(x, str) else x for name, x in row.inputs.items()}
+        made = run_node(node, given)
+        if row.becomes == "clip":
             text = core.CLIPTextEncode().encode(made[0], parts.ACTION)[0][0][0]
             return self.sampled(positive=[[text, self.positive[0][1]]])
-        if becomes == "guider":
+        if row.becomes == "guider":
             return self.by_guider(made[0])
-        if becomes == "sigmas":
-            return self.sampled(sigmas=made[0])
-        if becomes == "operation":
+        if row.becomes == "sigmas":
+            return self.by_guider(run_node(node_of("CFGGuider", "custom_sampler"), self.guided)[0], made[0])
+        if row.becomes == "operation":
             node = node_of("LatentApplyOperationCFG", "latent")
             return self.sampled(run_node(node, {"model": self.model, "operation": made[0]})[0])
-        if becomes == "hooks":
+        if row.becomes == "hooks":
             attach = node_of("ConditioningSetProperties", "hooks")
             return self.sampled(positive=run_node(attach, {"cond_NEW": self.positive, "hooks": made[0]})[0])
-        if becomes == "both":
+        if row.becomes == "both":
             return self.sampled(positive=made[0], negative=made[1])
-        if becomes == "saved":
-            return self.latent
-        return self.sampled(**{becomes: made[0]})
+        if row.becomes == "file":
+            return self.sampled()
+        return self.sampled(**{row.becomes: made[0]}, steps=row.steps)
 
-    def by_guider(self, guider):
-        sigmas = comfy.samplers.calculate_sigmas(self.model.get_model_object("model_sampling"), "simple", parts.STEPS)
-        noise = parts.noise_of(self.latent)
-        return guider.sample(noise, self.latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True)
+    @property
+    def guided(self):
+        return {"model": self.model, "positive": self.positive, "negative": self.negative, "cfg": parts.SCALE}
 
-
-class Control:
-    """A ControlNet, so far as the nodes that apply one and core's loop know it."""
-
-    latent_format = None
-    extra_conds: tuple = ()
-    previous_controlnet = None
-
-    def copy(self):
-        return Control()
-
-    def set_cond_hint(self, *given, **named):
-        return self
-
-    def set_previous_controlnet(self, before):
-        return self
-
-    def set_extra_arg(self, *given):
-        return None
-
-    def get_models(self):
-        return []
-
-    get_extra_hooks = get_instance_for_device = get_models
-    multigpu_clones: dict = {}
-
-    def pre_run(self, *given):
-        return None
-
-    def cleanup(self):
-        return None
-
-    def inference_memory_requirements(self, dtype):
-        return 0
-
-    def get_control(self, *given):
-        return {"input": [], "middle": [], "output": []}
+    def by_guider(self, guider, sigmas=None):
+        """By SamplerCustomAdvanced."""
+        if sigmas is None:
+            levels = self.model.get_model_object("model_sampling")
+            sigmas = comfy.samplers.calculate_sigmas(levels, "simple", parts.STEPS)
+        noise = run_node(node_of("RandomNoise", "custom_sampler"), {"noise_seed": SEED})[0]
+        euler = comfy.samplers.sampler_object("euler")
+        asked = {"noise": noise, "guider": guider, "sampler": euler, "sigmas": sigmas, "latent_image": self.latent}
+        return run_node(node_of("SamplerCustomAdvanced", "custom_sampler"), asked)[0]["samples"]
 
 
 def outcome(bench: Bench, name: str) -> dict:
@@ -159,30 +141,45 @@ def outcome(bench: Bench, name: str) -> dict:
     if node is None:
         return {"does": "absent"}
     try:
-        made = bench.of(node, row.inputs, row.becomes)
+        made = bench.of(node, row)
     except Exception as error:  # whatever it is, the list says it
         mm.unload_all_models()
         return {"does": "stops", "says": f"{type(error).__name__}: {error}"}
-    if made.shape != bench.plain.shape or not made.isfinite().all():
-        return {"does": "changes" if made.isfinite().all() else "broken", "shape": list(made.shape)}
-    off = rms(made - bench.plain) / rms(bench.plain)
-    return {"does": SAME if off == 0 else "changes", "off": off}
+    if not made.isfinite().all():
+        return {"does": "breaks"}
+    plain = bench.plain(row.steps)
+    if made.shape != plain.shape:
+        return {"does": CHANGES, "shape": list(made.shape)}
+    off = rms(made - plain) / rms(plain)
+    return {"does": SAME if off == 0 else CHANGES, "off": off}
 
 
 @torch.inference_mode()
 def main() -> dict:
-    logging.getLogger("ivg").setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
+    comfy.utils.PROGRESS_BAR_ENABLED = False
     bench = Bench()
     with tempfile.TemporaryDirectory() as folder:
         folder_paths.set_output_directory(folder)
         folder_paths.add_model_folder_path("loras", folder)
         with torch.inference_mode(False):
             save_lora(random_lora(bench.managed.model.unet), Path(folder) / "all.safetensors")
+        before = bench.plain(parts.STEPS)
         found = {"nodes": {name: outcome(bench, name) for name in NODES}}
-        found["saved"] = sorted(path.name for path in Path(folder).rglob("*.safetensors"))
-    found["again"] = rms(bench.sampled() - bench.plain)
-    found["frames"] = FRAMES
+        found["samplers"] = {name: finite(bench, name) for name in comfy.samplers.KSampler.SAMPLERS}
+        found["schedulers"] = {name: finite(bench, "euler", name) for name in comfy.samplers.KSampler.SCHEDULERS}
+    found["after"] = rms(bench.sampled() - before)
     return found
+
+
+def finite(bench, sampler, scheduler="simple") -> str:
+    """Nothing, or how a sampler or scheduler of core's fails."""
+    told = bench.positive, bench.negative, bench.latent["samples"]
+    try:
+        made = sample(bench.model, told, 3, sampler, scheduler)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if made.isfinite().all() else "not finite"
 
 
 if __name__ == "__main__":

@@ -56,10 +56,10 @@ def with_schedule(source: Path, folder: Path, **changed) -> Path:
     return folder
 
 
-def conditionings(managed, frames=FRAMES, photos=PHOTO[None], masks=MASK[None], stage=2):
+def conditionings(managed, frames=FRAMES, photos=PHOTO[None], masks=MASK[None], stage=2, action=ACTION):
     """Positive, negative and latent of a clip for each photo, by the nodes."""
     _, clip, vae = IVGModelParts.execute(managed, next(name for name in STAGES if name.startswith(str(stage)))).args
-    sides = [core.CLIPTextEncode().encode(clip, text)[0] for text in (ACTION, AGAINST)]
+    sides = [core.CLIPTextEncode().encode(clip, text)[0] for text in (action, AGAINST)]
     size = {"frames": frames, "width": WIDTH, "height": HEIGHT, "hold_first_frame": False}
     positive, negative, latent = IVGImageToVideo.execute(*sides, vae, photos, MOTION, **size, mask=masks).args
     return positive, negative, latent["samples"]
