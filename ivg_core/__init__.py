@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .errors import IVGError
 
 if TYPE_CHECKING:
+    from .checkpoints.add_loras import add_loras
     from .checkpoints.load import load_model
     from .checkpoints.save import save_file, save_folder
     from .models.bundle import IVGModel
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "add_loras": "checkpoints.add_loras",
     "IVGModel": "models.bundle",
     "load_model": "checkpoints.load",
     "save_file": "checkpoints.save",
@@ -57,6 +59,7 @@ __all__ = [
     "RoM",
     "Sampling",
     "Stretch",
+    "add_loras",
     "generate",
     "generate_chain",
     "load_model",

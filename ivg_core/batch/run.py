@@ -192,9 +192,9 @@ def make_item(
         on_step=on_step,
         at_once=False,
     )
-    about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
-    if item.lora:
-        about |= {"lora": item.lora.name, "lora_strength": item.lora_strength}
+    about: dict[str, Any] = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
+    named = tuple((Path(path.name), strength) for path, strength in item.loras)
+    about |= dataclasses.replace(item, loras=named).said_loras
     if item.boxes:
         about |= {"boxes": item.boxes.name}
     return save_result(folder, item, video.later or video.frames, video.mask, fps, settings.format, about)
