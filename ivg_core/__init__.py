@@ -3,7 +3,8 @@
     import ivg_core as ivg
     model = ivg.load_model("embedded")
     rom = ivg.predict_rom(model, "kitchen.png", "julienne the carrot")
-    video = ivg.generate(model, "kitchen.png", "julienne the carrot", mask=rom.mask)
+    mask = ivg.refine_mask(rom.mask, grow=4)
+    video = ivg.generate(model, "kitchen.png", "julienne the carrot", mask=mask)
 
 The names below are loaded when they are first used, so that ``import ivg_core`` costs nothing.
 """

@@ -173,8 +173,7 @@ def sampling_of(options: argparse.Namespace, photo: bool = True, masked: bool = 
         photo: whether there is one to hold the video to.
         masked: whether there is a source video that is to stay outside masks.
     """
-    held = photo and not options.parity
-    return Sampling(
+    how = Sampling(
         num_inference_steps=options.steps,
         guidance_scale=options.guidance,
         guidance_interval=tuple(options.guidance_part),
@@ -183,8 +182,8 @@ def sampling_of(options: argparse.Namespace, photo: bool = True, masked: bool = 
         cache_every=options.cache_every,
         cache_tolerance=options.cache_tolerance,
         decode_chunk=options.decode_chunk,
-        keep_first_frame=held and not options.free_first_frame,
-        composite=(photo or masked) and not (options.parity or options.no_composite),
+        keep_first_frame=False if options.free_first_frame else None,
+        composite=False if options.no_composite else None,
         feather=options.feather,
         binarize_mask=options.binarize_mask,
         motion_mode=options.motion_mode,
@@ -194,6 +193,7 @@ def sampling_of(options: argparse.Namespace, photo: bool = True, masked: bool = 
         boxes_scale=options.boxes_scale,
         context=_context_of(options),
     )
+    return how.for_scene(photo, masked)
 
 
 def _context_of(options: argparse.Namespace) -> ContextWindows | None:
