@@ -27,6 +27,7 @@ from ivg_core.rom.fallback import white_mask
 from ivg_core.rom.refine import refine_mask
 from ivg_core.sampling.generate import generate
 from ivg_core.sampling.predict import predict_rom
+from ivg_core.sampling.settings import RAW
 from ivg_core.synthetic.dataset import render_dataset
 from ivg_core.training.config import TrainConfig
 from ivg_core.training.objective import Denoising
@@ -76,6 +77,7 @@ def _measure(
             mask=mask,
             num_frames=size.num_frames,
             seed=10_000 * seed + index,
+            how=RAW,
         ).frames
         hands, other = (hs_err(video, true, tracker) for tracker in trackers)
         figures = {

@@ -45,7 +45,7 @@ class Measured:
 
     def found(self, scene: Scene, what: Errand, sentence: str, track: Track | None) -> Tensor:
         """Where the errand's things are in the video that the model makes (F, N, 5), as `Track.boxes` has it."""
-        how = Sampling(keep_first_frame=True, boxes_scale=self.boxes_scale if track else 1.0)
+        how = Sampling(keep_first_frame=True, composite=False, boxes_scale=self.boxes_scale if track else 1.0)
         photo = torch.from_numpy(scene.photo()).float() / 255
         video = generate(self.model, photo, sentence, boxes=track, seed=scene.seed, how=how)
         if track and self.out:

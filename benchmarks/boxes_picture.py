@@ -39,7 +39,7 @@ def scales_picture(model: IVGModel, which: int = 0, columns: int = 4) -> Image.I
     picture = Image.new("RGB", (width * columns, (height + FOOT) * len(ROWS)), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
     for row, (name, boxed, scales) in enumerate(ROWS):
-        how = Sampling(keep_first_frame=True, **scales)
+        how = Sampling(keep_first_frame=True, composite=False, **scales)
         video = generate(model, photo, said, boxes=track if boxed else None, seed=scene.seed, how=how)
         drawn, top = draw_boxes(video.frames, track), row * (height + FOOT)
         for column in range(columns):

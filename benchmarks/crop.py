@@ -19,7 +19,8 @@ from ivg_core.models.codec import ImageCodec
 from ivg_core.rom.composite import seam
 from ivg_core.rom.overlay import stitch_clip
 from ivg_core.rom.window import Window, window_for
-from ivg_core.sampling.generate import Sampling, generate
+from ivg_core.sampling.generate import generate
+from ivg_core.sampling.settings import RAW
 
 if TYPE_CHECKING:
     from ivg_core.models.bundle import IVGModel
@@ -103,7 +104,7 @@ def _video(model: IVGModel, item: HeldOut, mask: Tensor, window: Window | None, 
     photo, part = item.photo, mask
     if window:
         size, photo, part = window.sampled, window.cut_photo(photo), window.cut(mask)
-    how = Sampling(composite=False)
+    how = RAW
     made = generate(model, photo.contiguous(), item.tasks[0].text, mask=part, size=size, seed=seed, how=how).frames
     return stitch_clip(made, item.photo, mask, window)[0]
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -38,7 +39,8 @@ from ivg_core.checkpoints.load import load_model
 from ivg_core.models.bundle import IVGModel
 from ivg_core.models.unet import KeptFeatures
 from ivg_core.sampling.deep_features import AdaptiveFeatures, kept_features
-from ivg_core.sampling.generate import Sampling, generate
+from ivg_core.sampling.generate import generate
+from ivg_core.sampling.settings import RAW, Sampling
 
 HERE = Path(__file__).parent
 FAST: dict[str, Any] = {"cache_tolerance": TOLERANCE, "guidance_interval": (0.25, 0.75)}
@@ -88,7 +90,7 @@ def decided(steps: int) -> list[bool]:
     model = load_model("embedded")
     size, kept = model.defaults, Decisions(TOLERANCE)
     (item,) = held_out_scenes(1, size.width, size.height, size.num_frames)
-    how = Sampling(num_inference_steps=steps, keep_first_frame=True)
+    how = Sampling(num_inference_steps=steps, keep_first_frame=True, composite=False)
     with patch("ivg_core.sampling.ladder.kept_features", lambda how: kept):
         generate(model, item.photo, item.tasks[0].text, mask=item.truths[0], seed=0, how=how)
     return kept.whole
@@ -157,7 +159,7 @@ def times_faster(
     what: dict[str, Any] = {"mask": mask, "num_frames": frames, "seed": 0, "size": size}
 
     def run(name: str, steps: int) -> float:
-        how = Sampling(num_inference_steps=steps, **MODES[name])
+        how = replace(RAW, num_inference_steps=steps, **MODES[name])
         work = partial(generate, model, photo, "the person stirs the pan", **what, how=how)
         with patch("ivg_core.sampling.ladder.kept_features", partial(kept, whole)):
             spent = seconds(work, model.device)

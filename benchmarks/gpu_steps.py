@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +25,9 @@ from ivg_core.hands.detector import load_palm_net
 from ivg_core.hands.landmarks import CROP, load_landmark_net
 from ivg_core.hands.tracker import HandTracker
 from ivg_core.sampling.context import ContextWindows
-from ivg_core.sampling.generate import Sampling, generate
+from ivg_core.sampling.generate import generate
 from ivg_core.sampling.loop import sample_latents
+from ivg_core.sampling.settings import RAW, Sampling
 from ivg_core.sampling.solver import make_solver
 
 CPU = torch.device("cpu")
@@ -50,7 +52,7 @@ def memory(setting: Setting, _told: Figures) -> Figures:
     """The most that making one video takes, text encoder and decoding included, beside what `info` predicts."""
     model, (width, height) = model_of(setting), pixels(setting)
     free()
-    photo, how = torch.rand(height, width, 3), Sampling(num_inference_steps=2)
+    photo, how = torch.rand(height, width, 3), replace(RAW, num_inference_steps=2)
     generate(model, photo, "the person stirs the pan", num_frames=setting.size.frames, size=(width, height), how=how)
     figures = peak_gib(setting, "peak_gib_512x512x16")
     if figures:

@@ -12,6 +12,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,11 +23,11 @@ from ivg_core.howto.plan import Plan, Step
 from ivg_core.howto.work import HowTo, begin
 from ivg_core.media.video import read_video
 from ivg_core.models.bundle import IVGModel
-from ivg_core.sampling.settings import Sampling
+from ivg_core.sampling.settings import RAW
 from ivg_core.settings import read_json
 from ivg_core.synthetic.clips import Scene
 
-QUICK = StepSettings(how=Sampling(num_inference_steps=2), num_frames=4, size=(96, 64), fallback="white")
+QUICK = StepSettings(how=replace(RAW, num_inference_steps=2), num_frames=4, size=(96, 64), fallback="white")
 
 
 def bench_kills(

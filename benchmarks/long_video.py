@@ -7,6 +7,7 @@ are measured, so that faults show.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count, islice
 from statistics import fmean
 
@@ -25,7 +26,7 @@ from ivg_core.sampling.chain import generate_chain, predict_regions
 from ivg_core.sampling.context import ContextWindows
 from ivg_core.sampling.generate import Generated, generate
 from ivg_core.sampling.prompts import PromptSchedule, Stretch
-from ivg_core.sampling.settings import Sampling
+from ivg_core.sampling.settings import RAW, Sampling
 
 #: Scenes for choosing begin at the first held-out seed; those that are told begin so many later.
 TOLD = 7000
@@ -92,9 +93,9 @@ def bench_seams(model: IVGModel, items: list[HeldOut], log: Callable[[str], None
 
     for number, item in enumerate(items):
         made = {"mask": item.truths[0], "seed": number}
-        still = changes(generate(model, item.photo, item.tasks[0].text, **made).frames, item.truths[0]).mean()
+        still = changes(generate(model, item.photo, item.tasks[0].text, how=RAW, **made).frames, item.truths[0]).mean()
         for kind, context in KINDS.items():
-            how = Sampling(context=context)
+            how = replace(RAW, context=context)
             video = generate(model, item.photo, item.tasks[0].text, num_frames=4 * own, how=how, **made).frames
             changed = changes(video, item.truths[0])
             jump, inside = seam(changed, borders(context.spans(4 * own, own), context.weights))
@@ -123,10 +124,10 @@ def bench_drift(
     rows: dict[str, list[float]] = {}
     for number, item in enumerate(items):
         sentence, made = item.tasks[0].text, {"mask": item.truths[0], "seed": number, "num_frames": frames}
-        how = Sampling(context=ContextWindows())
+        how = replace(RAW, context=ContextWindows())
         videos = {
             "windows": generate(model, item.photo, sentence, how=how, **made).frames,
-            "chain": generate_chain(model, item.photo, sentence, **made),
+            "chain": generate_chain(model, item.photo, sentence, how=RAW, **made),
         }
         for name, video in videos.items():
             found = drift(looks(video[:part], tracker), looks(video[-part:], tracker))
@@ -193,7 +194,7 @@ def two_actions(item: HeldOut, frame: int) -> PromptSchedule:
 
 def generate_both(model: IVGModel, item: HeldOut, schedule: PromptSchedule, seed: int) -> Generated:
     """The video of both sentences, for each as long as for the other."""
-    how, frames = Sampling(composite=True, feather=GROW), 2 * schedule.stretches[1].frame
+    how, frames = Sampling(keep_first_frame=False, composite=True, feather=GROW), 2 * schedule.stretches[1].frame
     return generate(model, item.photo, schedule, num_frames=frames, seed=seed, how=how)
 
 

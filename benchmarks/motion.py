@@ -31,6 +31,7 @@ from ivg_core.sampling.decode import decode_frames
 from ivg_core.sampling.generate import denoise, generate
 from ivg_core.sampling.guidance import Guided
 from ivg_core.sampling.noise import gaussian_noise
+from ivg_core.sampling.settings import RAW
 from ivg_core.sampling.solver import make_solver
 from ivg_core.synthetic.clips import DrawnClip, Scene, Task
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
@@ -266,8 +267,8 @@ def bench_motion(
             context = applied_lora(model.unet, lora) if lora and model.unet else nullcontext()
             with context:
                 videos = {
-                    "outside": generate(model, true[0], clip.text, mask=mask, seed=index).frames,
-                    "whole": generate(model, true[0], clip.text, seed=index).frames,
+                    "outside": generate(model, true[0], clip.text, mask=mask, seed=index, how=RAW).frames,
+                    "whole": generate(model, true[0], clip.text, seed=index, how=RAW).frames,
                     "free": without_photo(model, clip.text, index),
                 }
             bare = bare or videos

@@ -16,6 +16,7 @@ from ivg_core.rom.fallback import hand_hull_mask, prior_mask, white_mask
 from ivg_core.rom.refine import refine_mask
 from ivg_core.sampling.generate import generate
 from ivg_core.sampling.predict import predict_rom
+from ivg_core.sampling.settings import RAW
 from ivg_core.synthetic.clips import Scene, Task
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
 from ivg_core.synthetic.hand import joint_pixels
@@ -88,6 +89,7 @@ def bench_rom(model: IVGModel, scenes: int = 200, log: Callable[[str], None] = p
                 mask=mask,
                 num_frames=size.num_frames,
                 seed=index,
+                how=RAW,
             )
             rows["outside"].append(motion_outside_ratio(video.frames, mask))
         if (index + 1) % 10 == 0:

@@ -3,7 +3,8 @@
     import ivg_core as ivg
     model = ivg.load_model("embedded")
     rom = ivg.predict_rom(model, "kitchen.png", "julienne the carrot")
-    video = ivg.generate(model, "kitchen.png", "julienne the carrot", mask=rom.mask)
+    mask = ivg.refine_mask(rom.mask, grow=4)
+    video = ivg.generate(model, "kitchen.png", "julienne the carrot", mask=mask)
 
 The names below are loaded when they are first used, so that ``import ivg_core`` costs nothing.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from .errors import IVGError
 
 if TYPE_CHECKING:
+    from .checkpoints.add_loras import add_loras
     from .checkpoints.load import load_model
     from .checkpoints.save import save_file, save_folder
     from .models.bundle import IVGModel
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "add_loras": "checkpoints.add_loras",
     "IVGModel": "models.bundle",
     "load_model": "checkpoints.load",
     "save_file": "checkpoints.save",
@@ -57,6 +60,7 @@ __all__ = [
     "RoM",
     "Sampling",
     "Stretch",
+    "add_loras",
     "generate",
     "generate_chain",
     "load_model",

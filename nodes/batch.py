@@ -128,7 +128,7 @@ class IVGBatchLoader(io.ComfyNode):
         from ..ivg_core.errors import IVGError
 
         items, folder = items_of(table, batch, prompts, seeds, mask_folder)
-        if model is None and (with_lora := [item for item in items if item.lora]):
+        if model is None and (with_lora := [item for item in items if item.loras]):
             raise IVGError(
                 f"{len(with_lora)} items of {table.strip()} have a LoRA, and no model is connected to put it on: "
                 "connect a model to this node, and its model output to the sampler."
@@ -240,12 +240,13 @@ def next_good(
 
 
 def model_for(item: Item, model: ManagedModel | None) -> ManagedModel | None:
-    """The model with the LoRA of an item."""
-    if item.lora is None or model is None:
-        return model
-    from .loras import with_lora_file
+    """The model with the LoRAs of an item."""
+    if model is not None:
+        from .loras import with_lora_file
 
-    return with_lora_file(model, item.lora, item.lora_strength)
+        for path, strength in item.loras:
+            model = with_lora_file(model, path, strength)
+    return model
 
 
 def find_lora(name: str) -> pathlib.Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from ivg_core.rom.refine import refine_mask
 from ivg_core.rom.window import window_for
 from ivg_core.sampling.generate import generate
 from ivg_core.sampling.predict import predict_rom
-from ivg_core.sampling.settings import Sampling
+from ivg_core.sampling.settings import RAW, Sampling
 from ivg_core.synthetic.clips import Scene
 
 from . import odd
@@ -68,7 +69,7 @@ TAKE_FRAMES: dict[str, Callable[[Any], Any]] = {
 TAKE_PHOTO: dict[str, Callable[[Any], Any]] = {
     "to_image": to_image,
     "generate": lambda x: (
-        generate(tiny(), x, "stir", num_frames=2, size=(64, 48), how=Sampling(num_inference_steps=1)).frames
+        generate(tiny(), x, "stir", num_frames=2, size=(64, 48), how=replace(RAW, num_inference_steps=1)).frames
     ),
     "predict_rom": lambda x: (
         predict_rom(tiny(), x, "stir", num_frames=2, size=(64, 48), how=Sampling(num_inference_steps=1)).mask
@@ -95,7 +96,7 @@ TAKE_MASK: dict[str, Callable[[Any], Any]] = {
             mask=x,
             num_frames=2,
             size=(64, 48),
-            how=Sampling(num_inference_steps=1),
+            how=replace(RAW, num_inference_steps=1),
         ).frames
     ),
 }
@@ -235,7 +236,7 @@ def arguments_of_sampling(rng: random.Random, folder: Path) -> Case:
     def call():
         if rng.random() < 0.2 and name not in ("motion_strength", "negative_prompt"):
             return predict_rom(tiny(), photo, action, how=Sampling(**how), **usual).mask
-        return generate(tiny(), photo, action, mask=None, how=Sampling(**how), **usual).frames
+        return generate(tiny(), photo, action, mask=None, how=replace(RAW, **how), **usual).frames
 
     def wrong(found: Tensor) -> str:
         if isinstance(value, float) and value != value:

@@ -51,9 +51,7 @@ class Journal:
         """
         line: dict[str, Any] = {"name": item.name, "status": status, "image": str(item.image), "prompt": item.prompt}
         line |= {"seed": item.seed, "mask": str(item.mask) if item.mask else None}
-        if item.lora:
-            line |= {"lora": str(item.lora), "lora_strength": item.lora_strength}
-        line |= {**facts, "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
+        line |= {**item.said_loras, **facts, "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
         self._records.append(line)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from ..media.files import atomic_write
 from ..media.images import save_png, to_pil
 from ..media.targets import user_path
 from .journal import DONE, read_journal
+from .table import SEVERAL
 
 MOST_FRAMES = 16  # of a thumbnail
 MOST_INSIDE = 500  # pictures that the page holds itself: 20 MB, and with thousands no browser would open it
@@ -131,9 +132,15 @@ def _card(folder: Path, last: dict[str, Any], inside: bool) -> str:
         picture = f'<img alt="" src="data:image/webp;base64,{data}">'
     files = (("video", last.get("file")), ("mask", last.get("mask_file")))
     links = [f'<a href="{quote(str(file))}">{what}</a>' for what, file in files if file]
-    lora = [html.escape(f"{Path(last['lora']).name} × {last.get('lora_strength', 1.0)}")] if "lora" in last else []
+    lora = [html.escape(_said(last["lora"], last.get("lora_strength")))] if "lora" in last else []
     facts = [html.escape(Path(last["image"]).name), f"seed {last['seed']}", *lora, *links]
     return f"<article>{picture}<p>{html.escape(last['prompt'])}</p><small>{' · '.join(facts)}</small></article>"
+
+
+def _said(lora: str, strength: float | None) -> str:
+    """The LoRAs of an item, as its journal has them: one with its strength beside it, or several that say theirs."""
+    names = " + ".join(Path(each).name for each in lora.split(SEVERAL))
+    return names if strength is None else f"{names} × {strength}"
 
 
 def _failure(last: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ class BatchSettings:
     lora_spatial: float | list[float] = 1.0
     lora_temporal: float | list[float] = 1.0
     lora_adapter: int | list[int] = 0
-    how: Sampling = dataclasses.field(default_factory=lambda: Sampling(keep_first_frame=True, composite=True))
+    how: Sampling = dataclasses.field(default_factory=Sampling)
     num_frames: int | None = None
     size: tuple[int, int] | None = None  # (width, height)
     negative_prompt: str = ""
@@ -62,7 +62,7 @@ class BatchSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, those of `how` among them, as `batch.json` keeps them."""
-        values = dataclasses.asdict(self)
+        values = dataclasses.asdict(dataclasses.replace(self, how=self.how.for_scene(photo=True)))
         return values | values.pop("how")
 
 
@@ -192,9 +192,9 @@ def make_item(
         on_step=on_step,
         at_once=False,
     )
-    about = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
-    if item.lora:
-        about |= {"lora": item.lora.name, "lora_strength": item.lora_strength}
+    about: dict[str, Any] = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
+    named = tuple((Path(path.name), strength) for path, strength in item.loras)
+    about |= dataclasses.replace(item, loras=named).said_loras
     if item.boxes:
         about |= {"boxes": item.boxes.name}
     return save_result(folder, item, video.later or video.frames, video.mask, fps, settings.format, about)

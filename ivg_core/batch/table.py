@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import logging
-import math
 import os
 import re
 import stat
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.embedded import EMBEDDED_LORAS
+from ..checkpoints.lora_choice import read_choice, read_strength, strengths_of
 from ..errors import IVGError, told_of
 from ..media.files import PICTURES, atomic_write, named_in, short_name
 from ..media.targets import user_path
@@ -30,6 +30,8 @@ from .rows import Row, file_rows, folder_rows
 log = logging.getLogger("ivg")
 
 MOST_VIDEOS = 100_000  # of a batch; more is a slip of the pen
+STRENGTH = "lora_strength"
+SEVERAL = " | "  # between the LoRAs of a row
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ class Item:
     seed: int = 0
     mask: Path | None = None  # None: the mask is predicted
     fault: str = ""  # why it cannot be made: what is wrong with its row
-    lora: Path | None = None  # on the model for this item, beside those of the whole batch
-    lora_strength: float = 1.0
+    loras: tuple[tuple[Path, float], ...] = ()  # on the model for this item, beside those of the whole batch
     boxes: Path | None = None  # a box track
     phrase: str = ""  # what is in its boxes, where it does not say
     scheduled: bool = False  # whether the prompt is a schedule of sentences
@@ -54,20 +55,28 @@ class Item:
 
     @cached_property
     def key(self) -> str:
-        """Ten characters that change with the bytes of photo, mask, LoRA or box track, the LoRA's strength, the boxes'
-        phrase, the prompt, what it is, the seed or the photo's name.
+        """Ten characters that change with the bytes of photo, mask, LoRAs or box track, the strengths of LoRAs, the
+        boxes' phrase, the prompt, what it is, the seed or the photo's name.
 
         So an item stays the same one when its table is moved, sorted or added to.
         """
         parts = [self.image.stem, self.prompt, str(self.seed)]
         parts += [self.fault] if self.fault else [digest_of(self.image), digest_of(self.mask)]
-        if self.lora and not self.fault:
-            parts += [digest_of(self.lora), str(self.lora_strength)]
+        if not self.fault:
+            parts += [part for path, strength in self.loras for part in (digest_of(path), str(strength))]
         if self.boxes and not self.fault:
             parts += [digest_of(self.boxes), self.phrase]
         if self.scheduled:
             parts += ["scheduled"]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
+
+    @property
+    def said_loras(self) -> dict[str, Any]:
+        """What a table's columns lora and lora_strength say of its LoRAs; nothing if it has none."""
+        if len(self.loras) == 1:
+            ((path, strength),) = self.loras
+            return {"lora": str(path), "lora_strength": strength}
+        return {"lora": SEVERAL.join(f"{path}:{strength}" for path, strength in self.loras)} if self.loras else {}
 
     @property
     def name(self) -> str:
@@ -91,17 +100,17 @@ def read_table(
     Args:
         table: a folder of photos (a text file of the same name beside a photo holds its prompts, one a line); a CSV
             with the columns image, prompt or prompts (a schedule, see `read_schedule`) and, if wanted, seed, mask,
-            lora, lora_strength, boxes (a box track) and phrase (what is in the boxes of a bbox.txt); a JSON list of
-            objects with these keys, of which image, prompt, seed and mask may hold a list; or JSON lines as the
-            released prompt.json (source, prompt).
+            lora (see `read_choice`; several with " | " between them), lora_strength, boxes (a box track) and phrase
+            (what is in the boxes of a bbox.txt); a JSON list of objects with these keys, of which image, prompt, seed,
+            mask, lora and lora_strength may hold a list; or JSON lines as the released prompt.json (source, prompt).
         image_folder: what relative paths begin at; None is the table's own folder.
         mask_folder: masks for rows that name none: the picture with the photo's stem, where there is one.
         prompts: for photos that have none of their own.
         seeds: for rows that have none of their own.
         keep_faulty: a row without a photo or prompt, with an odd seed or schedule and the like becomes an item with a
             `fault`, so that it fails alone; otherwise it is an error, as it is if all rows are such.
-        find_lora: gives the file of a row's lora, or raises an IVGError; None: it is found as photos are. Those of the
-            embedded model go by their names.
+        find_lora: gives the file of a LoRA of a row, or raises an IVGError; None: it is found as photos are. Those of
+            the embedded model go by their names.
 
     Returns:
         The items in the table's order, each once. Photos, masks and LoRAs need not exist: what is missing fails alone,
@@ -126,7 +135,7 @@ def read_table(
     items: dict[Item, str] = {}
     for row in rows:
         try:
-            more = _lora_of(row, find_lora) | _boxes_of(row, folder)
+            more = {"loras": _loras_of(row, folder, find_lora)} | _boxes_of(row, folder)
             made = [replace(item, **more) for item in _items_of(row, folder, masks, prompts, seeds)]
         except IVGError as error:
             if not keep_faulty:
@@ -173,11 +182,12 @@ def write_table(items: Iterable[Item], path: str | Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "prompt", "seed", "mask", "lora", "lora_strength", "boxes", "phrase", "prompts"])
     for item in items:
-        image, mask, lora, boxes = (
+        image, mask, boxes = (
             plain(str(path.resolve()), f"The name of {path}") if path else ""
-            for path in (item.image, item.mask, item.lora, item.boxes)
+            for path in (item.image, item.mask, item.boxes)
         )
-        strength = item.lora_strength if lora else ""
+        loras = replace(item, loras=tuple((path.resolve(), strength) for path, strength in item.loras)).said_loras
+        lora, strength = plain(loras.get("lora", ""), "The name of a LoRA"), loras.get("lora_strength", "")
         prompt, prompts = ("", item.prompt) if item.scheduled else (item.prompt, "")
         writer.writerow([image, prompt, item.seed, mask, lora, strength, boxes, item.phrase, prompts])
     with atomic_write(path) as temporary:
@@ -222,13 +232,17 @@ def _schedule_of(row: Row) -> PromptSchedule | None:
         return read_schedule(text)
 
 
-def _lora_of(row: Row, find_lora: Callable[[str], Path]) -> dict[str, Any]:
-    name, strength = _one_of(row, "lora"), _one_of(row, "lora_strength")
-    if not name:
-        return {}
+def _loras_of(row: Row, folder: Path, find_lora: Callable[[str], Path]) -> tuple[tuple[Path, float], ...]:
+    names = [] if row.fault else [name for text in row.values.get("lora", []) for name in text.split(SEVERAL.strip())]
+    if not names:
+        return ()
     with told_of(row.where):
-        path = EMBEDDED_LORAS.get(name) or find_lora(name)
-        return {"lora": path, "lora_strength": _strength(strength) if strength else 1.0}
+        choices = [read_choice(name.strip(), lambda text: named_in(folder, text).exists()) for name in names]
+        told = [
+            read_strength(text, "lora_strength: write a number such as 0.8") for text in row.values.get(STRENGTH, [])
+        ]
+        paths = [EMBEDDED_LORAS.get(choice.file) or find_lora(choice.file) for choice in choices]
+        return tuple(zip(paths, strengths_of(choices, told, STRENGTH), strict=True))
 
 
 def _boxes_of(row: Row, folder: Path) -> dict[str, Any]:
@@ -245,16 +259,6 @@ def _one_of(row: Row, column: str) -> str:
     if len(texts) > 1:
         raise IVGError(f"{row.where} has {len(texts)} values as {column}: give one a row.")
     return texts[0] if texts else ""
-
-
-def _strength(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise IVGError(f"{text[:40]!r} is no lora_strength: write a number such as 0.8.")
-    return value
 
 
 def _faulty(row: Row, fault: str) -> Item:

@@ -24,8 +24,9 @@ ready. Run the same command again at any time, even after a crash: what is done 
 
 A table is a folder of photos (carrot.txt holds the prompts of carrot.png, one a line), a .csv with the columns image,
 prompt or prompts (several sentences in one video, such as "0: chop the carrot | 40: stir", where 40 is the frame from
-which on it is done) and, if wanted, seed, mask, lora and lora_strength (a LoRA for this row alone), boxes (a box track)
-and phrase (what is in the boxes of a bbox.txt), a .json list of the same, or the released prompt.json.
+which on it is done) and, if wanted, seed, mask, lora (FILE or FILE:0.8, for this row alone; several with " | " between
+them), lora_strength, boxes (a box track) and phrase (what is in the boxes of a bbox.txt), a .json list of the same, or
+the released prompt.json.
 
 Masks that are not given are predicted, for each sentence by itself. Mask videos are as long as the video; where that is
 made in windows of time, they have the model's own length.
@@ -75,7 +76,7 @@ def _batch(options: argparse.Namespace) -> None:
         seeds=read_seeds(options.seeds),
         keep_faulty=True,
     )
-    if options.float8 and any(item.lora for item in items):
+    if options.float8 and any(item.loras for item in items):
         raise IVGError("Rows of the table have a LoRA, and weights in float8 take none: leave out --float8.")
     if options.fps:
         check_fps(Path(f"the video.{options.format}"), options.fps)

@@ -20,7 +20,6 @@ from .shared import (
     denoising_options,
     given,
     hand_options,
-    load,
     load_for_sampling,
     model_options,
     network_options,
@@ -87,7 +86,8 @@ def add(commands) -> None:
     )
 
     said = "photo + sentence -> mask of where it will move"
-    predict = command(commands, "predict-mask", _predict_mask, said, model, scene, stage1, denoising_options())
+    others = (network_options(), denoising_options())
+    predict = command(commands, "predict-mask", _predict_mask, said, model, scene, stage1, *others)
     predict.add_argument("--out", type=new_picture, required=True, help="PNG to write, white where things will move")
     predict.add_argument("--frames-out", type=new_folder, help="folder for the mask of each frame")
 
@@ -106,7 +106,8 @@ def _generate(options: argparse.Namespace) -> None:
     _check_chain(options, how)
     if fps := given(options.fps, source_fps):
         check_fps(options.out, fps)
-    model = load_for_sampling(options)
+    masked = options.image is None or options.mask or options.fallback  # then no mask video is made
+    model = load_for_sampling(options, [2] if masked else [2, 1])
     check_photo(model, photo, options.mask or options.fallback, how, options.video is not None)
     boxes = _boxes_of(options, photo)
     prior = prior_of(options, model)
@@ -248,7 +249,8 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sente
 def _predict_mask(options: argparse.Namespace) -> None:
     from ..media.images import load_image, save_png
 
-    rom = _predict(options, load(options), load_image(options.image), options.prompt, options.frames)
+    model, photo = load_for_sampling(options, [1]), load_image(options.image)
+    rom = _predict(options, model, photo, options.prompt, options.frames)
     save_png(rom.mask, options.out)
     say(options.out)
     print(f"{rom.coverage:.0%} of the photo will move")

@@ -67,7 +67,7 @@ def prior_of(options: argparse.Namespace, model: IVGModel) -> NoisePrior | None:
 def _invert(options: argparse.Namespace) -> None:
     from ..sampling.invert import invert, save_inverted
 
-    model = load_for_sampling(options)
+    model = load_for_sampling(options, [2])
     inverted = invert(
         model,
         _frames(options.clip, options.frames or model.defaults.num_frames, options.fps),

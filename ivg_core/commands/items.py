@@ -6,6 +6,7 @@ import argparse
 from typing import Any, TypeVar
 
 from .kinds import a_share, count, not_negative, number, size
+from .lora_options import lora_strengths
 from .shared import sampling_of
 
 T = TypeVar("T")
@@ -42,8 +43,8 @@ def item_settings(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": options.model,
         "rom_model": options.rom_model,
-        "lora": _plain([str(path) for path in options.lora or ()], None),
-        "lora_strength": _plain(options.lora_strength, 1.0),
+        "lora": _plain([choice.file for choice in options.lora or ()], None),
+        "lora_strength": _plain(lora_strengths(options), 1.0),
         "lora_spatial": _plain(options.lora_spatial, 1.0),
         "lora_temporal": _plain(options.lora_temporal, 1.0),
         "lora_adapter": _plain(options.lora_adapter, 0),
@@ -60,7 +61,7 @@ def item_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _plain(values: list[T] | None, default: D) -> T | list[T] | D:
-    """One value as itself, as batches of earlier versions noted it."""
+    """One value, or one for all, as itself, as batches of earlier versions noted it."""
     if not values:
         return default
     return values if len(values) > 1 else values[0]

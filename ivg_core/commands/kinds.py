@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ..checkpoints.lora_choice import LoRAChoice, read_choice
 from ..errors import IVGError
 from ..media.targets import VIDEO_ENDINGS, check_file, check_folder, user_path
 from ..media.text import plain, read_text
@@ -44,6 +46,13 @@ def a_path(text: str) -> Path:
 def a_model(text: str) -> str:
     """A checkpoint's path, or a name that the library knows."""
     return str(user_path(text))
+
+
+@kind
+def a_lora(text: str) -> LoRAChoice:
+    """A LoRA's file, or folder, or name, and its strength if that stands behind it."""
+    choice = read_choice(text)
+    return replace(choice, file=str(user_path(choice.file)))
 
 
 @kind

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from ..checkpoints.lora_choice import for_each
 from ..errors import IVGError
 from .kinds import a_path, count, new_file, new_place, number
-from .shared import command, for_each, load, lora_options, model_options, read_loras, reading_options, say
+from .lora_options import lora_options, read_loras, reading_options
+from .shared import command, load, model_options, say
 
 
 def add(commands) -> None:

@@ -12,6 +12,7 @@ from ..errors import IVGError
 from ..sampling.context import WEIGHTS, WINDOW_NOISES, WINDOW_SCHEDULES, ContextWindows
 from ..sampling.settings import MOTION_MODES, REGIONS, SOLVERS, Sampling
 from .kinds import a_device, a_model, a_path, a_schedule, a_seed, a_share, count, not_negative, number, size
+from .lora_options import check_loras, wearing_options, with_loras
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ..enrich.local import LocalModel
     from ..enrich.server import Server
     from ..models.bundle import IVGModel
-    from ..models.lora import LoRA
 
 T = TypeVar("T")
 
@@ -50,18 +50,7 @@ def model_options(device: Callable[[str], str] = a_device) -> argparse.ArgumentP
 def network_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("network")
-    group.add_argument(
-        "--lora",
-        type=a_path,
-        action="append",
-        help="LoRA to add, of any format that the loader reads, or embedded-back, with which the embedded model's hand "
-        "goes back to rest; may be given repeatedly, and so may the options below that say --lora, once for all or "
-        "once for each",
-    )
-    group.add_argument(
-        "--lora-strength", type=number(), action="append", help="0 adds nothing, 1 what was trained (default: 1)"
-    )
-    lora_options(group)
+    wearing_options(group)
     group.add_argument(
         "--float8", action="store_true", help="keep the networks' weights in 8 bits: less memory, slower"
     )
@@ -184,8 +173,7 @@ def sampling_of(options: argparse.Namespace, photo: bool = True, masked: bool = 
         photo: whether there is one to hold the video to.
         masked: whether there is a source video that is to stay outside masks.
     """
-    held = photo and not options.parity
-    return Sampling(
+    how = Sampling(
         num_inference_steps=options.steps,
         guidance_scale=options.guidance,
         guidance_interval=tuple(options.guidance_part),
@@ -194,8 +182,8 @@ def sampling_of(options: argparse.Namespace, photo: bool = True, masked: bool = 
         cache_every=options.cache_every,
         cache_tolerance=options.cache_tolerance,
         decode_chunk=options.decode_chunk,
-        keep_first_frame=held and not options.free_first_frame,
-        composite=(photo or masked) and not (options.parity or options.no_composite),
+        keep_first_frame=False if options.free_first_frame else None,
+        composite=False if options.no_composite else None,
         feather=options.feather,
         binarize_mask=options.binarize_mask,
         motion_mode=options.motion_mode,
@@ -205,6 +193,7 @@ def sampling_of(options: argparse.Namespace, photo: bool = True, masked: bool = 
         boxes_scale=options.boxes_scale,
         context=_context_of(options),
     )
+    return how.for_scene(photo, masked)
 
 
 def _context_of(options: argparse.Namespace) -> ContextWindows | None:
@@ -283,56 +272,6 @@ def unit_option(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--unit", choices=("pixels", "thousandths"), default="pixels", help=text)
 
 
-def lora_options(parser: Any) -> None:
-    """Add what `read_loras` reads."""
-    reading_options(parser)
-    parser.add_argument(
-        "--lora-spatial", type=number(), action="append", help="factor of what things look like in it (default: 1)"
-    )
-    parser.add_argument(
-        "--lora-temporal", type=number(), action="append", help="factor of how things move in it (default: 1)"
-    )
-
-
-def reading_options(parser: Any) -> None:
-    """Add `--lora-partial` and `--lora-adapter`, of `lora_options` those that say how a file is read."""
-    text = "use a LoRA without those of its layers that the model does not have; otherwise it is refused"
-    parser.add_argument("--lora-partial", action="store_true", help=text)
-    text = "which one, from 1, of a file that holds the spatial adapters of several clips; 0: the file holds one"
-    parser.add_argument("--lora-adapter", type=count(0), action="append", help=text)
-
-
-def read_loras(options: argparse.Namespace, paths: Sequence[Path], model: IVGModel) -> list[LoRA]:
-    """LoRAs for a model, as `lora_options` were given.
-
-    Raises:
-        IVGError: one cannot be read, or an option is neither given once nor once for each.
-    """
-    from ..checkpoints.lora_files import read_lora
-
-    adapters, spatial, temporal = (
-        for_each(f"--lora-{name}", vars(options).get(f"lora_{name}"), len(paths), default)
-        for name, default in (("adapter", 0), ("spatial", 1.0), ("temporal", 1.0))
-    )
-    unet = model.unet or model.for_stage(1)
-    return [
-        read_lora(path, unet, options.lora_partial, adapter or None).balanced(looks, moves)
-        for path, adapter, looks, moves in zip(paths, adapters, spatial, temporal, strict=True)
-    ]
-
-
-def for_each(name: str, values: Sequence[T] | None, count: int, default: T) -> list[T]:
-    """The values of an option that is given once for all of several LoRAs, or once for each.
-
-    Raises:
-        IVGError: it is given another number of times.
-    """
-    values = values or [default]
-    if len(values) not in (1, count):
-        raise IVGError(f"{name} has {len(values)} values for {count} LoRAs: give one for all, or one for each.")
-    return [*values] * count if len(values) == 1 else [*values]
-
-
 def load(options: argparse.Namespace, device: str | None = None) -> IVGModel:
     import torch
 
@@ -349,22 +288,24 @@ def load(options: argparse.Namespace, device: str | None = None) -> IVGModel:
     )
 
 
-def load_for_sampling(options: argparse.Namespace) -> IVGModel:
-    """The model as `network_options` want it."""
+def load_for_sampling(options: argparse.Namespace, stages: Sequence[int] = (1, 2)) -> IVGModel:
+    """The model as `network_options` want it.
+
+    Args:
+        options: of the command line.
+        stages: that are sampled; a LoRA for another one is refused, for nothing would come of it.
+    """
     import torch
 
     from ..models.compiled import check_compiler, compile_network
     from ..models.float8 import store_in_float8
-    from ..models.lora import model_with_lora
 
-    paths = options.lora or []
-    strengths = for_each("--lora-strength", options.lora_strength, len(paths), 1.0)
+    check_loras(options)
     model = load(options, "cpu" if options.offload else None)
     if options.offload:
         model.work_device = torch.device(options.device)
-    if paths:
-        for lora, strength in zip(read_loras(options, paths, model), strengths, strict=True):
-            model = model_with_lora(model, lora, strength)
+    if options.lora:
+        model = with_loras(options, model, stages)
     if options.compile:
         check_compiler(torch.device(options.device))
     unets: tuple[Any, Any] = (model.unet, model.rom_unet)

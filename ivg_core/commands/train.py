@@ -46,7 +46,10 @@ def add(commands: Any) -> None:
     source = train.add_mutually_exclusive_group(required=True)
     source.add_argument("--config", type=a_path, help="yaml of settings")
     source.add_argument("--preset", help=f"one of {', '.join(_presets())}")
-    train.add_argument("--data", help="folder of clips, one clip, or a json list; replaces data.source")
+    train.add_argument(
+        "--data",
+        help="folder of clips, one clip, or a json list; needed with --preset, and replaces a yaml's data.source",
+    )
     train.add_argument("--model", help='checkpoint to train on; replaces model ("embedded" if the yaml names none)')
     train.add_argument("--out", help="folder of the run; replaces out")
     train.add_argument(
@@ -73,6 +76,11 @@ def _train(options: argparse.Namespace) -> None:
 
     overrides = {key: value for key in ("model", "out") if (value := getattr(options, key))}
     config = read_config(options.config or options.preset, overrides, _assignments(options))
+    if not config.data.get("source"):
+        raise IVGError(
+            "There is nothing to train on: give your clips with --data, a folder of clips with captions in .txt files, "
+            "one clip, or a .json list."
+        )
     settings = from_mapping(DataSettings, config.data, "data")
     check_folder(user_path(config.out))
     if not options.dry_run:

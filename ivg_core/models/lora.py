@@ -270,8 +270,13 @@ def model_wearing(model: IVGModel, lora: LoRA, strength: float = 1.0) -> Iterato
 
 
 def network_for(model: IVGModel, stage: int) -> IVGUNet:
-    """The network that a LoRA of a stage is for: without stage 1, the only one."""
-    return model.rom_unet if stage == 1 and model.rom_unet is not None else model.for_stage(2)
+    """The network that a LoRA of a stage is for: without stage 1, the only one; an IVGError without stage 2."""
+    if stage == 1 and model.rom_unet is not None:
+        return model.rom_unet
+    if model.unet is None:
+        said = f"The LoRA is for stage 2, the video, and the model {model.name} has stage 1 alone"
+        raise IVGError(f"{said}: take a LoRA for stage 1, or load a whole checkpoint.")
+    return model.for_stage(2)
 
 
 def _role(name: str, module: nn.Module) -> str | None:

@@ -116,7 +116,8 @@ def generate(
             latents, see `InflatedUNet.forward`. For inpainting None makes it of source video and mask.
         source: a video to start from, for a model that takes no photo.
         control: what an image model made a video model is held to, by a ControlNet or another.
-        how: everything else, see `Sampling`.
+        how: everything else, see `Sampling`; what it leaves open is as the model was made for, with the first frame and
+            what lies outside the mask kept where there is a photo.
         stage: 2 makes the video, 1 the mask video.
         on_step: called as `on_step(step, total, x0)` after each of the steps 1..N, with the clean latents
             (B, 4, F, h, w) predicted so far (`preview_rgb` shows them). An exception from it cancels the run and leaves
@@ -134,6 +135,7 @@ def generate(
         "scaled_by_area"). Boxes: SMCD (arXiv 2403.10179).
     """
     check_count("num_frames", num_frames)
+    how = how.for_scene(stage == 2 and image is not None, source is not None and mask is not None)
     defaults, scale = model.defaults, REFERENCE_SCALE if how.parity else None
     own = defaults.num_frames
     backbone = UNetBackbone(model, stage, codec=ImageCodec(model.vae, scale))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import IVGError
@@ -44,7 +44,9 @@ class Sampling:
         decode_chunk: frames decoded at once; fewer take less memory. None takes as many as make 512 x 512 pixels, 1 to
             8.
         keep_first_frame: frame 0 is the photo itself; its latent is held in the loop, so that the rest connects to it.
-        composite: outside the mask the photo's own pixels are kept, or those of the source video.
+            None: where there is a photo, without `parity`.
+        composite: outside the mask the photo's own pixels are kept, or those of the source video. None: where there is
+            a photo, or a source video with a mask, without `parity`.
         feather: width of the composite's seam in pixels; None is 1/32 of the shorter side, and none over a source
             video, which stays as it is outside the mask, bit for bit.
         binarize_mask: round the latent mask to 0 and 1, as in training.
@@ -66,8 +68,8 @@ class Sampling:
     region: Region = "whole"
     cache_every: int = 1
     decode_chunk: int | None = None
-    keep_first_frame: bool = False
-    composite: bool = False
+    keep_first_frame: bool | None = None
+    composite: bool | None = None
     feather: float | None = None
     binarize_mask: bool = False
     motion_mode: MotionMode = "raw"
@@ -130,6 +132,17 @@ class Sampling:
         """Whether deep layers are reused from step to step."""
         return self.cache_every > 1 or self.cache_tolerance > 0
 
+    def for_scene(self, photo: bool, masked: bool = False) -> Sampling:
+        """The same with what it leaves open decided.
+
+        Args:
+            photo: whether the video begins with one.
+            masked: whether there is a source video that is to stay as it is outside masks.
+        """
+        kept = self.keep_first_frame if self.keep_first_frame is not None else photo and not self.parity
+        over = self.composite if self.composite is not None else (photo or masked) and not self.parity
+        return replace(self, keep_first_frame=kept, composite=over)
+
     def for_mask(self) -> Sampling:
         """The part of it that also holds for stage 1, whose mask video has no photo to keep and no mask to follow."""
         return Sampling(num_inference_steps=self.num_inference_steps, guidance_scale=self.guidance_scale)
@@ -147,3 +160,7 @@ def check_count(name: str, value: int | None) -> None:
     """
     if value is not None and (not isinstance(value, int) or value < 1):
         raise IVGError(f"{name} is {value}: give a whole number of at least 1.")
+
+
+#: What the network itself makes: nothing of the photo is kept in the pixels.
+RAW = Sampling(keep_first_frame=False, composite=False)

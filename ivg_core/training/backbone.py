@@ -170,7 +170,8 @@ class TrainableUNet(UNetBackbone):
     def sample(self, clip: Sample, seed: int, steps: int) -> Tensor:
         """See `TrainableBackbone`."""
         from ..sampling.edit import ControlVideo
-        from ..sampling.generate import Sampling, generate
+        from ..sampling.generate import generate
+        from ..sampling.settings import RAW
 
         _, frames, height, width = clip["latents"].shape
         told: dict[str, Any] = {"image": None}
@@ -187,7 +188,7 @@ class TrainableUNet(UNetBackbone):
             action=clip["caption"],
             stage=self.stage,
             num_frames=frames,
-            how=Sampling(num_inference_steps=steps),
+            how=replace(RAW, num_inference_steps=steps),
             motion_strength=5.0 if self.stage == 2 else None,
             size=(width * self.codec.cell, height * self.codec.cell),
             seed=seed,

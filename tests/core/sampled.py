@@ -8,8 +8,9 @@ HOW = {field.name for field in fields(Sampling)}
 
 
 def arguments(options: dict) -> dict:
-    """The same options, with those of `Sampling` gathered in `how`."""
-    how = {name: value for name, value in options.items() if name in HOW}
+    """The same options, with those of `Sampling` gathered in `how`; the photo is kept only where it is asked for."""
+    how = {"keep_first_frame": False, "composite": False}
+    how |= {name: value for name, value in options.items() if name in HOW}
     return {name: value for name, value in options.items() if name not in HOW} | {"how": Sampling(**how)}
 
 

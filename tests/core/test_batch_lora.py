@@ -11,6 +11,7 @@ from PIL import Image
 from ivg_core.batch.journal import DONE, FAILED, read_journal
 from ivg_core.batch.run import BatchSettings, run_batch
 from ivg_core.batch.table import Item, read_table, write_table
+from ivg_core.checkpoints.add_loras import read_lora_for
 from ivg_core.checkpoints.lora_files import read_lora, save_lora
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
@@ -56,7 +57,7 @@ def test_a_row_names_a_lora_and_its_strength(folder):
         "c.png,stir,,0.5\n",
     )
     lora = folder / "loras/1.safetensors"
-    assert [(item.lora, item.lora_strength) for item in items] == [(lora, 0.5), (lora, 1.0), (None, 1.0)]
+    assert [item.loras for item in items] == [((lora, 0.5),), ((lora, 1.0),), ()]
     assert not any(item.fault for item in items)
 
 
@@ -64,7 +65,7 @@ def test_a_row_names_a_lora_and_its_strength(folder):
 def test_json_has_numbers_for_strengths(folder, strength):
     row = {"image": ["a.png", "b.png"], "prompt": "stir", "lora": "loras/1.safetensors", "lora_strength": strength}
     (folder / "t.json").write_text(json.dumps([row]))
-    assert [item.lora_strength for item in read_table(folder / "t.json")] == [0.5, 0.5]
+    assert [item.loras[0][1] for item in read_table(folder / "t.json")] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -72,8 +73,9 @@ def test_json_has_numbers_for_strengths(folder, strength):
     [
         ({"lora": "x", "lora_strength": "strong"}, "'strong' is no lora_strength"),
         ({"lora": "x", "lora_strength": "nan"}, "'nan' is no lora_strength"),
-        ({"lora": ["x", "y"]}, "2 values as lora"),
-        ({"lora": "x", "lora_strength": [1, 2]}, "2 values as lora_strength"),
+        ({"lora": "xx:strong"}, "'strong' is no strength: write xx:0.8"),
+        ({"lora": "xx:1", "lora_strength": 1}, "by lora_strength: leave one out"),
+        ({"lora": "x", "lora_strength": [1, 2]}, "lora_strength has 2 values for 1 LoRAs"),
         ({"lora": 3}, "lora"),
     ],
 )
@@ -88,10 +90,10 @@ def test_an_odd_row_fails_alone(folder, row, words):
 
 def test_an_item_is_another_one_with_another_lora(folder):
     photo, lora = folder / "a.png", folder / "loras/1.safetensors"
-    plain, whole = Item(photo, "stir"), Item(photo, "stir", lora=lora)
-    keys = {item.key for item in (plain, whole, replace(whole, lora_strength=0.5))}
+    plain, whole = Item(photo, "stir"), Item(photo, "stir", loras=((lora, 1.0),))
+    keys = {item.key for item in (plain, whole, replace(whole, loras=((lora, 0.5),)))}
     lora.write_bytes((folder / "loras/2.safetensors").read_bytes())
-    assert len(keys | {Item(photo, "stir", lora=lora).key}) == 4
+    assert len(keys | {replace(whole).key}) == 4
 
 
 def test_items_without_a_lora_keep_the_names_that_they_had(folder):
@@ -103,7 +105,7 @@ def test_a_table_is_written_with_them(folder):
     items = table(folder, "image,prompt,lora,lora_strength\na.png,stir,loras/1.safetensors,0.5\nb.png,stir,,\n")
     write_table(items, folder / "other.csv")
     again = read_table(folder / "other.csv")
-    assert [(item.key, item.lora_strength) for item in again] == [(item.key, item.lora_strength) for item in items]
+    assert [(item.key, item.loras) for item in again] == [(item.key, item.loras) for item in items]
 
 
 def test_who_finds_a_lora_can_be_told(folder):
@@ -115,7 +117,9 @@ def test_who_finds_a_lora_can_be_told(folder):
         return folder / "loras/1.safetensors"
 
     good, bad = read_table(folder / "t.csv", keep_faulty=True, find_lora=find)
-    assert good.lora == folder / "loras/1.safetensors" and "no LoRA two" in bad.fault and "row 3" in bad.fault
+    assert (
+        good.loras == ((folder / "loras/1.safetensors", 1.0),) and "no LoRA two" in bad.fault and "row 3" in bad.fault
+    )
 
 
 # ---- the loop
@@ -129,8 +133,8 @@ def test_each_item_is_made_with_its_own_and_the_model_is_left_as_it_was(folder, 
     )
     read = []
     monkeypatch.setattr(
-        "ivg_core.batch.item_lora.read_lora",
-        lambda path, *how: read.append(path.name) or read_lora(path, *how),
+        "ivg_core.batch.item_lora.read_lora_for",
+        lambda model, path: read.append(path.name) or read_lora_for(model, path),
     )
     before = {key: tensor.clone() for key, tensor in tiny_model.unet.state_dict().items()}
     done = run_batch(tiny_model, items, folder / "out", QUICK)
@@ -145,8 +149,8 @@ def test_each_item_is_made_with_its_own_and_the_model_is_left_as_it_was(folder, 
 
     for item in items[:4]:  # each is what a batch of it alone makes with that model
         model = tiny_model
-        if item.lora:
-            model = model_with_lora(tiny_model, read_lora(item.lora, tiny_model.unet), item.lora_strength)
+        for path, strength in item.loras:
+            model = model_with_lora(tiny_model, read_lora(path, tiny_model.unet), strength)
         alone = Item(item.image, item.prompt, item.seed)
         run_batch(model, [alone], folder / f"alone {item.name}", QUICK)
         made, wanted = (

@@ -273,7 +273,7 @@ def test_what_does_not_fit(model, tiny_model, painting, net, clip, square):
         ("One of the masks .* is None", model, {"mask": [None], "how": composite}),
         ("mask is empty", model, {"mask": torch.zeros(64, 64), "how": composite}),
         ("mask is empty", painting, {"mask": square * 0.4}),
-        ("reads no mask of a source video", model, {"mask": square}),
+        ("reads no mask of a source video", model, {"mask": square, "how": replace(HOW, composite=False)}),
         ("paints inside masks: give one", painting, {}),
         ("paints inside masks: give one", painting, {"how": composite}),
         ("leave out the noise", model, {"noise": torch.zeros(1, 4, 6, 8, 8)}),

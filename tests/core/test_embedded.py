@@ -13,7 +13,7 @@ from ivg_core.evaluate.metrics.motion import mask_iou, motion_outside_ratio
 ASSETS = Path(ivg.__file__).parent / "assets"
 SCENES = 8
 
-STEPS = ivg.Sampling(num_inference_steps=6)
+STEPS = ivg.Sampling(num_inference_steps=6, keep_first_frame=False, composite=False)
 
 
 @pytest.fixture(scope="module")

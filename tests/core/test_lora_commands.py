@@ -10,9 +10,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ivg_core.checkpoints.load import load_model
+from ivg_core.checkpoints.lora_choice import for_each
 from ivg_core.checkpoints.lora_files import read_lora, save_lora
 from ivg_core.cli import build_parser, main
-from ivg_core.commands.shared import for_each, load_for_sampling
+from ivg_core.commands.shared import load_for_sampling
 from ivg_core.errors import IVGError
 from ivg_core.models.lora import LoRA, applied_lora, lora_sites
 

@@ -69,6 +69,17 @@ def test_train_resume_merge(tmp_path, config, capsys):
     assert all(torch.equal(tensor, again[name]) for name, tensor in model.unet.state_dict().items())
 
 
+@pytest.mark.parametrize("words", [["--preset", "stage1-lora"], ["--config", "bare.yaml"]])
+def test_clips_that_happen_to_lie_there_are_not_trained_on(tmp_path, monkeypatch, capsys, words):
+    clips_on_disk(tmp_path / "clips")
+    (tmp_path / "bare.yaml").write_text("steps: 1")
+    monkeypatch.chdir(tmp_path)
+    assert run("train", *words, "--model", TINY, "--out", "run") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: There is nothing to train on: give your clips with --data, a folder")
+    assert not Path("run").exists()
+
+
 def test_dry_run_trains_nothing(tmp_path, config, capsys):
     assert run("train", "--config", config, "--out", tmp_path / "run", "--dry-run") == 0
     assert "stir the soup" in capsys.readouterr().out

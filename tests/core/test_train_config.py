@@ -12,7 +12,8 @@ from ivg_core.training.losses import make_losses
 @pytest.mark.parametrize("name", presets())
 def test_presets_are_valid_and_explain_themselves(name):
     config = read_config(name)
-    assert config.data["source"] and all(make_losses(path.losses, config.stage) for path in config.all_paths())
+    assert config.data and "source" not in config.data  # what it learns of is nobody's guess
+    assert all(make_losses(path.losses, config.stage) for path in config.all_paths())
     lines = (PRESETS / f"{name}.yaml").read_text().splitlines()
     assert f"ivg_core train --preset {name}" in lines[1]
     for line in lines:
