@@ -27,8 +27,8 @@ settings.load_profile("patient")
 #: Files that take minutes, which go first where tests run side by side: a long one begun last would be waited for.
 LONGEST = (
     "test_ablation", "test_tiny_recipe", "test_ray_pool", "test_batch_ray", "test_train_processes",
-    "test_evaluate_kept", "test_interface", "test_batch_run", "test_how_to_make", "test_train_motion", "test_train_resume", "test_train",
-    "test_frames_as_they_come", "test_optimize_model", "test_window_options", "test_long_video_bench",
+    "test_evaluate_kept", "test_interface", "test_batch_run", "test_how_to_make", "test_train_motion",
+    "test_train_resume", "test_train", "test_frames_as_they_come", "test_optimize_model", "test_window_options",
 )  # fmt: skip
 
 
