@@ -85,7 +85,7 @@ def ksampler_windows() -> Graph:
         ),
     }
     return Graph(
-        boxes=beginning(note, seed=5) | region(730) | told(1430, 24) | grouped(VIDEO, sampling | saved(2520)),
+        boxes=beginning(note, seed=0) | region(730) | told(1430, 24) | grouped(VIDEO, sampling | saved(2520)),
         links=[
             *LINKS,
             "parts.MODEL > windows.model",
@@ -113,7 +113,7 @@ def sampler_custom() -> Graph:
         "sample": Box("SamplerCustom", (2170, 380), (300, 310), {"cfg": 1.0, "noise_seed": 0, **FIXED}),
     }
     return Graph(
-        boxes=beginning(note, seed=0) | region(730) | told(1430, 0) | grouped(VIDEO, sampling | saved(2520)),
+        boxes=beginning(note, seed=3) | region(730) | told(1430, 0) | grouped(VIDEO, sampling | saved(2520)),
         links=[
             *LINKS,
             "parts.MODEL > scheduler.model",
