@@ -12,8 +12,8 @@ from comfy_harness import installed_comfyui, told_by
 pytestmark = pytest.mark.skipif(installed_comfyui() is None, reason="no ComfyUI: name its folder in COMFYUI_PATH")
 NEWER = {
     "CFGOverride", "ConditioningMultiply", "DualModelGuider", "LoraLoaderBypass", "LoraLoaderBypassModelOnly",
-    "ModelAttentionBackend", "ModelNoiseScale", "MultiGPU_WorkUnits", "NAGuidance", "ScaleROPE",
-    "SelectModelDevice", "TemporalScoreRescaling", "wanBlockSwap",
+    "ModelAttentionBackend", "ModelNoiseScale", "MultiGPU_WorkUnits", "NAGuidance", "ScaleROPE", "SelectModelDevice",
+    "TemporalScoreRescaling", "wanBlockSwap",
 }  # fmt: skip
 
 
