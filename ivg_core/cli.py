@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from .commands.words import in_words_of
 from .errors import IVGError, out_of_memory
 
 #: Files of `commands/`, in the order in which `--help` lists them.
@@ -69,7 +70,7 @@ def run_command(options: argparse.Namespace) -> int:
     try:
         options.run(options)
     except IVGError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_worded(options, str(error))}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
@@ -80,6 +81,12 @@ def run_command(options: argparse.Namespace) -> int:
         print("stopped; nothing was written that is not whole", file=sys.stderr)
         return 130
     return 0
+
+
+def _worded(options: argparse.Namespace, sentence: str) -> str:
+    """An error of the library in the words of the command that was run."""
+    (commands,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return in_words_of(commands.choices[options.command], sentence)
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,7 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
     for subject in SUBJECTS:
         import_module(f".commands.{subject}", __package__).add(commands)
     return parser

@@ -17,6 +17,46 @@ T = TypeVar("T")
 #: Values in a file of settings, each counted as often as the file refers to it.
 MOST_VALUES = 100_000
 
+#: What other trainers call settings of ours; behind a dot what stands in a section.
+USUAL_NAMES = {
+    "lr": "learning_rate",
+    "max_steps": "steps",
+    "max_train_steps": "steps",
+    "num_steps": "steps",
+    "iterations": "steps",
+    "iters": "steps",
+    "epochs": "steps",
+    "bs": "batch_size",
+    "train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulation",
+    "grad_accum": "accumulation",
+    "lr_scheduler": "schedule",
+    "scheduler": "schedule",
+    "lr_warmup_steps": "warmup",
+    "wd": "weight_decay",
+    "max_grad_norm": "clip",
+    "grad_clip": "clip",
+    "mixed_precision": "precision",
+    "dtype": "precision",
+    "gradient_checkpointing": "checkpointing",
+    "snr_gamma": "min_snr",
+    "checkpointing_steps": "save_every",
+    "save_steps": "save_every",
+    "checkpoints_total_limit": "keep_last",
+    "output_dir": "out",
+    "pretrained_model_name_or_path": "model",
+    "rank": "lora.spatial.rank",
+    "network_dim": "lora.spatial.rank",
+    "lora_rank": "lora.spatial.rank",
+    "network_alpha": "lora.spatial.alpha",
+    "lora_alpha": "lora.spatial.alpha",
+    "validation_steps": "validation.every",
+    "train_data_dir": "data.source",
+    "n_frames": "data.frames",
+    "n_sample_frames": "data.frames",
+    "num_frames": "data.frames",
+}
+
 
 def read_json(text: str | bytes) -> Any:
     """The values of a JSON text.
@@ -103,8 +143,12 @@ def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]], wh
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    """The end of a message about an unknown word: the known one that is meant or nearest, or all of them."""
+    known = list(known)
+    meant = USUAL_NAMES.get(word, "")
+    if meant.partition(".")[0] in known:
+        return f"; did you mean {meant!r}?"
+    close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f": choose of {', '.join(sorted(known))}."
 
 

@@ -37,7 +37,7 @@ def init_model(
         raise IVGError(f"{layout.path} is an image model: begin from a plain text-to-video model.")
     tensors, path = layout.read("unet", dtype, device), layout.weights["unet"][0]
     if "conv_in2.weight" in tensors:
-        raise IVGError(f"{layout.path} is an IVG checkpoint already: load it with load_model.")
+        raise IVGError(f"{layout.path} is an IVG checkpoint already: train it as it is.")
     if layout.configs["unet"].get("gates"):
         raise IVGError(f"{layout.path} is a model that follows boxes: begin from a plain text-to-video model.")
     config = {**layout.configs["unet"], "motion_mask": True, "motion_strength": True, "photo": True}

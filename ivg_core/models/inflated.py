@@ -195,7 +195,8 @@ class InflatedUNet(UNet2DConditionModel):
             raise IVGError("This image model reads nothing beside the latents: leave beside out.")
         what = f"{BESIDE[channels]} beside the latents, of shape (1, {channels}, {frames}, {height}, {width})"
         if beside is None:
-            raise IVGError(f"This image model reads {what}: give it as beside=….")
+            made = "a source video with a mask, of which they are made" if channels == INPAINTING else "it as beside=…"
+            raise IVGError(f"This image model reads {what}: give {made}.")
         fits = ((1, batch), (channels,), (1, frames), (height,), (width,))
         if beside.ndim != len(fits) or not all(n in one for n, one in zip(beside.shape, fits, strict=True)):
             raise IVGError(f"This image model reads {what}, and what is given has the shape {tuple(beside.shape)}.")

@@ -42,7 +42,7 @@ def check_boxes(model: IVGModel, tracks: Sequence[Track | None], how: Sampling) 
     given = [track for track in tracks if track is not None]
     if given and not model.takes_boxes:
         raise IVGError(
-            f'The model "{model.name}" follows no boxes: load it with gates for boxes (boxes_model, --boxes-model), '
+            f'The model "{model.name}" follows no boxes: load it with gates for boxes (boxes_model), '
             "load a model of SMCD, or leave the box track out."
         )
     if how.boxes_scale != 1 and not given:

@@ -155,7 +155,7 @@ def generate(
     if prior is not None:
         prior.check(unet, model.name)
     if how.keep_first_frame and num_frames == 1:
-        log.warning("With one frame and keep_first_frame the video is the photo itself: ask for more frames.")
+        log.warning("With one frame, which is the photo, the video is the photo itself: ask for more frames.")
 
     items = collect(image, action, negative_prompt, mask, motion_strength, seed, boxes)
     if items.batched and not at_once:

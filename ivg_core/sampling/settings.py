@@ -107,8 +107,8 @@ class Sampling:
         added = self.keep_first_frame or self.composite or self.binarize_mask or self.motion_mode != "raw"
         if self.parity and (added or self.region != "whole" or self.keeps_features):
             raise IVGError(
-                "Parity mode follows the released code, which knows no keep_first_frame, composite, binarize_mask, "
-                "scaled motion, region, cache_every or cache_tolerance: leave these off, or turn parity off."
+                "Parity mode follows the released code, which keeps nothing of the photo, and knows no binarize_mask, "
+                "motion_mode, region, cache_every or cache_tolerance: leave these off, or turn parity off."
             )
 
         if self.context is not None:

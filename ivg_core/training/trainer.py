@@ -104,6 +104,14 @@ def train(
 class _Trainer:
     def __init__(self, config, backbone: TrainableBackbone, dataset, heldout, objective, stack: ExitStack):
         self.config: TrainConfig = config
+        if config.warmup >= config.steps:
+            log.warning(
+                "The warm-up of %d steps is not over when the training of %d ends: the learning rate never comes to "
+                "%g. Set warmup lower, or steps higher.",
+                config.warmup,
+                config.steps,
+                config.learning_rate,
+            )
         self.backbone, self.heldout, self.folder = backbone, heldout, user_path(config.out)
         self.accelerator = accelerator = make_accelerator(config)
         stack.callback(accelerator.free_memory)

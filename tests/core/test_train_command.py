@@ -80,6 +80,12 @@ def test_clips_that_happen_to_lie_there_are_not_trained_on(tmp_path, monkeypatch
     assert not Path("run").exists()
 
 
+@pytest.mark.parametrize(("warmup", "told"), [(3, True), (2, False)])
+def test_a_warm_up_as_long_as_the_training_is_told(tmp_path, config, caplog, warmup, told):
+    assert run("train", "--config", config, "--out", tmp_path / "run", "--set", f"warmup={warmup}") == 0
+    assert ("The warm-up of 3 steps is not over when the training of 3 ends" in caplog.text) == told
+
+
 def test_dry_run_trains_nothing(tmp_path, config, capsys):
     assert run("train", "--config", config, "--out", tmp_path / "run", "--dry-run") == 0
     assert "stir the soup" in capsys.readouterr().out
@@ -90,6 +96,9 @@ def test_dry_run_trains_nothing(tmp_path, config, capsys):
     ("words", "hint"),
     [
         (["--set", "lerning_rate=1"], "learning_rate"),
+        (["--set", "lr=1"], "there is no setting 'lr'; did you mean 'learning_rate'?"),
+        (["--set", "rank=4"], "did you mean 'lora.spatial.rank'?"),
+        (["--set", "data.num_frames=4"], "did you mean 'frames'?"),
         (["--set", "data.souce=x"], "source"),
         (["--set", "steps"], "--set steps=200"),
         (["--data", "nowhere"], "nowhere"),

@@ -40,7 +40,7 @@ def sampled(model, image=PHOTO, action="", frames=8, **more):
 
 def made(model, action, frames=8, mask=None) -> torch.Tensor:
     """What the library makes of the same."""
-    how = Sampling(2, 2.0, composite=True, feather=0.0, context=ContextWindows(4))
+    how = Sampling(2, 2.0, keep_first_frame=False, composite=True, feather=0.0, context=ContextWindows(4))
     return generate(
         model.model, PHOTO[0], action, mask=mask, num_frames=frames, size=(64, 48), seed=3, how=how
     ).frames  # fmt: skip
