@@ -116,6 +116,36 @@ def annotate_clip(
     return Annotation(frame_masks.amax(0), frame_masks, hands, cameras)
 
 
+class PieceByPiece:
+    """Looks through a long clip as `annotate_clip` does, a piece at a time: the minimum is one for the whole of it.
+
+    Args:
+        tracker, **options: see `annotate_clip`.
+    """
+
+    def __init__(self, tracker: HandTracker, **options: Any):
+        self.tracker, self.options = tracker, options
+        self.count = self.with_hands = 0  # frames so far, and those with hands
+        self.union = torch.zeros(())  # of what was found so far, (H, W)
+        self._watcher: Watcher | None = None
+
+    def look(self, frames: Tensor) -> Annotation:
+        """The next piece (F, H, W, 3) 0..1; the masks of its frames whatever their number."""
+        self._watcher = self._watcher or Watcher(reduced(frames[:1])[0])
+        options = {**self.options, "min_hand_frames": 0}
+        found = annotate_clip(frames, self.tracker, **options, watcher=self._watcher)
+        self.union = torch.maximum(self.union, found.mask)
+        self.count, self.with_hands = self.count + len(frames), self.with_hands + found.frames_with_hands
+        return found
+
+    @property
+    def enough(self) -> bool:
+        """Whether what was found is a region: hands in enough frames, or what moved."""
+        if self.options.get("evidence", "hands") != "hands":
+            return bool(self.union.any())
+        return self.with_hands >= max(1, min(self.options.get("min_hand_frames", 2), self.count))
+
+
 def _seen_from_first(
     frames: Tensor, hands: Tensor, evidence: Evidence, follow_camera: bool, watcher: Watcher | None
 ) -> tuple[Tensor, list[np.ndarray]]:

@@ -9,16 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from torch import Tensor
 
 from ..errors import IVGError
 from ..media.clips import in_pieces, open_media
 from ..media.images import save_png
 from ..media.lock import workplace
-from .annotate import annotate_clip
-from .camera import reduced
-from .draft import Watcher
+from .annotate import PieceByPiece
 
 if TYPE_CHECKING:
     from ..hands.tracker import HandTracker
@@ -65,8 +62,7 @@ def annotate_video(
     place, stamp = target / video.stem, stamp_of(video)
     _forget(place)
     with workplace(target, "annotation") as partial:
-        pieces, union, count, with_hands = _pieces(video), torch.zeros(()), 0, 0
-        watcher: Watcher | None = None
+        pieces, clip, count = _pieces(video), PieceByPiece(tracker, **options), 0
         while True:
             try:
                 frames = next(pieces, None)
@@ -74,26 +70,20 @@ def annotate_video(
                 return ClipReport(video.name, "unreadable", stamp=stamp, why=str(error))
             if frames is None:
                 break
-            # the minimum is one for the whole video, not for a piece of it
-            watcher = watcher or Watcher(reduced(frames[:1])[0])
-            found = annotate_clip(frames, tracker, **{**options, "min_hand_frames": 0}, watcher=watcher)
-            union = torch.maximum(union, found.mask)
+            found = clip.look(frames)
             if keep_frames:
                 for index, mask in enumerate(found.frame_masks, count + 1):
                     save_png(mask, partial / f"{index:04d}.png")
-            count, with_hands = count + len(frames), with_hands + found.frames_with_hands
-        enough = with_hands >= max(1, min(options.get("min_hand_frames", 2), count))
-        if options.get("evidence", "hands") != "hands":
-            enough = bool(union.any())
-        if enough or options.get("parity"):
+            count += len(frames)
+        if clip.enough or options.get("parity"):
             if keep_frames:
                 place.mkdir(exist_ok=True)
                 for picture in partial.iterdir():
                     os.replace(picture, place / picture.name)
-            save_png(union, target / f"{video.stem}.png")  # last: without it the video is not done
-    if not enough:
-        return ClipReport(video.name, "no hands", count, with_hands, stamp=stamp)
-    return ClipReport(video.name, "mask", count, with_hands, round(union.mean().item(), 4), stamp)
+            save_png(clip.union, target / f"{video.stem}.png")  # last: without it the video is not done
+    if not clip.enough:
+        return ClipReport(video.name, "no hands", count, clip.with_hands, stamp=stamp)
+    return ClipReport(video.name, "mask", count, clip.with_hands, round(clip.union.mean().item(), 4), stamp)
 
 
 def annotator(target: Path, tracker: Mapping[str, Any], **options: Any) -> Callable[[Path], ClipReport]:

@@ -91,18 +91,6 @@ def test_video_and_mask_are_cut_alike(width, height, wide, high, seed):
     assert (frame == cut(mask)[..., None]).all()
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(40, 300), st.integers(40, 300), st.integers(1, 4))
-def test_a_larger_cut_shows_the_same_part(width, height, times):
-    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    picture = np.stack([x, y, x], -1).astype(np.uint8)
-    cut = cover((width, height), (48, 32))
-    large = cut.enlarged(times)(picture)
-    assert large.shape[:2] == (32 * times, 48 * times)
-    small = cv2.resize(large, (48, 32), interpolation=cv2.INTER_AREA)
-    assert np.abs(small.astype(int) - cut(picture)).max() <= 6
-
-
 @settings(max_examples=40, deadline=None)
 @given(cells, cells, st.sampled_from([8, 32, 64]), sides, sides)
 def test_buckets_have_one_area_and_the_nearest_shape_is_taken(width, height, step, clip_width, clip_height):

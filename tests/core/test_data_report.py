@@ -2,13 +2,16 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from ivg_core.cli import main
+from ivg_core.hands.tracker import HandTracker
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
+from ivg_core.rom.annotate_folder import annotate_folder
 from ivg_core.synthetic.clips import Scene
 from ivg_core.training.config import TrainConfig
 from ivg_core.training.data.dataset import load_data, survey
@@ -65,6 +68,21 @@ def test_hands_are_found_on_the_fly(tmp_path, tiny_model):
     assert found.any() and (found & true).sum() / found.sum() > 0.6  # hands lie within what moves
     with_arms = survey(DataSettings(str(tmp_path), masks="arms", width=96, height=64, frames=4), tiny_model, 2)
     assert with_arms.clips[0].coverage > data.report.clips[0].coverage
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_they_are_found_as_annotate_finds_them(tmp_path, tiny_model, seed):
+    drawn_clip(tmp_path / "clips", seed, (192, 128), 9)
+    (annotated,) = annotate_folder(tmp_path / "clips", tmp_path / "masks", HandTracker())
+    size = {"width": 192, "height": 128, "frames": 3, "buckets": False}
+    options = DataSettings(str(tmp_path / "clips"), masks="hands", **size)
+    (about,) = survey(options, tiny_model, 2).clips
+    assert annotated.outcome == "mask" and about.coverage == pytest.approx(annotated.coverage, abs=1e-3)
+    samples = [
+        load_data(replace(options, masks=masks), tiny_model, 1, tmp_path / "cache").train[0]
+        for masks in ("hands", str(tmp_path / "masks"))
+    ]
+    assert torch.equal(samples[0]["frame_masks"], samples[1]["frame_masks"])
 
 
 def test_without_hands_stage_2_moves_everywhere_and_stage_1_says_no(tmp_path, tiny_model):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ivg_core.checkpoints.sources import SOURCES
 from ivg_core.errors import IVGError
 from ivg_core.training.config import PRESETS, LoRASettings, TrainConfig, TrainingPath, presets, read_config
 from ivg_core.training.losses import make_losses
@@ -19,6 +20,12 @@ def test_presets_are_valid_and_explain_themselves(name):
     for line in lines:
         key, _, value = line.strip().removeprefix("- ").partition(":")
         assert "#" in line or not value or key in ("stage", "method", "name"), f"{line} is not explained"
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_model_that_a_preset_names_is_where_download_puts_it(name):
+    model = read_config(name).model
+    assert model == "embedded" or model in {f"models/{source}" for source in SOURCES}
 
 
 def test_there_is_one_preset_a_use():

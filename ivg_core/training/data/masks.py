@@ -9,19 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import IVGError
-from ...media.clips import file_identity
+from ...media.clips import file_identity, in_pieces
 from ...media.files import pictures_in
 from ...media.images import load_mask, to_bytes
 from ...models.codec import check_cells, mask_cells
 from ...models.fingerprint import fingerprint
 from ...sampling.inputs import check_mask
-from .motion import enlarge, stabilise
+from .motion import stabilise
 from .settings import DataSettings
 from .sources import MADE_MASKS, TrainingClip
 from .transform import Cut
@@ -29,8 +28,8 @@ from .transform import Cut
 if TYPE_CHECKING:
     from .encoder import ClipEncoder
 
-#: Hands are looked for in frames whose longer side has about this many pixels; a small training size hides them.
-HAND_SEARCH_SIDE = 640
+#: How hands are looked for; masks that an earlier version kept were found in another way.
+LOOK = "every frame"
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class MaskMaker:
             return [file_identity(path) for path in (pictures_in(clip.mask) if clip.mask.is_dir() else [clip.mask])]
         if self.settings.masks == "stage1":
             return ["stage1", clip.caption, *self._stage1_weights]
-        return [self.settings.masks]
+        return [self.settings.masks, *([LOOK] if self.settings.masks in ("hands", "arms") else [])]
 
     @cached_property
     def _stage1_weights(self) -> list[str]:
@@ -121,20 +120,23 @@ class MaskMaker:
         return self._hands(clip, view)
 
     def _hands(self, clip: TrainingClip, view: View) -> Masks:
-        from ...rom.annotate import annotate_clip
+        """As `annotate` finds them: in every frame of the time that is trained on, at the clip's own resolution."""
+        from ...rom.annotate import PieceByPiece
+        from ...rom.annotate_video import PIECE
 
-        times = max(1, round(HAND_SEARCH_SIDE / max(view.cut.size)))
-        cut = view.cut.enlarged(times)
-        large = np.stack([cut(frame) for frame in clip.media.read(view.indices)])
-        if view.homographies is not None:
-            large = stabilise(large, enlarge(view.homographies, times))
-        found = annotate_clip(torch.from_numpy(large).float() / 255, self.tracker, arms=self.settings.masks == "arms")
-        if not found.mask.any():
+        look = PieceByPiece(self.tracker, arms=self.settings.masks == "arms")
+        taken, frames = range(view.indices[0], view.indices[-1] + 1), {}
+        for piece in in_pieces(clip.media.read(taken), PIECE):
+            first = taken[look.count]
+            for index, mask in enumerate(look.look(piece).frame_masks, first):
+                if index in view.indices:
+                    frames[index] = view.cut(to_bytes(mask))
+        rom = view.cut(to_bytes(look.union))
+        if not (look.enough and rom.any()):
             if self.stage == 1:
                 raise IVGError("no hand was found in it, and masks are made from hands: give masks of your own")
             return _white(view, "no hand was found in it, so all of it may move; give a mask to say what does")
-        small = [cv2.resize(to_bytes(mask), view.cut.size, interpolation=cv2.INTER_AREA) for mask in found.frame_masks]
-        return _of_frames(np.stack(small))
+        return Masks(rom, np.stack([frames[index] for index in view.indices]))
 
     def _imagined(self, clip: TrainingClip, view: View) -> Masks:
         from ...sampling.predict import predict_rom

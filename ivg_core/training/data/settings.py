@@ -37,9 +37,10 @@ class DataSettings:
             frame: they teach how things look.
         videos: for a list: the folder of its videos or pictures; None: the list's own folder.
         caption: for every clip that has none of its own.
-        masks: what moves; models that take no photo need none. "hands" finds hands and draws hulls around them, "arms"
-            adds forearms, "stage1" asks the model's stage 1, "white" says everything; or a folder with `<clip>.png`,
-            one mask a clip, or `<clip>/*.png`, one a frame.
+        masks: what moves; models that take no photo need none. "hands" finds hands in every frame of the time that is
+            trained on, as `annotate` does, and draws hulls around them, "arms" adds forearms, "stage1" asks the model's
+            stage 1, "white" says everything; or a folder with `<clip>.png`, one mask a clip, or `<clip>/*.png`, one a
+            frame.
         frames: of a training clip; the first is the context. A clip that is shorter gives all it has. 1: the one in the
             middle of the clip, for what is learned on single pictures.
         stride: cut each clip into clips of `frames` frames that follow one another and begin so many frames apart, at

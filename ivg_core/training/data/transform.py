@@ -41,15 +41,6 @@ class Cut:
         """Where boxes (..., 4) of x1, y1, x2, y2 in shares of the picture lie in shares of the crop; maybe outside."""
         return (boxes * np.array(self.scaled * 2) - np.array((self.left, self.top) * 2)) / np.array(self.size * 2)
 
-    def enlarged(self, times: int) -> Cut:
-        """The same part of the picture at a multiple of the resolution."""
-        return Cut(
-            (self.scaled[0] * times, self.scaled[1] * times),
-            self.left * times,
-            self.top * times,
-            (self.size[0] * times, self.size[1] * times),
-        )
-
 
 def cover(picture: tuple[int, int], size: tuple[int, int]) -> Cut:
     """The cut that loses least of a picture.
