@@ -28,7 +28,7 @@ def render_dataset(folder: Path, scenes: int, num_frames: int, width: int, heigh
 
     Args:
         folder: where the shards ``scenes-00000.npz`` … are written.
-        scenes: number of seeds, rounded up to whole shards of 50.
+        scenes: number of seeds, rounded up to whole shards of 50 where there are more.
         num_frames, width, height: size of the clips.
         workers: processes.
 
@@ -38,19 +38,21 @@ def render_dataset(folder: Path, scenes: int, num_frames: int, width: int, heigh
         sentences ("" = none).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    starts = range(0, scenes, SCENES_PER_SHARD)
-    paths = [folder / f"scenes-{start:05d}.npz" for start in starts]
+    per_shard = max(1, min(scenes, SCENES_PER_SHARD))
+    starts = range(0, scenes, per_shard)
+    small = f"-of-{per_shard}" if per_shard < SCENES_PER_SHARD else ""  # never taken for a whole one
+    paths = [folder / f"scenes-{start:05d}{small}.npz" for start in starts]
     todo = [(path, start) for path, start in zip(paths, starts, strict=True) if not path.exists()]
-    jobs = [(path, start, num_frames, width, height) for path, start in todo]
+    jobs = [(path, range(start, start + per_shard), num_frames, width, height) for path, start in todo]
     with worker_pool(workers) as pool:
         list(pool.map(_render_shard, jobs))
     return paths
 
 
-def _render_shard(job: tuple[Path, int, int, int, int]) -> None:
-    path, start, num_frames, width, height = job
+def _render_shard(job: tuple[Path, range, int, int, int]) -> None:
+    path, seeds, num_frames, width, height = job
     frames, rom, texts = [], [], []
-    for seed in range(start, start + SCENES_PER_SHARD):
+    for seed in seeds:
         scene = Scene(seed, width, height)
         order = np.random.default_rng(seed).permutation(len(scene.tasks))[:MASKS_PER_SCENE]
         tasks = [scene.tasks[i] for i in order]

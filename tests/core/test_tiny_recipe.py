@@ -16,7 +16,7 @@ from recipes.embedded.parts import FRAMES
 def built(tmp_path_factory):
     work = tmp_path_factory.mktemp("embedded")
     steps = {"vae_steps": 1, "decoder_steps": 0, "stage1_steps": (1, 1, 1), "stage2_steps": (1, 1, 1)}
-    options = argparse.Namespace(work=work, scenes=1, batch=2, threads=1, **steps)
+    options = argparse.Namespace(work=work, scenes=6, batch=2, threads=1, **steps)
     return work, build(options), options
 
 
