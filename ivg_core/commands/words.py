@@ -13,6 +13,8 @@ OTHERWISE = {
     "num_inference_steps": "steps",
     "guidance_scale": "guidance",
     "guidance_interval": "guidance_part",
+    "motion_strength": "motion",
+    "negative_prompt": "negative",
 }
 
 

@@ -59,9 +59,9 @@ def test_it_goes_on_and_one_step_is_made_again(tmp_path, capsys):
 def test_other_settings_are_told_even_where_nothing_is_left_to_make(capsys):
     assert begun() == 0
     assert begun("--motion", "9") == 2
-    assert "out/made was begun with other settings (motion_strength: 5.0 → 9.0)" in capsys.readouterr().err
+    assert "out/made was begun with other settings (--motion: 5.0 → 9.0)" in capsys.readouterr().err
     assert begun("--lora-spatial", "0.5") == 2
-    assert "lora_spatial: 1.0 → 0.5" in capsys.readouterr().err
+    assert "--lora-spatial: 1.0 → 0.5" in capsys.readouterr().err
 
 
 def test_the_plan_is_shown_and_nothing_is_made(tmp_path, capsys):
