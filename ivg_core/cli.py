@@ -6,6 +6,7 @@ import argparse
 import io
 import logging
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -58,11 +59,16 @@ def main(argv: list[str] | None = None) -> int:
     except IVGError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return run_command(options)
+    return run_command(options, lambda sentence: _worded(options, sentence))
 
 
-def run_command(options: argparse.Namespace) -> int:
-    """Run what was parsed; see `main`."""
+def run_command(options: argparse.Namespace, worded: Callable[[str], str] = str) -> int:
+    """Run what was parsed; see `main`.
+
+    Args:
+        options: its `run` is called with all of them.
+        worded: gives the library's sentences in the words of the command.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may hold what a terminal cannot show
@@ -70,7 +76,7 @@ def run_command(options: argparse.Namespace) -> int:
     try:
         options.run(options)
     except IVGError as error:
-        print(f"error: {_worded(options, str(error))}", file=sys.stderr)
+        print(f"error: {worded(str(error))}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
