@@ -66,6 +66,7 @@ def video_of(model) -> torch.Tensor:
 
 
 def test_it_trains_shows_progress_and_gives_everything(model, fresh):
+    model.patchers["unet"].load()  # another test's LoRA may still be on the weights
     before = weights(model)
     trained, path, curve, validation, report = run(model).args
     assert pathlib.Path(path) == fresh / "loras" / "ivg" / "square.safetensors"
@@ -201,6 +202,7 @@ def made_lora(model, seed=0) -> LoRA:
 
 def test_patches_are_what_merging_gives_and_come_off_again(model):
     on_device(model, 2, CLIP[0], 2)
+    model.patchers["unet"].load()
     before, first, second = weights(model), made_lora(model), made_lora(model, 1)
     patched = with_lora(with_lora(model, first, 0.7), second, -0.4)
     on_device(patched, 2, CLIP[0], 2)
