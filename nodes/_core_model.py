@@ -172,7 +172,7 @@ def core_model(managed: ManagedModel, stage: int) -> Any:
     """
     from .optimize import is_optimised
 
-    network, patcher = managed.model.for_stage(stage), managed.patchers["rom_unet" if stage == 1 else "unet"]
+    network, patcher = managed.model.for_stage(stage), managed.of_stage(stage)
     if not (isinstance(network, IVGUNet) and network.takes_mask):
         raise IVGError(
             f'The model "{managed.model.name}" is no IVG model that animates a photo, so ComfyUI\'s samplers cannot '

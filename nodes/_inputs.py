@@ -16,16 +16,21 @@ HowToSocket = io.Custom("IVG_HOW_TO")
 UNITS = {"pixels": "pixels", "1/1000 of the width": "thousandths"}
 
 
+def steps_input() -> io.Int.Input:
+    """In how many steps noise becomes a video."""
+    return io.Int.Input(
+        "steps",
+        default=0,
+        min=0,
+        max=1000,
+        tooltip="Denoising steps. 0 takes what the model was made for (25 for the published ones).",
+    )
+
+
 def denoising_inputs() -> list:
     """Steps and guidance, the same for both stages."""
     return [
-        io.Int.Input(
-            "steps",
-            default=0,
-            min=0,
-            max=1000,
-            tooltip="Denoising steps. 0 takes what the model was made for (25 for the published ones).",
-        ),
+        steps_input(),
         io.Float.Input(
             "guidance",
             default=0.0,

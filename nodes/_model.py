@@ -37,6 +37,10 @@ class ManagedModel:
     patchers: dict[str, comfy.model_patcher.ModelPatcher]  # by the network's name in `model`
     again: Callable[[], ManagedModel] | None = None  # loads it anew, without LoRAs, for another GPU
 
+    def of_stage(self, stage: int) -> comfy.model_patcher.ModelPatcher:
+        """The patcher of the network that `model.for_stage` gives."""
+        return self.patchers["rom_unet" if stage == 1 else "unet"]
+
 
 def manage(model: IVGModel, again: Callable[[], ManagedModel] | None = None) -> ManagedModel:
     """Put the networks of a loaded model under ComfyUI's memory management."""
@@ -112,16 +116,16 @@ def on_device(
     """
     from ..ivg_core.models.codec import fit_size
     from ._castable import moves_by_layers
-    from .optimize import is_optimised
+    from .optimize import is_compiled
 
     model = managed.model
     unet, cell = model.for_stage(stage), model.vae_scale_factor
     height, width = photo.shape[:2]
     width, height = size or fit_size(width, height, model.defaults.width, model.defaults.height, cell)
-    patcher = managed.patchers["rom_unet" if stage == 1 else "unet"]
+    patcher = managed.of_stage(stage)
     # Guidance doubles the batch, and the photo's own latent is one more frame.
     room = patcher.model.memory_required((2, 4, frames + 1, height // cell, width // cell))
-    whole = whole or is_optimised(unet, patcher) or not moves_by_layers(unet)
+    whole = whole or is_compiled(patcher) or not moves_by_layers(unet)
     mm.load_models_gpu(
         [patcher, managed.patchers["vae"], managed.patchers["text_encoder"]],
         memory_required=room,

@@ -12,7 +12,7 @@ from ..ivg_core.errors import IVGError
 from ..ivg_core.sampling.settings import SOLVERS
 from ._compat import found_by
 from ._edges import mask_of_each, photos_of
-from ._inputs import frames_input, motion_input, region_input, size_inputs
+from ._inputs import frames_input, motion_input, region_input, size_inputs, steps_input
 from ._model import IVGModelSocket
 from ._notes import noted, say
 from .sampling import video_size
@@ -188,13 +188,7 @@ class IVGScheduler(io.ComfyNode):
             "trained to. ComfyUI's own schedulers may begin at another noise.",
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL of IVG Model Parts."),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Denoising steps. 0 takes what the model was made for (25 for the published ones).",
-                ),
+                steps_input(),
                 io.Combo.Input(
                     "solver",
                     options=list(SOLVERS),
