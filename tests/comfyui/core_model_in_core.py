@@ -127,7 +127,7 @@ def shared() -> dict:
     first = parts.generate(
         before, parts.PHOTO, parts.ACTION, mask=parts.MASK, negative_prompt=parts.AGAINST, seed=5,
         motion_strength=parts.MOTION, num_frames=parts.FRAMES, size=(parts.WIDTH, parts.HEIGHT),
-        how=parts.Sampling(num_inference_steps=3, guidance_scale=SCALE),
+        how=replace(parts.RAW, num_inference_steps=3, guidance_scale=SCALE),
     )  # fmt: skip
     del before
     managed = in_comfy("embedded")

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rom_in_core import ROOT, core  # finds ComfyUI and loads the pack
@@ -24,7 +25,7 @@ from ivg_pack.ivg_core.checkpoints.load import load_model
 from ivg_pack.ivg_core.media.images import resize_image, to_image
 from ivg_pack.ivg_core.models.unet import IVGUNet
 from ivg_pack.ivg_core.sampling.generate import generate
-from ivg_pack.ivg_core.sampling.settings import Sampling
+from ivg_pack.ivg_core.sampling.settings import RAW
 from ivg_pack.ivg_core.synthetic import example
 from ivg_pack.nodes._model import manage, on_device
 from ivg_pack.nodes.core_model import STAGES, IVGImageToVideo, IVGModelParts
@@ -82,7 +83,7 @@ def sample(model, told, steps=STEPS, sampler="euler", scheduler="simple", scale=
 
 def made_by_library(managed, steps=STEPS, solver="dpm++2m", frames=FRAMES, noise=None, **more):
     """What `generate` makes, as IVG Sampler has it."""
-    how = Sampling(num_inference_steps=steps, solver=solver, guidance_scale=SCALE)
+    how = replace(RAW, num_inference_steps=steps, solver=solver, guidance_scale=SCALE)  # core lays no photo over it
     start = {"seed": 5} if noise is None else {"noise": noise}
     given = {"mask": MASK, "motion_strength": MOTION, **more}
     return generate(

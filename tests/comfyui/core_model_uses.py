@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import core_model_parts as parts
 import folder_paths
 import torch
 from core_model_parts import off, rms, sample
+from lora_in_core import Heard
 
 # isort: split
 import comfy.model_management as mm
@@ -42,17 +44,6 @@ def random_lora(network, **metadata) -> LoRA:
         up = torch.randn(rows, 2, *[1] * len(kernel), generator=rng) * 0.02
         layers[name] = (up, torch.randn(2, columns, *kernel, generator=rng) * 0.02)
     return LoRA(layers, metadata=metadata)
-
-
-class Heard(logging.Handler):
-    """What is logged as a warning or worse."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
 
 
 def loras(managed, folder: Path) -> dict:
@@ -133,6 +124,7 @@ def cancelled(managed) -> dict:
         steps.append(step)
         if step == 4:
             mm.interrupt_current_processing()
+            time.sleep(0.2)  # core passes over what comes within a tenth of a second of the last it has shown
         shows(step, *given)
 
     try:

@@ -50,7 +50,7 @@ class Holder(nn.Module):
 
 
 class Heard(logging.Handler):
-    """What core logs as warnings or errors."""
+    """What is logged as a warning or worse."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
