@@ -6,7 +6,7 @@ BIN    := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY     := $(BIN)/python
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test setup lint format types core-test bench embedded-model workflows workflows-newer blueprints banner help-pictures clean
+.PHONY: demo test setup lint format types core-test bench table2 embedded-model workflows workflows-newer blueprints banner help-pictures clean
 
 demo: setup
 	$(PY) -m ivg_core demo --out out/demo
@@ -53,6 +53,12 @@ bench: setup
 	$(PY) benchmarks/speed.py --record benchmarks
 	$(PY) benchmarks/memory.py
 	$(PY) benchmarks/fast_full_size.py --record benchmarks
+
+# The paper's Table 2 on drawn scenes, beside the paper's: about an hour; it resumes. To try it out, without recording:
+# make table2 TABLE2="--work out/try --steps 2 --scenes 1 --seeds 1"
+TABLE2 ?= --record benchmarks
+table2: setup
+	$(PY) -m benchmarks table2 $(TABLE2)
 
 # Hours on two cores; resumes where it was stopped. The result replaces the model that ships inside.
 embedded-model: setup

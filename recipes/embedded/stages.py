@@ -30,7 +30,7 @@ def train_stage1(folder: Path, model: IVGModel, scenes: Scenes, steps: tuple[int
         folder: of the checkpoints, where a run that was stopped goes on.
         model: with a network as `rom_unet`, and the final VAE and text encoder.
         scenes: to learn from.
-        steps: of each part.
+        steps: of each part; 0 leaves it out.
         batch: clips a step; twice as many where there is one frame.
 
     Returns:
@@ -42,7 +42,7 @@ def train_stage1(folder: Path, model: IVGModel, scenes: Scenes, steps: tuple[int
         {"name": "which", "frames": ONE_FRAME, "learning_rate": 1.2e-3, "from_photo": 0.8, "batch_size": 2 * batch},
         {"name": "when", "frames": ALL_FRAMES, "learning_rate": 8e-4, "from_photo": 0.5, "losses": {"noise": 1} | iou},
     ]
-    for part, count in zip(parts, steps, strict=True):
+    for part, count in _chosen(parts, steps):
         clips = DrawnClips(scenes, model, 1, part.pop("frames"))
         model = replace(model, rom_unet=_train(folder, 1, model, clips, {"steps": count, "batch_size": batch} | part))
     return model
@@ -66,11 +66,15 @@ def train_stage2(folder: Path, model: IVGModel, scenes: Scenes, steps: tuple[int
             "losses": {"noise": 1, "motion": 0.001, "hands": {"weight": 4, "frames": 2, "presence": 0.03}},
         },
     ]
-    for part, count in zip(parts, steps, strict=True):
+    for part, count in _chosen(parts, steps):
         clips = DrawnClips(scenes, model, 2, part.pop("frames"), part.pop("only", None))
         settings = {"steps": count, "batch_size": batch, "from_photo": 0.25} | part
         model = replace(model, unet=_train(folder, 2, model, clips, settings))
     return model
+
+
+def _chosen(parts: list[dict[str, Any]], steps: tuple[int, int, int]) -> list[tuple[dict[str, Any], int]]:
+    return [(part, count) for part, count in zip(parts, steps, strict=True) if count]
 
 
 def _train(folder: Path, stage: Literal[1, 2], model: IVGModel, clips: DrawnClips, settings: dict[str, Any]):
