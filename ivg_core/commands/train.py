@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
+  python -m ivg_core train --show stage2-lora-hands > my.yaml
+      every setting with its meaning; change what you like, and train with --config my.yaml
   python -m ivg_core train --preset stage2-lora-hands --data my_clips --model models/IVG.1.0 --dry-run
       what would be trained on: clips, captions, masks, and which clips are left out and why
   python -m ivg_core train --preset stage2-lora-hands --data my_clips --model models/IVG.1.0 --out out/stirring
@@ -46,6 +48,11 @@ def add(commands: Any) -> None:
     source = train.add_mutually_exclusive_group(required=True)
     source.add_argument("--config", type=a_path, help="yaml of settings")
     source.add_argument("--preset", help=f"one of {', '.join(_presets())}")
+    source.add_argument(
+        "--show",
+        metavar="PRESET",
+        help="print a preset or a yaml with what every setting means, also those left at their defaults, and end",
+    )
     train.add_argument(
         "--data",
         help="folder of clips, one clip, or a json list; needed with --preset, and replaces a yaml's data.source",
@@ -74,6 +81,11 @@ def _train(options: argparse.Namespace) -> None:
     from ..training.resume import checkpoint_to_resume
     from ..training.trainer import train
 
+    if options.show:
+        from ..training.describe import show
+
+        print(show(options.show), end="")
+        return
     overrides = {key: value for key in ("model", "out") if (value := getattr(options, key))}
     config = read_config(options.config or options.preset, overrides, _assignments(options))
     if not config.data.get("source"):

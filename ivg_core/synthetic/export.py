@@ -18,8 +18,9 @@ def export_scenes(folder: Path, seeds: Iterable[int], size: tuple[int, int], num
     """Write one clip a scene, in the released test layout, with captions for training beside it.
 
     Args:
-        folder: gets ``source/<seed>.png``, ``target/<seed>.mp4``, ``masks/<seed>.png``, ``prompt.json`` (JSON lines:
-            source, target, prompt) and ``captions.json`` (the released ``video_json``: caption, video).
+        folder: gets ``source/<seed>.png``, ``target/<seed>.mp4`` with its caption in ``<seed>.txt``,
+            ``masks/<seed>.png``, ``prompt.json`` (JSON lines: source, target, prompt) and ``captions.json`` (the
+            released ``video_json``: caption, video).
         seeds: of the scenes.
         size: (width, height) in pixels.
         num_frames: F.
@@ -40,6 +41,8 @@ def export_scenes(folder: Path, seeds: Iterable[int], size: tuple[int, int], num
         save_png(frames[0], folder / source)
         save_png(torch.from_numpy(clip.rom_mask).float(), folder / "masks" / f"{seed}.png")
         write_video(frames, folder / target, fps)
+        with atomic_write(folder / f"target/{seed}.txt") as path:
+            path.write_text(clip.text + "\n")
         prompts.append({"source": source, "target": target, "prompt": clip.text})
         captions.append({"caption": clip.text, "video": f"{seed}.mp4"})
     with atomic_write(folder / "prompt.json") as path:

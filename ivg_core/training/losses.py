@@ -131,7 +131,11 @@ class Debiased:
 
 @dataclass
 class Motion:
-    """The motion score of the predicted clip against the one the network was told. Released code, weight 0.001."""
+    """The motion score of the predicted clip against the one the network was told. Released code, weight 0.001.
+
+    Args:
+        weight: of the term.
+    """
 
     weight: float = 0.001
 
