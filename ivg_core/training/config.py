@@ -12,6 +12,7 @@ from ..media.targets import user_path
 from ..media.text import read_text
 from ..models.add_gates import VISUAL_WIDTHS
 from ..settings import check_ranges, from_mapping, nearest, read_yaml
+from .released_yaml import from_released, is_released
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -249,7 +250,7 @@ def read_config(
     """Reads the settings of a training.
 
     Args:
-        path: a yaml file, or the name of a preset.
+        path: a yaml file, or the name of a preset; also the authors' own yaml, see `released_yaml`.
         overrides: keys that replace the file's.
         assignments: the same from a command line: `("lora.spatial.rank", "8")`, the values read as yaml.
 
@@ -267,6 +268,8 @@ def read_config(
         raise IVGError(f"{file} is no yaml of settings ({error}): mend that line.") from error
     if not isinstance(values, Mapping):
         raise IVGError(f"{file} holds no settings: write lines such as `steps: 500`.")
+    if is_released(values):
+        values = from_released(values, str(file))
     values = {**values, **(overrides or {})}
     for key, text in assignments:
         _assign(values, key, text)

@@ -298,3 +298,25 @@ def test_command_mistakes_are_one_sentence(tmp_path, capsys):
     assert "--table" in capsys.readouterr().err
     assert main(["batch", "--table", str(tmp_path), "--out", str(tmp_path / "new"), "--resume"]) == 2
     assert "No batch was begun" in capsys.readouterr().err
+
+
+def test_the_released_command_and_folders_with_parity(tmp_path):
+    """By the option names of their evaluation.py: each video is what `generate --parity` makes, and nothing is kept."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name, colour in (("1", "orange"), ("2", "green")):
+        Image.new("RGB", (64, 32), colour).save(tmp_path / "source" / f"{name}.png")
+        Image.new("L", (64, 32), 255).save(tmp_path / "masks" / f"{name}.png")
+    lines = [{"source": f"source/{n}.png", "target": f"target/{n}.mp4", "prompt": f"hold {n}"} for n in "12"]
+    (tmp_path / "prompt.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    how = ["--model", str(TINY), "--parity", "--steps", "2", "--guidance", "1", "--frames", "2", "--size", "64x32"]
+    table = ["--image_folder", str(tmp_path), "--prompt_file", str(tmp_path / "prompt.json")]
+    words = ["batch", *how, *table, "--mask_folder", str(tmp_path / "masks"), "--output_folder", str(tmp_path / "out")]
+    assert main([*words, "--seeds", "0"]) == 0
+    for n in "12":
+        (made,) = (tmp_path / "out").glob(f"{n}_*.mp4")
+        photo = ["--image", str(tmp_path / "source" / f"{n}.png"), "--prompt", f"hold {n}", "--seed", "0"]
+        for parity, same in ((how, True), ([word for word in how if word != "--parity"], False)):
+            mask = ["--mask", str(tmp_path / "masks" / f"{n}.png")]
+            assert main(["generate", *parity, *photo, *mask, "--out", str(tmp_path / "one.mp4")]) == 0
+            assert torch.equal(read_video(made)[0], read_video(tmp_path / "one.mp4")[0]) == same
