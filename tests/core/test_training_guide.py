@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.research import pipeline
 from ivg_core.cli import main
 from ivg_core.training.config import presets
 from ivg_core.training.describe import SECTIONS, reference, settings_of, show
@@ -61,7 +62,7 @@ def test_what_is_no_preset_is_told(capsys, tmp_path):
 
 
 def test_its_script_goes_from_clips_to_a_table(tmp_path):
-    (script,) = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    script = pipeline()
     for words, fewer in {"--scenes 12": "--scenes 2", "--scenes 4": "--scenes 1"}.items():
         assert words in script
         script = script.replace(words, fewer)
