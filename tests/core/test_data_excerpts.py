@@ -67,7 +67,7 @@ def test_nothing_before_and_after_it_is_decoded(film, tmp_path):
 
 
 def test_times_beyond_the_film_are_one_sentence(film):
-    with pytest.raises(IVGError, match="shows nothing from 100 s to 101.5 s: it is shorter"):
+    with pytest.raises(IVGError, match=r"shows nothing from 100 s to 101\.5 s: it is shorter"):
         Video(film, 100, 101.5).facts()
 
 

@@ -60,6 +60,10 @@ class Rejected:
     why: str
 
 
+class UnfitError(IVGError):
+    """A clip was looked through and cannot be trained on; looking again would find the same."""
+
+
 #: Name and place of a clip, or the part of a film that it is; and its caption or all that a data set says of it.
 Given: TypeAlias = "tuple[str, Path | Video, str | Tracked | Rejected | None]"
 
