@@ -3,13 +3,15 @@
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from metric_networks import write_clip
 from test_download import COMMIT, TINY, gets, serving
 
-from ivg_core.checkpoints.download import RECORD, download_weights, sha256_of
+from ivg_core.checkpoints.download import RECORD, download, download_weights, sha256_of
 from ivg_core.checkpoints.sources import Source
 from ivg_core.cli import main
 from ivg_core.commands import download as command
@@ -40,6 +42,13 @@ def test_one_file_comes_as_it_is_and_its_checksum_is_kept_beside_it(server, one_
     record = json.loads((path.parent / f"net.pt.{RECORD}").read_text())
     digest = hashlib.sha256(CONTENT).hexdigest()
     assert record["files"]["net.pt"] == {"url": one_file.url, "sha256": digest, "published_sha256": None}
+
+
+def test_a_file_needs_its_room_once_and_an_archive_twice(server, one_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=len(CONTENT)))
+    assert download_weights(one_file, tmp_path).is_file()
+    with pytest.raises(IVGError, match="free and"):
+        download(replace(one_file, name="tar", file=""), tmp_path)
 
 
 def test_what_is_there_stays(server, one_file, tmp_path, caplog):
