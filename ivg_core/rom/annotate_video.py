@@ -81,7 +81,7 @@ def annotate_video(
     def read() -> Iterator[Tensor]:
         nonlocal unreadable
         try:
-            yield from in_pieces(open_media(video).read(), PIECE)
+            yield from _pieces(video)
         except IVGError as error:
             unreadable = str(error)
 
@@ -172,3 +172,8 @@ def _forget(place: Path, overlay: Path) -> None:
         picture.unlink(missing_ok=True)
     if place.is_dir() and not any(place.iterdir()):
         place.rmdir()
+
+
+def _pieces(video: Path) -> Iterator[Tensor]:
+    """The frames in pieces (up to 64, H, W, 3), 0..1."""
+    yield from in_pieces(open_media(video).read(), PIECE)
