@@ -58,6 +58,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "convert-lora": ("lora.safetensors", "--model", str(TINY), "--out", "out.safetensors"),
     "info": (str(TINY),),
     "data-report": ("clips", "--model", str(TINY), "--masks", "white", "--frames", "2", "--size", "64x48"),
+    "prepare-data": ("--config", "train.yaml", "--data", "clips", "--model", str(TINY), "--out", "out"),
     "evaluate": ("--generated", "clips", "--truth", "clips", "--out", "out"),
     "synth": ("--out", "out", "--scenes", "1", "--frames", "2", "--size", "64x48"),
     "download": (),
@@ -76,6 +77,7 @@ WRITTEN = (
     "models",
     "sheets",
     "json",
+    "cache",
     "region",
     "released",
 )
@@ -331,7 +333,7 @@ def _command(rng: random.Random, folder: Path, names: list[str], good: tuple[str
 def _results(name: str, words: list[str]) -> str:
     """What is wrong with the files that a command should have written."""
     out = next((words[k + 1] for k, word in enumerate(words[:-1]) if word == "--out"), None)
-    if out is None or name in ("enrich", "download") or "--dry-run" in words:
+    if out is None or name in ("enrich", "download", "prepare-data") or "--dry-run" in words:
         return ""
     if not Path(out).expanduser().exists() and Path(out).suffix != ".png":
         return f"{out} was not written"

@@ -62,27 +62,77 @@ def download(source: Source, models: str | Path, *, on_bytes: OnBytes | None = N
         log.warning("%s is there already: nothing is fetched. Remove it to fetch it again.", target)
         return target
     with _explained(models):
-        staging.mkdir(parents=True, exist_ok=True)
-        parts = list_parts(source, TIMEOUT)
-        _check_space(parts, staging)
-        total, before = sum(part.size for part in parts), 0
-        found: dict[str, str] = {}
-        for part in parts:
-            path = staging / "files" / part.path
-
-            def show(so_far: int, before: int = before) -> None:
-                if on_bytes:
-                    on_bytes(before + so_far, total)
-
-            found[part.path] = _fetch_verified(part, path, show, wait)
-            before += path.stat().st_size
+        parts, found = _fetch_parts(source, staging, on_bytes, wait)
         checkpoint = checkpoint_in(staging / "files") if source.repo else _unpacked(staging, parts[0])
         _write_record(checkpoint / RECORD, source, parts, found)
-        os.replace(checkpoint, target)
-        shutil.rmtree(staging)
-        with contextlib.suppress(OSError):  # other downloads may wait there
-            staging.parent.rmdir()
+        _put(checkpoint, target, staging)
     return target
+
+
+def download_weights(source: Source, folder: str | Path, *, on_bytes: OnBytes | None = None, wait: float = 2.0) -> Path:
+    """Fetch weights that are kept as they are, as `download` fetches checkpoints.
+
+    Args:
+        source: with `file` or `files`.
+        folder: that gets the file `file`, or the folder `name`.
+        on_bytes, wait: see `download`.
+
+    Returns:
+        The file or the folder; `<file>.download.json` beside it, or `download.json` in it, says where from, its
+        SHA-256, and when. A file that comes with another one than at an earlier time is told of.
+
+    Raises:
+        IVGError: see `download`.
+    """
+    folder = user_path(folder)
+    target, staging = folder / (source.file or source.name), folder / ".download" / source.name
+    record = folder / f"{source.file}.{RECORD}" if source.file else staging / "files" / RECORD
+    if target.exists():
+        log.warning("%s is there already: nothing is fetched. Remove it to fetch it again.", target)
+        return target
+    with _explained(folder):
+        parts, found = _fetch_parts(source, staging, on_bytes, wait)
+        _compare(record, found)
+        _write_record(record, source, parts, found)
+        _put(staging / "files" / source.file, target, staging)
+    return target
+
+
+def _compare(record: Path, found: dict[str, str]) -> None:
+    """Tells where a file is another one than that which came before."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        before = read_json(record.read_text(encoding="utf-8"))
+        for name, digest in found.items():
+            if (was := before["files"][name]["sha256"]) != digest:
+                log.warning("%s has the SHA-256 %s, and had %s on %s.", name, digest, was, before["date"])
+
+
+def _put(made: Path, target: Path, staging: Path) -> None:
+    os.replace(made, target)
+    shutil.rmtree(staging)
+    with contextlib.suppress(OSError):  # other downloads may wait there
+        staging.parent.rmdir()
+
+
+def _fetch_parts(
+    source: Source, staging: Path, on_bytes: OnBytes | None, wait: float
+) -> tuple[list[Part], dict[str, str]]:
+    """All files into `<staging>/files`; what they are, and the SHA-256 of each."""
+    staging.mkdir(parents=True, exist_ok=True)
+    parts = list_parts(source, TIMEOUT)
+    _check_space(source, parts, staging)
+    total, before = sum(part.size for part in parts), 0
+    found: dict[str, str] = {}
+    for part in parts:
+        path = staging / "files" / part.path
+
+        def show(so_far: int, before: int = before) -> None:
+            if on_bytes:
+                on_bytes(before + so_far, total)
+
+        found[part.path] = _fetch_verified(part, path, show, wait)
+        before += path.stat().st_size
+    return parts, found
 
 
 def _unpacked(staging: Path, part: Part) -> Path:
@@ -222,10 +272,10 @@ def _version_in(note: Path) -> str | None:
     return version if version and not version.startswith("W/") else None
 
 
-def _check_space(parts: list[Part], staging: Path) -> None:
+def _check_space(source: Source, parts: list[Part], staging: Path) -> None:
     """Refuse before the first byte what cannot fit: an archive needs its size twice, packed and unpacked."""
     have = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
-    need = sum(part.size for part in parts) * (2 if len(parts) == 1 else 1) - have
+    need = sum(part.size for part in parts) * (1 if source.repo or source.file else 2) - have
     free = shutil.disk_usage(staging).free
     if need > free:
         raise IVGError(

@@ -21,7 +21,10 @@ FOLDERS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
 
 @dataclass(frozen=True)
 class Source:
-    """A published checkpoint: one archive at `url`, or the repository `repo` on the Hugging Face hub."""
+    """What is published: a checkpoint, as one archive at `url` or the repository `repo` on the Hugging Face hub.
+
+    Or weights that are kept as they are: one file at `url`, called `file`, or some `files` of `repo`.
+    """
 
     name: str  # of the folder below models/ivg
     about: str
@@ -32,6 +35,8 @@ class Source:
     revision: str = "main"  # of the repository; a branch is resolved to its commit first
     sha256: str = ""  # of the archive, if its makers say it
     takes_photo: bool = True  # otherwise it makes videos of sentences
+    file: str = ""  # name of the one file; it is no archive
+    files: tuple[str, ...] = ()  # of the repository, as far as it has them; none: a checkpoint's
     hub: str = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
     @property
@@ -41,7 +46,18 @@ class Source:
             return "the size and checksum of each file that the hub states"
         if self.sha256:
             return f"SHA-256 {self.sha256}"
+        if self.file:
+            return "its size; its makers publish no checksum, so that of the file that comes is kept beside it"
         return "its size and structure; its makers publish no checksum"
+
+    @property
+    def by_hand(self) -> str:
+        """What to do when it cannot be fetched."""
+        if self.file:
+            return f"open {self.page}, download it there, and put it into the folder as {self.file}"
+        if self.files:
+            return f"open {self.page}, and download its files into a folder {self.name}"
+        return f"open {self.page}, download it there, and unpack it into models/ivg/{self.name}"
 
     def next_steps(self, folder: str | os.PathLike) -> list[str]:
         """What a text-to-video model in this folder is good for, in lines for people; none for models of photos."""
@@ -121,11 +137,10 @@ def list_parts(source: Source, timeout: float = 30.0) -> list[Part]:
     Raises:
         IVGError: the server cannot be reached or answers something else.
     """
-    by_hand = f"open {source.page}, download it there, and unpack it into models/ivg/{source.name}"
-    return _hub_parts(source, by_hand, timeout) if source.repo else [_archive_part(source, by_hand, timeout)]
+    return _hub_parts(source, timeout) if source.repo else [_only_part(source, timeout)]
 
 
-def _archive_part(source: Source, by_hand: str, timeout: float) -> Part:
+def _only_part(source: Source, timeout: float) -> Part:
     size = 0
     try:
         with open_url(source.url, timeout, method="HEAD") as answer:
@@ -134,14 +149,15 @@ def _archive_part(source: Source, by_hand: str, timeout: float) -> Part:
     except urllib.error.HTTPError as error:
         if error.code not in (403, 405, 501):  # with these the server only refuses to say the size beforehand
             raise IVGError(
-                f"{source.name} could not be downloaded (HTTP {error.code} {error.reason} at {error.url}): {by_hand}."
+                f"{source.name} could not be downloaded (HTTP {error.code} {error.reason} at {error.url}): "
+                f"{source.by_hand}."
             ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _unreachable(source, getattr(error, "reason", None) or error, by_hand) from error
-    return Part(source.url, source.name + ".archive", size, by_hand, sha256=source.sha256)
+        raise _unreachable(source, getattr(error, "reason", None) or error) from error
+    return Part(source.url, source.file or source.name + ".archive", size, source.by_hand, sha256=source.sha256)
 
 
-def _hub_parts(source: Source, by_hand: str, timeout: float) -> list[Part]:
+def _hub_parts(source: Source, timeout: float) -> list[Part]:
     from huggingface_hub import HfApi
 
     try:
@@ -153,11 +169,13 @@ def _hub_parts(source: Source, by_hand: str, timeout: float) -> list[Part]:
             raise ValueError(f"it lists {odd[0].rfilename!r} with a size of {odd[0].size!r}")
         commit = str(info.sha)
     except Exception as error:  # the kinds that the hub's client raises change with its version
-        raise _unreachable(source, error, by_hand) from error
-    wanted = [path for path in listed if path.startswith(FOLDERS) and not _is_double(path, listed.keys())]
-    if not any(path.startswith("unet/") for path in wanted):
-        raise _unreachable(source, "it lists no unet/", by_hand)
-    return [_hub_part(source, listed[path], commit, by_hand) for path in wanted]
+        raise _unreachable(source, error) from error
+    needed = source.files[0] if source.files else "unet/"
+    asked = [path for path in listed if (path in source.files if source.files else path.startswith(FOLDERS))]
+    wanted = [path for path in asked if not _is_double(path, listed.keys())]
+    if not any(path.startswith(needed) for path in wanted):
+        raise _unreachable(source, f"it lists no {needed}")
+    return [_hub_part(source, listed[path], commit) for path in wanted]
 
 
 def _is_plain(file: RepoSibling) -> bool:
@@ -165,25 +183,25 @@ def _is_plain(file: RepoSibling) -> bool:
     return isinstance(file.rfilename, str) and (file.size is None or (type(file.size) is int and file.size >= 0))
 
 
-def _hub_part(source: Source, file: RepoSibling, commit: str, by_hand: str) -> Part:
+def _hub_part(source: Source, file: RepoSibling, commit: str) -> Part:
     from huggingface_hub import hf_hub_url
 
     return Part(
         url=hf_hub_url(source.repo, file.rfilename, revision=commit, endpoint=source.hub),
         path=str(plain_path(file.rfilename, f"{source.hub}/{source.repo}")),
         size=file.size or 0,
-        by_hand=by_hand,
+        by_hand=source.by_hand,
         sha256=file.lfs.sha256 if file.lfs else "",
         blob="" if file.lfs else file.blob_id or "",
         revision=commit,
     )
 
 
-def _unreachable(source: Source, reason: object, by_hand: str) -> IVGError:
+def _unreachable(source: Source, reason: object) -> IVGError:
     said = " ".join(str(reason).split()) or type(reason).__name__
     return IVGError(
         f"The server of {source.name} cannot be reached or answers oddly ({said}): look at your connection, or "
-        f"{by_hand}."
+        f"{source.by_hand}."
     )
 
 

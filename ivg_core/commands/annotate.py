@@ -50,6 +50,11 @@ def add(commands) -> None:
     annotate.add_argument("--presence-threshold", type=a_share, default=0.5, help="how sure it must be a hand, 0..1")
     annotate.add_argument("--parity", action="store_true", help="as the released script, whatever is set above")
     annotate.add_argument("--no-frames", action="store_true", help="write only the union, not the mask of each frame")
+    annotate.add_argument(
+        "--overlays",
+        action="store_true",
+        help="also write overlays/NAME.mp4, the video with its masks drawn over it",
+    )
     annotate.add_argument("--overwrite", action="store_true", help="do videos again that are done")
     annotate.add_argument("--device", type=a_text, default="cpu", help="cpu, cuda, mps …")
 
@@ -68,6 +73,7 @@ def _annotate(options: argparse.Namespace) -> None:
     looks = {"backend": options.hand_backend, **(RELEASED_TRACKER if options.parity else thresholds)}
     how = {
         "keep_frames": not options.no_frames,
+        "overlays": options.overlays,
         "dilate": options.dilate,
         "arms": options.arms,
         "min_hand_frames": options.min_hand_frames,

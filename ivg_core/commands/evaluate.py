@@ -26,7 +26,7 @@ What is measured is kept in the folder measured of --out, clip by clip. Run the 
 after a crash: only clips are measured that are new, or whose files, sentence or networks have changed. Several machines
 that see all folders under the same names share the work (--shard, --ray); the one that ends last writes the report.
 
-Some metrics look through published networks, which are read from --weights and never downloaded:
+Some metrics look through published networks, which are read from --weights; `download --metrics` fetches them by name:
 
 """
 
@@ -53,11 +53,11 @@ def add(commands) -> None:
 
 
 def _networks() -> str:
-    from ..evaluate.metrics.weights import BLIP, CLIP, EGOVLP, I3D, INCEPTION
+    from ..evaluate.metrics.weights import NETWORKS
 
     return "\n".join(
         f"  {network.places[0]:38} {network.about}\n{'':41}{network.source} ({network.licence})"
-        for network in (INCEPTION, I3D, CLIP, EGOVLP, BLIP)
+        for network in NETWORKS.values()
     )
 
 

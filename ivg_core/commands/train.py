@@ -6,17 +6,21 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import IVGError
 from ..media.targets import check_folder, user_path
-from .kinds import a_path
+from .kinds import a_path, new_folder
 from .shared import flush_denormals, say
 
 if TYPE_CHECKING:
+    from ..cluster.shard import Shard
     from ..models.bundle import IVGModel
     from ..training.config import TrainConfig
+    from ..training.data.settings import DataSettings
 
 EPILOG = """\
 examples:
@@ -45,26 +49,38 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.set_defaults(run=_train)
-    source = train.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config", type=a_path, help="yaml of settings")
-    source.add_argument("--preset", help=f"one of {', '.join(_presets())}")
-    source.add_argument(
+    settings_options(train).add_argument(
         "--show",
         metavar="PRESET",
         help="print a preset or a yaml with what every setting means, also those left at their defaults, and end",
     )
-    train.add_argument(
+    train.add_argument("--resume", help='"auto", or a folder checkpoint-…: go on from there')
+    train.add_argument("--dry-run", action="store_true", help="report on the data and train nothing")
+
+
+def settings_options(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """The settings of a training, which `read_settings` reads; the group of those that name them."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--config", type=a_path, help="yaml of settings")
+    source.add_argument("--preset", help=f"one of {', '.join(_presets())}")
+    parser.add_argument(
         "--data",
         help="folder of clips, one clip, or a json list; needed with --preset, and replaces a yaml's data.source",
     )
-    train.add_argument("--model", help='checkpoint to train on; replaces model ("embedded" if the yaml names none)')
-    train.add_argument("--out", help="folder of the run; replaces out")
-    train.add_argument(
+    parser.add_argument("--model", help='checkpoint to train on; replaces model ("embedded" if the yaml names none)')
+    parser.add_argument("--out", help="folder of the run; replaces out")
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="replace a setting, such as steps=200 or "
         "lora.spatial.rank=8; may be given several times",
     )  # fmt: skip
-    train.add_argument("--resume", help='"auto", or a folder checkpoint-…: go on from there')
-    train.add_argument("--dry-run", action="store_true", help="report on the data and train nothing")
+    parser.add_argument(
+        "--cache",
+        type=new_folder,
+        metavar="FOLDER",
+        help="where prepared clips are kept, for as many trainings as you like; replaces data.cache (default: in the "
+        "folder of the run)",
+    )
+    return source
 
 
 def _presets() -> list[str]:
@@ -73,11 +89,9 @@ def _presets() -> list[str]:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ..settings import from_mapping
-    from ..training.config import read_config
+    from ..training.data.beforehand import prepare_share
     from ..training.data.dataset import load_data, survey
-    from ..training.data.settings import DataSettings
-    from ..training.engine import main_process_first
+    from ..training.engine import prepare_together, process_device
     from ..training.resume import checkpoint_to_resume
     from ..training.trainer import train
 
@@ -86,24 +100,24 @@ def _train(options: argparse.Namespace) -> None:
 
         print(show(options.show), end="")
         return
-    overrides = {key: value for key in ("model", "out") if (value := getattr(options, key))}
-    config = read_config(options.config or options.preset, overrides, _assignments(options))
-    if not config.data.get("source"):
-        raise IVGError(
-            "There is nothing to train on: give your clips with --data, a folder of clips with captions in .txt files, "
-            "one clip, or a .json list."
-        )
-    settings = from_mapping(DataSettings, config.data, "data")
-    check_folder(user_path(config.out))
+    config, settings = read_settings(options)
     if not options.dry_run:
         checkpoint_to_resume(user_path(config.out), options.resume)
-    model = _load(config)
+    model = load_to_train(config)
     if options.dry_run:
-        print(survey(settings, model, config.stage, on_clip=_look))
+        print(survey(settings, model, config.stage, on_clip=look))
         return
-    with main_process_first(config):  # the others find everything in the cache
-        cache = Path(config.out) / "cache"
-        data = load_data(settings, model, config.stage, cache, pixels=config.needs_pixels, on_clip=_look)
+    cache = Path(config.out) / "cache"
+    pixels = config.needs_pixels
+
+    def work(shard: Shard) -> Iterator[Any]:
+        return prepare_share(settings, model, config.stage, cache, pixels=pixels, shard=shard, on_clip=look)
+
+    model.work_device = process_device(config)
+    with model.at_work(model.vae, model.text_encoder):
+        together = prepare_together(config, work)  # then all find everything in the cache
+        data = load_data(settings, model, config.stage, cache, pixels=pixels, on_clip=None if together else look)
+    model.work_device = None
     if not options.resume and data.heldout is None and config.validation.every:
         print("note: nothing is held out to measure with; data.heldout=1 holds out a clip", file=sys.stderr)
     flush_denormals()
@@ -117,7 +131,30 @@ def _train(options: argparse.Namespace) -> None:
             print(f"stopped after step {done.step} of {config.steps}; go on with --resume auto")
 
 
-def _look(done: int, total: int, name: str) -> None:
+def read_settings(options: argparse.Namespace) -> tuple[TrainConfig, DataSettings]:
+    """What `settings_options` were given.
+
+    Raises:
+        IVGError: there is no such yaml, something in it cannot be, or there is nothing to train on.
+    """
+    from ..settings import from_mapping
+    from ..training.config import read_config
+    from ..training.data.settings import DataSettings
+
+    overrides = {key: value for key in ("model", "out") if (value := getattr(options, key))}
+    config = read_config(options.config or options.preset, overrides, _assignments(options))
+    if not config.data.get("source"):
+        raise IVGError(
+            "There is nothing to train on: give your clips with --data, a folder of clips with captions in .txt files, "
+            "one clip, or a .json list."
+        )
+    check_folder(user_path(config.out))
+    settings = from_mapping(DataSettings, config.data, "data")
+    return config, replace(settings, cache=str(options.cache)) if options.cache else settings
+
+
+def look(done: int, total: int, name: str) -> None:
+    """Says which clip is looked at."""
     print(f"clip {done + 1}/{total}  {name}", file=sys.stderr, flush=True)
 
 
@@ -131,7 +168,8 @@ def _assignments(options: argparse.Namespace) -> list[tuple[str, str]]:
     return pairs
 
 
-def _load(config: TrainConfig) -> IVGModel:
+def load_to_train(config: TrainConfig, device: str = "cpu") -> IVGModel:
+    """The model of a training, in the number format that the training keeps it in."""
     import torch
 
     from ..checkpoints.load import load_model
@@ -139,7 +177,7 @@ def _load(config: TrainConfig) -> IVGModel:
     # What is frozen may be kept in 16 bits; what is trained may not.
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
     dtype = half if half is not None and config.method == "lora" else torch.float32
-    return load_model(config.model, dtype=dtype)
+    return load_model(config.model, dtype=dtype, device=device)
 
 
 def _show(step: int, total: int, figures: dict[str, float]) -> None:

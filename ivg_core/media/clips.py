@@ -129,9 +129,17 @@ def some_frames(media: Media, frames: int, fps: float | None = None) -> Tensor:
 
 @dataclass(frozen=True)
 class Video:
-    """A file that ffmpeg reads."""
+    """A file that ffmpeg reads, or the part of it between two times; the rest of a long film is not decoded for that.
+
+    Args:
+        path: of the file.
+        start, end: seconds from its beginning. The clip's first frame is the first that begins at `start` or later, and
+            the clip lasts `end - start` seconds from there. None: to the file's end.
+    """
 
     path: Path
+    start: float = 0.0
+    end: float | None = None
 
     @property
     def fps(self) -> float:
@@ -160,7 +168,12 @@ class Video:
                 yield frame
 
     def identity(self) -> str:
-        return file_identity(self.path)
+        part = f" {self.start} to {self.end} s" if self._is_part else ""
+        return f"{file_identity(self.path)}{part}"
+
+    @property
+    def _is_part(self) -> bool:
+        return self.start > 0 or self.end is not None
 
     def _decode(self, wanted: Sequence[int] | None) -> Iterator[np.ndarray]:
         # A PPM picture says its own size.
@@ -188,7 +201,10 @@ class Video:
         return done.stderr.decode(errors="replace")
 
     def _words(self, output: list[str]) -> list[str]:
-        return [ffmpeg_program(), "-i", f"file:{self.path}", *output]
+        # Before the input they let ffmpeg jump to the key frame before, and stop reading after.
+        part = ["-ss", f"{self.start:.6f}"] if self.start else []
+        part += ["-t", f"{self.end - self.start:.6f}"] if self.end is not None else []
+        return [ffmpeg_program(), *part, "-i", f"file:{self.path}", *output]
 
     @staticmethod
     def _fps(said: str) -> float:
@@ -196,6 +212,12 @@ class Video:
         return float(found[1]) if found and float(found[1]) else FOLDER_FPS
 
     def _unreadable(self) -> IVGError:
+        if self._is_part:
+            until = "its end" if self.end is None else f"{self.end:g} s"
+            return IVGError(
+                f"{self.path} shows nothing from {self.start:g} s to {until}: it is shorter, damaged, or no video; "
+                "check the times."
+            )
         return IVGError(f"{self.path} cannot be read as a video: it is damaged or of another kind; give another file.")
 
 

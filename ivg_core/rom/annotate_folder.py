@@ -33,6 +33,7 @@ def annotate_folder(
     tracker: HandTracker,
     *,
     keep_frames: bool = True,
+    overlays: bool = False,
     overwrite: bool = False,
     shard: Shard = WHOLE,
     on_clip: OnClip | None = None,
@@ -51,6 +52,7 @@ def annotate_folder(
         save_dir: folder for the masks; it is made.
         tracker: finds the hands.
         keep_frames: write the masks of the frames too.
+        overlays: write `overlays/name.mp4` too, the video with its masks drawn over it, to look at.
         overwrite: do everything again.
         shard: which of the videos this process does, where several share the folders.
         on_clip: called with the report of each video as it is done, its number, and how many there are; first with
@@ -78,7 +80,7 @@ def annotate_folder(
         done = {
             video.name: known[video.name]
             for video in mine
-            if video.name in known and is_done(known[video.name], video, target, keep_frames)
+            if video.name in known and is_done(known[video.name], video, target, keep_frames, overlays)
         }
         if on_clip:
             for number, report in enumerate(done.values(), 1):
@@ -98,7 +100,8 @@ def annotate_folder(
                 spread(left, keep)
             else:
                 for video in left:
-                    keep(video, annotate_video(video, target, tracker, keep_frames=keep_frames, **options))
+                    what = {"keep_frames": keep_frames, "overlays": overlays, **options}
+                    keep(video, annotate_video(video, target, tracker, **what))
         finally:
             known = reports.known()
             missing = 0 if shard == WHOLE else sum(video.name not in known for video in videos)

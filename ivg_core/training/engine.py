@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..cluster.shard import Shard
 from ..errors import IVGError
 from ..finite import count_of, not_finite
 from .config import TrainConfig
+
+MEET_EVERY = 60.0  # seconds; process groups give up after 600 at least
 
 
 def make_accelerator(config: TrainConfig) -> Any:
@@ -129,15 +133,52 @@ def _met(config: TrainConfig) -> Any:
     return state
 
 
-@contextmanager
-def main_process_first(config: TrainConfig) -> Iterator[None]:
-    """The main process runs the `with` block alone, then the others run it.
+def process_device(config: TrainConfig) -> torch.device:
+    """Where this process of a training computes.
 
     Raises:
         IVGError: the launcher's processes do not meet.
     """
-    with _met(config).main_process_first():
-        yield
+    return _met(config).device
+
+
+def prepare_together(config: TrainConfig, work: Callable[[Shard], Iterator[Any]]) -> bool:
+    """All processes do their shares of the work before the training at the same time.
+
+    They meet once a minute. So none waits for another longer than that and one item takes, and process groups, which
+    give up after some minutes, hold however long it all takes.
+
+    Args:
+        config: of the training.
+        work: gives the work of a share, item by item; a process that trains alone does none.
+
+    Returns:
+        Whether there are several, so that all is done.
+
+    Raises:
+        IVGError: the launcher's processes do not meet, or the work failed in one of them.
+    """
+    state = _met(config)
+    if state.num_processes == 1:
+        return False
+    from accelerate.utils import reduce
+
+    items = work(Shard(state.process_index, state.num_processes))
+    failed: IVGError | None = None
+    left = True
+    while True:
+        until = time.monotonic() + MEET_EVERY
+        try:
+            while left and time.monotonic() < until:
+                left = next(items, items) is not items
+        except IVGError as error:
+            failed, left = error, False
+        told = torch.tensor([float(left), float(failed is not None)], device=state.device)
+        working, failures = reduce(told, "sum").tolist()
+        if failures:
+            raise failed or IVGError("Another process could not prepare its clips: it says why.")
+        if not working:
+            return True
 
 
 def check_shared(accelerator: Any, folder: Path) -> None:

@@ -14,7 +14,7 @@ from ivg_core.hands.hand import Hand
 from ivg_core.hands.regions import roi_of_joints
 from ivg_core.hands.tracker import HandTracker
 from ivg_core.media.images import load_mask
-from ivg_core.media.video import write_video
+from ivg_core.media.video import read_video, write_video
 from ivg_core.rom.annotate import RELEASED_TRACKER, annotate_clip, mask_of_hands
 from ivg_core.rom.annotate_folder import annotate_folder
 from ivg_core.rom.fallback import hand_hull_mask
@@ -257,3 +257,38 @@ def test_a_folder_from_motion_alone(tmp_path, frames, capsys):
     options = ["--video-dir", tmp_path / "videos", "--save-dir", tmp_path / "masks", "--from", "motion"]
     assert main(["annotate", *map(str, options), "--palm-threshold", "1", "--still-camera"]) == 0
     assert "1 masks" in capsys.readouterr().out and load_mask(tmp_path / "masks" / "stir.png").any()
+
+
+def colour(frames):
+    """How orange the frames are, (F, H, W)."""
+    return frames[..., 0] - frames[..., 2]
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_overlays_show_each_mask_where_it_lies_in_its_frame(tmp_path, tracker, frames, moves, monkeypatch):
+    """In pieces of 4 frames; where the camera pans, masks of the first frame's scene are led back."""
+    monkeypatch.setattr("ivg_core.rom.annotate_video.PIECE", 4)
+    film = panned(frames) if moves else frames
+    write_video(film, tmp_path / "v" / "a.mp4", 8)
+    annotate_folder(tmp_path / "v", tmp_path / "m", tracker, overlays=True)
+    shown, fps = read_video(tmp_path / "m" / "overlays" / "a.mp4")
+    plain, _ = read_video(tmp_path / "v" / "a.mp4")
+    assert shown.shape == plain.shape and fps == 8
+    still = annotate_clip(plain, tracker, follow_camera=False).frame_masks
+    for drawn, was, mask in zip(shown, plain, still, strict=True):
+        tinted = (colour(drawn[None]) - colour(was[None]))[0] > 0.15
+        assert mask_iou(tinted.float(), mask) > 0.75
+
+
+def test_an_overlay_that_is_missing_is_made_and_an_old_one_goes(videos, tmp_path, tracker, monkeypatch):
+    target = tmp_path / "masks"
+    annotate_folder(videos, target, tracker)
+    assert not (target / "overlays").exists()
+    annotate_folder(videos, target, tracker, overlays=True)
+    made = {path.name: path.stat().st_mtime_ns for path in (target / "overlays").iterdir()}
+    assert {f"{path.stem}.mp4" for path in target.glob("*.png")} == set(made) and made
+    annotate_folder(videos, target, tracker, overlays=True)
+    assert made == {path.name: path.stat().st_mtime_ns for path in (target / "overlays").iterdir()}
+    annotate_folder(videos, target, tracker, overwrite=True)
+    assert not list((target / "overlays").iterdir())
+    assert not list(target.glob(".*.partial"))

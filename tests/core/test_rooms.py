@@ -21,7 +21,7 @@ ROOMS = {
     "batch": {"cluster", "media", "models", "checkpoints", "rom", "sampling"},
     "howto": {"media", "models", "hands", "enrich", "rom", "sampling", "batch"},
     "evaluate": {"cluster", "media", "hands", "batch"},
-    "training": {"media", "models", "checkpoints", "hands", "rom", "sampling"},
+    "training": {"cluster", "media", "models", "checkpoints", "hands", "rom", "sampling"},
 }
 
 

@@ -23,7 +23,7 @@ from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.cli import main
 from ivg_core.errors import IVGError
 from ivg_core.training.config import presets
-from ivg_core.training.engine import main_process_first, make_accelerator, tell_deepspeed
+from ivg_core.training.engine import make_accelerator, prepare_together, tell_deepspeed
 from ivg_core.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
@@ -191,10 +191,45 @@ def test_processes_that_do_not_meet_are_refused(monkeypatch, tmp_path):
     for name, value in {"WORLD_SIZE": "2", "RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     settings = small(tmp_path, device="auto")
-    with pytest.raises(IVGError, match="speaks of 2 processes and 1 found"), main_process_first(settings):
-        pass
+    with pytest.raises(IVGError, match="speaks of 2 processes and 1 found"):
+        prepare_together(settings, lambda shard: iter(()))
     with pytest.raises(IVGError, match="speaks of 2 processes and 1 found"):
         make_accelerator(settings)
+
+
+TOGETHER = """
+import sys, time
+from pathlib import Path
+from ivg_core.errors import IVGError
+from ivg_core.training import engine
+from training_clips import small
+engine.MEET_EVERY = 0.2
+place = Path(sys.argv[1])
+def work(shard):
+    for item in shard.of(range(20)):
+        time.sleep(0.3 * shard.number)  # the other one waits longer than a meeting
+        (place / f"{shard.number}-{item}").touch()
+        yield item
+def broken(shard):
+    yield from work(shard)
+    if shard.number:
+        raise IVGError("The disk is full.")
+assert engine.prepare_together(small(place, device="auto"), work)
+assert len(list(place.glob("[01]-*"))) == 20  # nobody goes on before all is done
+try:
+    engine.prepare_together(small(place, device="auto"), broken)
+except IVGError as error:
+    (place / f"said {error}").touch()
+"""
+
+
+def test_processes_prepare_their_shares_at_once_and_stop_together(tmp_path):
+    (tmp_path / "script.py").write_text(TOGETHER)
+    on_one_machine(tmp_path / "script.py", tmp_path)
+    done = sorted(path.name.split("-") for path in tmp_path.glob("[01]-*"))
+    assert all(int(item) % 2 == int(number) for number, item in done)
+    said = {path.name for path in tmp_path.glob("said*")}
+    assert said == {"said The disk is full.", "said Another process could not prepare its clips: it says why."}
 
 
 @pytest.mark.parametrize("name", ["several-gpus", "several-machines", "deepspeed"])

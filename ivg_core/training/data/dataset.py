@@ -25,7 +25,7 @@ from .overlapping import find_clips
 from .prepare import About, Prepared, check_motion, prepare
 from .report import Report
 from .settings import DataSettings
-from .sources import Rejected, TrainingClip
+from .sources import Rejected, TrainingClip, UnfitError
 from .told_parts import told_in
 from .transform import bucket_sizes
 
@@ -35,6 +35,8 @@ log = logging.getLogger("ivg")
 OnClip = Callable[[int, int, str], None]
 #: Settings that the kept tensors follow from; filters are applied anew each time.
 SHAPING = ("frames", "frame_sampling", "fps", "camera", "max_camera_motion")
+#: What a kept refusal follows from besides.
+FILTERS = ("min_motion", "max_motion")
 
 
 @dataclass
@@ -108,10 +110,9 @@ def load_data(
     Raises:
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
     """
-    encoder = ModelEncoder(model, stage) if isinstance(model, IVGModel) else model
-    settings = _as_needed(settings, encoder)
+    keeper = Keeper(settings, model, stage, cache, pixels)
+    settings = keeper.settings
     found = find_clips(settings, clips)
-    keeper = _Keeper(settings, encoder, stage, Cache(user_path(settings.cache or cache)), pixels)
     report, files = Report([], list(found.rejected)), {}
     for number, clip in enumerate(found.clips):
         if on_clip:
@@ -124,7 +125,7 @@ def load_data(
     for rejected in report.rejected:
         log.warning("Not trained on: %s: %s.", rejected.name, rejected.why.rstrip("."))
     if not report.clips:
-        raise IVGError(_nothing_left(report.rejected, settings.source))
+        raise IVGError(nothing_left(report.rejected, settings.source))
     report.heldout = choose_heldout([about.name for about in report.clips], settings.heldout)
     empty = _kept(keeper.text_path(""), "the empty caption")
 
@@ -142,7 +143,8 @@ def _as_needed(settings: DataSettings, encoder: ClipEncoder) -> DataSettings:
     return settings if encoder.takes_mask else replace(settings, masks="white")
 
 
-def _nothing_left(rejected: list[Rejected], source: str) -> str:
+def nothing_left(rejected: list[Rejected], source: str) -> str:
+    """Why there is nothing to train on."""
     if not rejected:
         return f"data: there are no clips in {source}: put videos there, each with its caption in a .txt file."
     first = f"{rejected[0].name}: {rejected[0].why.rstrip('.')}"
@@ -193,20 +195,36 @@ class ClipError(Exception):
     """One clip cannot be used; the message says why."""
 
 
-class _Keeper:
-    """Keeps what an encoder makes of clips and sentences, and knows where it lies."""
+class Keeper:
+    """Keeps what an encoder makes of clips and sentences, and knows where it lies.
 
-    def __init__(self, settings: DataSettings, encoder: ClipEncoder, stage: int, cache: Cache, pixels: bool):
-        self.settings, self.encoder, self.cache, self.pixels = settings, encoder, cache, pixels
+    Args:
+        settings, model, stage, cache, pixels: see `load_data`.
+    """
+
+    def __init__(
+        self, settings: DataSettings, model: IVGModel | ClipEncoder, stage: int, cache: Path, pixels: bool = False
+    ):
+        encoder = ModelEncoder(model, stage) if isinstance(model, IVGModel) else model
+        settings = _as_needed(settings, encoder)
+        self.settings, self.encoder, self.pixels = settings, encoder, pixels
+        self.cache = Cache(user_path(settings.cache or cache))
         self.make_masks = MaskMaker(settings, stage, encoder)
         self.sizes = training_sizes(settings, encoder)
         values = asdict(settings)
         self.shaped_by = {key: values[key] for key in SHAPING} | {"sizes": self.sizes, "pixels": pixels}
         self.shaped_by |= encoder.made_by
+        self.filters = {key: values[key] for key in FILTERS}
         self.texts: dict[str, Path] = {}
 
     def clip(self, clip: TrainingClip) -> tuple[tuple[Path, ...], About]:
-        """Where the clip's tensors and its texts lie, and what is to be said of it."""
+        """Where the clip's tensors and its texts lie, and what is to be said of it.
+
+        Raises:
+            ClipError: it cannot be used. What took work to find out is kept too.
+            IVGError: the disk is full.
+        """
+        refused = None
         try:
             shaped_by = {"clip": clip.media.identity(), "mask": self.make_masks.shaped_by(clip), **self.shaped_by}
             shaped_by |= {"control": clip.control.identity()} if clip.control else {}
@@ -215,11 +233,16 @@ class _Keeper:
             path = self.cache.path("clip", shaped_by)
             known = self.cache.about(path)
             if known is None:
+                refused = self.cache.path("refused", {**shaped_by, **self.filters})
+                if (said := self.cache.about(refused)) is not None:
+                    raise ClipError(said["why"])
                 prepared = prepare(clip, self.settings, self.sizes, self.make_masks, self.encoder.codec.stride)
             else:
                 about = About(**{**known, "name": clip.name, "caption": clip.caption})
                 check_motion(about.motion, self.settings)
         except (IVGError, OSError) as error:
+            if refused is not None and isinstance(error, UnfitError):
+                self.cache.write(refused, {}, {"why": str(error)})
             raise ClipError(str(error)) from error
         if known is None:  # outside of the try: a full disk stops the work
             about = prepared.about

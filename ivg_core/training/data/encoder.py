@@ -79,7 +79,7 @@ class ModelEncoder:
     """
 
     def __init__(self, model: IVGModel, stage: int):
-        self.model, self.stage, self.device = model, stage, str(model.device)
+        self.model, self.stage, self.device = model, stage, str(model.vae.device)
         self.codec, self.takes_mask = ImageCodec(model.vae), model.takes_mask
         self.size = (model.defaults.width, model.defaults.height)
 

@@ -22,7 +22,7 @@ from ...models.fingerprint import fingerprint
 from ...sampling.inputs import check_mask
 from .motion import stabilise
 from .settings import DataSettings
-from .sources import MADE_MASKS, TrainingClip
+from .sources import MADE_MASKS, TrainingClip, UnfitError
 from .transform import Cut
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class MaskMaker:
         rom = view.cut(to_bytes(look.union))
         if not (look.enough and rom.any()):
             if self.stage == 1:
-                raise IVGError("no hand was found in it, and masks are made from hands: give masks of your own")
+                raise UnfitError("no hand was found in it, and masks are made from hands: give masks of your own")
             return _white(view, "no hand was found in it, so all of it may move; give a mask to say what does")
         return Masks(rom, np.stack([frames[index] for index in view.indices]))
 

@@ -14,7 +14,7 @@ from .masks import MaskMaker, Masks, View
 from .motion import background_motion, camera_motion, motion_score, stabilise
 from .overlapping import Part
 from .settings import DataSettings
-from .sources import TrainingClip, check_control
+from .sources import TrainingClip, UnfitError, check_control
 from .transform import choose_frames, cover, nearest_bucket
 
 #: A clip is scaled before it is cut; one that would grow beyond this is a strip.
@@ -73,7 +73,7 @@ def prepare(
         stride: video frames in every latent frame but the first, which holds one; see `choose_frames`.
 
     Raises:
-        IVGError: the clip cannot be trained on; the message says why.
+        IVGError: the clip cannot be trained on; the message says why. `UnfitError`: and this took work to find out.
     """
     facts = clip.media.facts()
     if facts.frames < 2 <= settings.frames and isinstance(clip.media, Video):
@@ -133,12 +133,13 @@ def check_motion(motion: int, settings: DataSettings) -> None:
     """The motion filter; it looks at each clip once, and takes no other in its place.
 
     Raises:
-        IVGError: too little or too much of it.
+        UnfitError: too little or too much of it.
     """
     if motion < settings.min_motion:
-        raise IVGError(f"it hardly moves: motion score {motion}, wanted at least {settings.min_motion:g}")
+        raise UnfitError(f"it hardly moves: motion score {motion}, wanted at least {settings.min_motion:g}")
     if settings.max_motion and motion > settings.max_motion:
-        raise IVGError(f"it moves too much: motion score {motion}, wanted at most {settings.max_motion:g}; is it cut?")
+        most = f"{settings.max_motion:g}"
+        raise UnfitError(f"it moves too much: motion score {motion}, wanted at most {most}; is it cut?")
 
 
 def _camera(frames: np.ndarray, settings: DataSettings, notes: list[str]) -> tuple[np.ndarray | None, float | None]:
@@ -146,13 +147,13 @@ def _camera(frames: np.ndarray, settings: DataSettings, notes: list[str]) -> tup
     if homographies is None:
         why = "its background has too few marks to tell whether the camera moves"
         if settings.camera == "reject":
-            raise IVGError(why)
+            raise UnfitError(why)
         notes.append(why)
         return None, None
     moved, limit = camera_motion(homographies, (frames.shape[2], frames.shape[1])), settings.max_camera_motion
     if moved <= limit:
         return None, moved
     if settings.camera == "reject":
-        raise IVGError(f"the camera moves by {moved:.1%} of the picture's diagonal, more than {limit:.1%}")
+        raise UnfitError(f"the camera moves by {moved:.1%} of the picture's diagonal, more than {limit:.1%}")
     notes.append(f"the camera moved by {moved:.1%} of the diagonal and was stilled")
     return homographies, moved

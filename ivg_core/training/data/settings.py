@@ -32,9 +32,10 @@ class DataSettings:
 
     Args:
         source: a folder of clips, one clip, or a released list: a `.json` file of `{"caption": …, "video": …}`, or of
-            `{"caption": …, "image": …}`, or `video_blip`. A clip is `cut.mp4` with its caption in `cut.txt`, or a
-            folder of numbered pictures with `caption.txt`. Other pictures, each with its own caption, are clips of one
-            frame: they teach how things look.
+            `{"caption": …, "image": …}`, or `video_blip`. An entry with `"start"` or `"end"`, in seconds, is that part
+            of a long film, whose rest is not decoded. A clip is `cut.mp4` with its caption in `cut.txt`, or a folder of
+            numbered pictures with `caption.txt`. Other pictures, each with its own caption, are clips of one frame:
+            they teach how things look.
         videos: for a list: the folder of its videos or pictures; None: the list's own folder.
         caption: for every clip that has none of its own.
         masks: what moves; models that take no photo need none. "hands" finds hands in every frame of the time that is
@@ -63,7 +64,7 @@ class DataSettings:
             YouTube-VIS. Clips without any are rejected.
         control: of a single clip: its control video (edges, a pose, depth), a video or a folder of pictures, as many
             frames as the clip; for a training with a `control_net`.
-        heldout: this many clips are not trained on, but measured with.
+        heldout: this many clips are not trained on, but measured with; the parts of a film count as one.
         cache: folder for what was encoded; None: beside the training's results.
     """
 

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from torch import Tensor
 
 from ...errors import IVGError
-from ...media.clips import Facts, Media, open_media
+from ...media.clips import Facts, Media, Video, open_media
 from ...media.files import (
     PICTURES,
     UNREADABLE,
@@ -24,7 +24,7 @@ from ...media.files import (
 from ...media.targets import user_path
 from ...media.text import plain, read_text
 from ...media.tracks import MOST_THINGS, Track
-from ...settings import read_json
+from .lists import read_list, span_of
 from .settings import MADE_MASKS, DataSettings
 from .tracked import Tracked, got10k, is_got10k, is_youtube_vis, youtube_vis
 
@@ -60,8 +60,12 @@ class Rejected:
     why: str
 
 
-#: Name and place of a clip, and its caption or all that a data set says of it.
-Given: TypeAlias = "tuple[str, Path, str | Tracked | Rejected | None]"
+class UnfitError(IVGError):
+    """A clip was looked through and cannot be trained on; looking again would find the same."""
+
+
+#: Name and place of a clip, or the part of a film that it is; and its caption or all that a data set says of it.
+Given: TypeAlias = "tuple[str, Path | Video, str | Tracked | Rejected | None]"
 
 
 @dataclass
@@ -95,7 +99,8 @@ def find_training_clips(settings: DataSettings) -> Found:
     else:
         given = iter([_with_caption(source)])
     found = Found()
-    taken: dict[str, Path] = {}
+    taken: dict[str, Path | Video] = {}
+    captions_of: dict[Media, dict[str, None]] = {}
     for name, path, said in given:
         if isinstance(said, Rejected):
             found.rejected.append(said)
@@ -103,7 +108,7 @@ def find_training_clips(settings: DataSettings) -> Found:
             why = f"its name is also that of {taken[name]}, and masks go by name: rename one of them"
             found.rejected.append(Rejected(str(path), why))
         else:
-            _add(found, name, path, said or settings.caption, settings)
+            _add(found, captions_of, name, path, said or settings.caption, settings)
     if settings.control:
         if len(found.clips) > 1:
             raise IVGError(f"data: control is of one clip, and {source} holds {len(found.clips)}: give one clip.")
@@ -111,7 +116,14 @@ def find_training_clips(settings: DataSettings) -> Found:
     return found
 
 
-def _add(found: Found, name: str, path: Path, said: str | Tracked | None, settings: DataSettings) -> None:
+def _add(
+    found: Found,
+    captions_of: dict[Media, dict[str, None]],
+    name: str,
+    place: Path | Video,
+    said: str | Tracked | None,
+    settings: DataSettings,
+) -> None:
     caption, track, note = (
         (said.caption, said.track, _left_out(said)) if isinstance(said, Tracked) else (said, None, "")
     )
@@ -119,15 +131,17 @@ def _add(found: Found, name: str, path: Path, said: str | Tracked | None, settin
         if not caption:
             ways = f"write one into {name}.txt beside it, or give one for all: caption, or prompt on a node"
             raise IVGError(f"it has no caption: {ways}")
-        media, mask = open_media(path), _mask_of(name, settings)
-        # A list may say several things of a clip.
-        captions = [clip.caption for clip in found.clips if clip.media == media]
+        media = place if isinstance(place, Video) else open_media(place)
+        mask = _mask_of(name, settings)
+        captions = captions_of.setdefault(media, {})  # a list may say several things of a clip
         if caption in captions:
             raise IVGError("it is listed twice with the same caption: remove one of the entries")
         title = f"{name} #{len(captions) + 1}" if captions else name
-        found.clips.append(TrainingClip(title, media, caption, mask, _track_of(path) or track, note))
+        captions[caption] = None
+        own = _file_of_part(name, place) if isinstance(place, Video) else place
+        found.clips.append(TrainingClip(title, media, caption, mask, _track_of(own) or track, note))
     except IVGError as error:
-        found.rejected.append(Rejected(path.name, str(error)))
+        found.rejected.append(Rejected(name if isinstance(place, Video) else place.name, str(error)))
 
 
 def check_control(clip: TrainingClip, facts: Facts) -> None:
@@ -138,6 +152,11 @@ def check_control(clip: TrainingClip, facts: Facts) -> None:
     """
     if clip.control is not None and (frames := clip.control.facts().frames) != facts.frames:
         raise IVGError(f"its control video has {frames} frames and it has {facts.frames}: give one of as many")
+
+
+def _file_of_part(name: str, part: Video) -> Path:
+    """What the file of a film's part would be called; a box track of the whole film is none of its part."""
+    return part.path.with_name(f"{name}{part.path.suffix}")
 
 
 def _left_out(tracked: Tracked) -> str:
@@ -247,49 +266,32 @@ def _texts_of(path: Path) -> list[Path]:
 
 
 def _listed(source: Path, settings: DataSettings) -> Iterator[Given]:
-    """The lists of the released code: `video_json`, `image` and `video_blip`."""
-    try:
-        values = read_json(read_text(source))
-    except IVGError as error:
-        raise IVGError(f"data: {error}") from error
-    except ValueError as error:
-        raise IVGError(f"data: {source} is no JSON ({error}): give a list of captions and videos.") from error
-    entries = _entries(values)
-    if entries is None:
-        raise IVGError(f'data: {source} holds no list: write [{{"caption": "…", "video": "….mp4"}}, …].')
+    """What a list names, see `read_list`."""
+    entries = read_list(source)
     videos = user_path(settings.videos) if settings.videos else source.parent
     if not os.path.isdir(videos):
         raise IVGError(f"data: there is no folder of videos at {videos}: set videos to that of {source.name}.")
-    for number, (file, caption) in enumerate(entries, 1):
+    for number, entry in enumerate(entries, 1):
         name = f"entry {number} of {source.name}"
         try:
-            if not file:
+            if not entry.file:
                 raise IVGError("this caption has no video: add a video, or remove it")
-            path = named_in(videos, plain(file, "its file"))
-            said = "" if caption is None else plain(caption, "its caption").strip()
-            yield _name_of(path), path, said or None
+            path = named_in(videos, plain(entry.file, "its file"))
+            said = "" if entry.caption is None else plain(entry.caption, "its caption").strip()
+            if (span := span_of(entry)) is None:
+                yield _name_of(path), path, said or None
+            else:
+                yield *_part_of(path, *span), said or None
         except IVGError as error:
             yield name, Path(name), Rejected(name, str(error))
 
 
-def _entries(values: Any) -> list[tuple[Any, Any]] | None:
-    """File and caption of each entry of a list; None where it is none.
-
-    Source: the released code's data sets. `video_json` is a list of {"video", "caption"}, `image` one of {"image",
-        "caption"}; `video_blip` is {"data": [{"video_path", "data": [{"prompt", "clip_path"}, …]}, …]}, in which
-        "clip_path" may be missing.
-    """
-    if isinstance(values, list):
-        return [
-            (e.get("video") or e.get("image"), e.get("caption")) if isinstance(e, dict) else ("", "") for e in values
-        ]
-    videos = values.get("data") if isinstance(values, dict) else None
-    if not isinstance(videos, list):
-        return None
-    found: list[tuple[Any, Any]] = []
-    for video in videos:
-        parts = video.get("data") if isinstance(video, dict) else None
-        for part in parts if isinstance(parts, list) else [None]:
-            whole = part if isinstance(part, dict) else {}
-            found.append((whole.get("clip_path") or (whole and video.get("video_path")), whole.get("prompt")))
-    return found
+def _part_of(path: Path, start: float, end: float | None) -> tuple[str, Video]:
+    """Name and frames of what a film shows between two times, in seconds."""
+    media = open_media(path)
+    if not isinstance(media, Video):
+        raise IVGError(f"start and end cut a part out of a video, and {path.name} is none: leave them out")
+    since, until = (f"{time:.3f}".rstrip("0").rstrip(".") for time in (start, end or 0))
+    # Held out or not, the parts of a film belong together: what follows # does not count there.
+    name = f"{_name_of(path)} #{since} to {until} s" if end is not None else f"{_name_of(path)} #{since} s to its end"
+    return name, Video(path, start, end)
