@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +38,7 @@ from .learner import Learner, choose_trained
 from .objective import Denoising
 from .optimizer import make_optimizer, rate_factor
 from .order import Order, own_randomness, seeded
+from .record import after_training, lora_metadata
 from .resume import (
     checkpoint_to_resume,
     compare,
@@ -343,7 +343,9 @@ class _Trainer:
         with self._averaged():
             lora = self.lora.to_lora(clip)
         base = {"base": self.backbone.name, "base_hash": self.base_hash, **self.backbone.about()}
-        lora.metadata = lora_metadata(self.config, base, self.about_data, self.history)
+        made_of = after_training(self.backbone.provenance(), self.config)
+        lora.metadata = lora_metadata(self.config, base, self.about_data, self.history, made_of)
+        lora.name = self.config.name
         if clip is not None:
             lora.metadata["ivg_clip"] = self.dataset[clip]["name"]
         return lora
@@ -371,32 +373,3 @@ class Trained:
     path: Path | None  # the LoRA file or model folder; None for a full training that was stopped
     checkpoint: Path | None  # to go on from
     history: list[dict[str, float]] = field(default_factory=list)  # figures of each step of the whole run
-
-
-def lora_metadata(
-    config: TrainConfig,
-    base: Mapping[str, Any],
-    data: Mapping[str, object],
-    history: list[dict[str, float]],
-) -> dict[str, str]:
-    """What a LoRA file says about itself; keys begin with `ivg_`, values that are no text are JSON.
-
-    Args:
-        config: of the training.
-        base: `base`, the model's name, `base_hash`, its weights' fingerprint, and what the backbone says of itself.
-        data: see `sample.describe`.
-        history: the figures of all steps.
-    """
-    recent = [figures["loss"] for figures in history[-50:]]
-    heldout = [figures["heldout"] for figures in history if "heldout" in figures]
-    about: dict[str, Any] = {
-        "stage": config.stage,
-        "steps": len(history),
-        "rank": {role: settings.rank for role, settings in config.lora.items()},
-        **base,
-        "loss": sum(recent) / len(recent) if recent else None,
-        "heldout_loss": heldout[-1] if heldout else None,
-        "seed": config.seed,
-        **data,
-    }
-    return {f"ivg_{key}": value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
