@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,7 @@ from ..models.lora import LoRA
 from ..models.one_shot import OneShotUNet
 from .backbone import TrainableBackbone, TrainableUNet
 from .batches import Batch, ClipDataset, clips_of_one_video, describe
+from .boards import check_board, open_board
 from .config import TrainConfig
 from .ema import Average
 from .engine import (
@@ -38,7 +39,7 @@ from .learner import Learner, choose_trained
 from .objective import Denoising
 from .optimizer import make_optimizer, rate_factor
 from .order import Order, own_randomness, seeded
-from .record import after_training, lora_metadata
+from .record import after_training, lora_metadata, write_start
 from .resume import (
     checkpoint_to_resume,
     compare,
@@ -49,7 +50,7 @@ from .resume import (
     save_checkpoint,
     trained_parameters,
 )
-from .validation import heldout_loss, tensorboard, write_samples
+from .validation import heldout_loss, write_samples
 
 if TYPE_CHECKING:
     from ..models.backbone import Backbone
@@ -70,6 +71,7 @@ def train(
     on_step: OnTrainingStep | None = None,
     should_stop: Callable[[], bool] | None = None,
     objective: Callable[[TrainConfig, Backbone], Any] = Denoising,
+    record: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Trains a LoRA for a network, or the network itself.
 
@@ -85,6 +87,8 @@ def train(
         on_step: progress; an exception from it stops the training, which saves first and then passes it on.
         should_stop: asked after every step; True stops the training, which saves and returns.
         objective: makes what turns a batch into a loss; see `Denoising`.
+        record: plain values that the run's record (see `write_start`) is to hold too, such as `data`, what became of
+            every clip (`Report.to_dict`).
 
     Returns:
         What was learned; if it was stopped, so far.
@@ -92,18 +96,20 @@ def train(
     Raises:
         IVGError: something about settings, data, disk or numbers that the user can mend.
     """
+    check_board(config)
     if not len(dataset):
         raise IVGError("There is no clip to train on: look at what the data report rejected and why (--dry-run).")
     with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
         if isinstance(model, IVGModel):
             model = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
-        trainer = _Trainer(config, model, dataset, heldout, objective, stack)
+        trainer = _Trainer(config, model, dataset, heldout, objective, record or {}, stack)
         return trainer.run(resume, on_step, should_stop or (lambda: False))
 
 
 class _Trainer:
-    def __init__(self, config, backbone: TrainableBackbone, dataset, heldout, objective, stack: ExitStack):
+    def __init__(self, config, backbone: TrainableBackbone, dataset, heldout, objective, record, stack: ExitStack):
         self.config: TrainConfig = config
+        self.record: Mapping[str, Any] = record
         if config.warmup >= config.steps:
             log.warning(
                 "The warm-up of %d steps is not over when the training of %d ends: the learning rate never comes to "
@@ -133,7 +139,9 @@ class _Trainer:
         keep_only_what_is_learned(accelerator)
         self.about_data = describe(dataset, backbone.codec)
         self.history: list[dict[str, float]] = []
-        self.board = tensorboard(self.folder / "log") if config.tensorboard and accelerator.is_main_process else None
+        self.board = open_board(config, self.folder) if accelerator.is_main_process else None
+        if self.board is not None:
+            stack.callback(self.board.close)
 
     def _groups(self, parameters: list[torch.nn.Parameter]) -> dict[str, tuple[list[torch.nn.Parameter], float]]:
         rate = self.config.learning_rate
@@ -210,6 +218,8 @@ class _Trainer:
             log.warning("Going on from step %d (%s).", start, found)
         if accelerator.is_main_process:
             write_history(self._history_file, self.history)
+            made_of = after_training(self.backbone.provenance(), config)
+            write_start(folder, config, start, accelerator, {**self.record, "made_of": made_of.to_dict()})
         return start
 
     def _step(self, step: int) -> dict[str, float]:
@@ -288,10 +298,9 @@ class _Trainer:
         return self.folder / "losses.jsonl"
 
     def _tell(self, done: int, figures: dict[str, float], on_step: OnTrainingStep | None) -> None:
-        append_figures(self._history_file, figures)
+        append_figures(self._history_file, done, figures)
         if self.board is not None:
-            for name, value in figures.items():
-                self.board.add_scalar(name, value, done)
+            self.board.show(done, figures)
         if on_step:
             on_step(done, self.config.steps, figures)
 
