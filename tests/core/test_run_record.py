@@ -3,6 +3,8 @@
 import builtins
 import hashlib
 import json
+import shutil
+import subprocess
 import sys
 import types
 
@@ -155,11 +157,31 @@ def test_a_missing_package_is_told_before_anything_is_prepared(golden, tmp_path,
     assert f"pip install {log}" in said and "clip 1" not in said and not (tmp_path / "run").exists()
 
 
-def test_the_commit_is_told_only_of_a_checkout_of_this_library(tmp_path, monkeypatch):
+def test_the_commit_is_told_of_a_checkout_of_this_library_alone(tmp_path, monkeypatch):
+    def git(*words):
+        who = ["-c", "user.name=x", "-c", "user.email=x"]
+        done = subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    if not shutil.which("git"):
+        pytest.skip("git is not here")
+    git("init", "-q")
+    (tmp_path / "a.py").write_text("1")
+    git("add", "a.py")
+    git("commit", "-qm", "first")
     monkeypatch.setattr(versions, "ROOT", tmp_path)
+    assert versions.commit() == git("rev-parse", "HEAD")
+    (tmp_path / "a.py").write_text("2")
+    assert versions.commit() == git("rev-parse", "HEAD") + "+"
+    (tmp_path / "env").mkdir()  # an environment that lies within another project's checkout
+    monkeypatch.setattr(versions, "ROOT", tmp_path / "env")
     assert versions.commit() is None
-    (tmp_path / ".git").mkdir()
-    assert versions.commit() is None  # git says that this is none
+    (tmp_path / "env" / ".git").mkdir()  # which git does not take for one
+    monkeypatch.setattr(versions, "_git", lambda *words: subprocess.run(["false"], check=True))
+    assert versions.commit() is None
+
+
+def test_the_command_is_told_as_one_would_write_it(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/ivg_core/__main__.py", "train", "--out", "a b"])
     assert versions.command() == "python -m ivg_core train --out 'a b'"
     monkeypatch.setattr(sys, "argv", ["/usr/bin/ivg", "info"])
