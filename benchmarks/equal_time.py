@@ -56,7 +56,8 @@ def bench_equal_time(
 
     Returns:
         Flat figures of each setting: ``seconds_*``, processor time beside the default one's, which is 1; ``inside_*``,
-        PSNR inside the mask in decibels; ``hs_err_*``; ``motion_precision_*``. Medians of time, else means. Once more
+        PSNR inside the mask in decibels; ``hs_err_*`` with ``hand_recall_*``, the share of hands found;
+        ``motion_precision_*``. Medians of time, else means. Once more
         ``quality_at_equal_time_before`` and ``…_after``: the first of these of the default and of what was chosen.
     """
     size = model.defaults
@@ -94,8 +95,10 @@ def _video(model: IVGModel, item: HeldOut, seed: int, options: dict[str, Any]) -
 
 def _judged(video: Tensor, true: Tensor, item: HeldOut, tracker: HandTracker) -> dict[str, float]:
     moving = item.truths[0] > 0
+    hands = hs_err(video, true, tracker)
     return {
         "inside": likeness_of(video[:, moving], true[:, moving]),
-        "hs_err": hs_err(video, true, tracker).value,
+        "hs_err": hands.value,
+        "hand_recall": hands.recall,
         "motion_precision": motion_precision(video, item.truths[0]),
     }

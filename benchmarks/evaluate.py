@@ -16,8 +16,9 @@ from ivg_core.batch.run import BatchSettings, run_batch
 from ivg_core.batch.table import Item, read_table
 from ivg_core.checkpoints.load import load_model
 from ivg_core.evaluate.clips import pair_clips
+from ivg_core.evaluate.grid import computed
 from ivg_core.evaluate.page import write_page
-from ivg_core.evaluate.report import as_markdown, computed, write_report
+from ivg_core.evaluate.report import as_markdown, write_report
 from ivg_core.evaluate.run import ALL, evaluate
 from ivg_core.media.images import load_image
 from ivg_core.media.video import write_video

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..ivg_core.checkpoints.lora_files import save_lora
 from ..ivg_core.errors import IVGError
 from ..ivg_core.models.lora import LoRA
+from ..ivg_core.models.provenance import Part, Provenance
 from ..ivg_core.models.told import Told
 from ._compat import supported
 from ._core_check import check_bare, family_of
@@ -209,6 +210,10 @@ class CoreBackbone:
             "told_region": self.tell_region,
             "on_top_of_loras": bool(self.patcher.patches),
         }
+
+    def provenance(self) -> Provenance:
+        """See `TrainableBackbone`; core does not say from which file a MODEL is."""
+        return Provenance((Part("base", self.name),))
 
     def save_lora(self, lora: LoRA, path: Path) -> None:
         """See `TrainableBackbone`; a file for core's LoraLoaderModelOnly."""

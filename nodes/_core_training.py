@@ -137,7 +137,9 @@ def run_core_training(
             pixels = config.needs_pixels
             kept = run / "cache"
             data = load_data(settings, encoder, config.stage, kept, pixels=pixels, clips=clips, on_clip=progress.clip)
-            done = train(config, backbone, data.train, resume="auto" if resume else None, on_step=progress)
+            record = {"data": data.report.to_dict()}
+            again = "auto" if resume else None
+            done = train(config, backbone, data.train, resume=again, on_step=progress, record=record)
     except mm.InterruptProcessingException:
         say(progress.kept(config.name, "LoraLoaderModelOnly"))
         raise

@@ -174,7 +174,9 @@ def run_training(
                 on_clip=progress.clip,
             )
             ready = load(managed, networks if stage == 1 else 2, settings.frames, size)
-            done = train(config, ready, data.train, resume="auto" if resume else None, on_step=progress)
+            record = {"data": data.report.to_dict()}
+            again = "auto" if resume else None
+            done = train(config, ready, data.train, resume=again, on_step=progress, record=record)
     except mm.InterruptProcessingException:
         say(progress.kept(config.name))
         raise

@@ -170,6 +170,7 @@ def make_item(
     Raises:
         IVGError: there is something wrong with it, or the folder cannot be written to.
     """
+    from ..sampling.describe import how_made
     from ..sampling.generate import generate
 
     if item.fault:
@@ -192,11 +193,20 @@ def make_item(
         on_step=on_step,
         at_once=False,
     )
-    about: dict[str, Any] = {"prompt": item.prompt, "seed": item.seed, "model": settings.model}
     named = tuple((Path(path.name), strength) for path, strength in item.loras)
-    about |= dataclasses.replace(item, loras=named).said_loras
-    if item.boxes:
-        about |= {"boxes": item.boxes.name}
+    about = how_made(
+        model,
+        settings.how,
+        video.mask if model.takes_mask else None,
+        prompt=item.prompt,
+        negative_prompt=settings.negative_prompt,
+        image=item.image.name,
+        seed=item.seed,
+        mask=(item.mask.name if item.mask else settings.fallback or "predicted") if model.takes_mask else None,
+        boxes=item.boxes and item.boxes.name,
+        motion_strength=settings.motion_strength if model.takes_mask else None,
+        **dataclasses.replace(item, loras=named).said_loras,
+    )
     return save_result(folder, item, video.later or video.frames, video.mask, fps, settings.format, about)
 
 

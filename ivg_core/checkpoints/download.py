@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import IVGError
-from ..media.files import atomic_write
+from ..media.files import atomic_write, digest_of, sha256_of
 from ..media.targets import user_path
 from ..settings import read_json
 from .sources import Part, Source, list_parts, open_url
@@ -169,7 +169,7 @@ def _fault_in(path: Path, part: Part) -> str:
         found, wanted = sha256_of(path), part.sha256
     elif part.blob:
         header = f"blob {path.stat().st_size}\0".encode()  # what git counts besides the content
-        found, wanted = _digest(path, hashlib.sha1(header, usedforsecurity=False)), part.blob
+        found, wanted = digest_of([path], hashlib.sha1(header, usedforsecurity=False)), part.blob
     else:
         return ""
     return "" if found == wanted else f"{found} in place of {wanted}"
@@ -249,18 +249,6 @@ def _fetch_some(part: Part, partial: Path, on_bytes: Callable[[int], None]) -> b
         return False
     note.unlink()
     return True
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits."""
-    return _digest(path, hashlib.sha256())
-
-
-def _digest(path: Path, digest) -> str:
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _version_in(note: Path) -> str | None:

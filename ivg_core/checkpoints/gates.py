@@ -10,6 +10,7 @@ from ..media.files import atomic_write
 from ..media.targets import user_path
 from ..models.add_gates import with_gates
 from ..models.grounding import OF_BOXES
+from ..models.provenance import Part, stated_licence
 from ..models.unet import IVGUNet
 from .embedded import EMBEDDED_GATES
 from .weights import is_safetensors, read_metadata, read_tensors
@@ -65,7 +66,7 @@ def read_gates(source: str | Path, unet: IVGUNet) -> IVGUNet:
     Raises:
         IVGError: there is no such file, or its gates are for another network.
     """
-    path = EMBEDDED_GATES if str(source) == "embedded" else user_path(source)
+    path = _file_of(source)
     if not path.is_file():
         raise IVGError(f'There are no gates for boxes at {path}: give a file of them, or "embedded".')
     if not holds_gates(path):
@@ -77,3 +78,13 @@ def read_gates(source: str | Path, unet: IVGUNet) -> IVGUNet:
         raise IVGError(f"The gates for boxes in {path} are for another model: take those that were made for this one.")
     gated.load_state_dict(tensors, strict=False)
     return gated
+
+
+def part_of_gates(source: str | Path) -> Part:
+    """What a model is made of, that has the gates of a file."""
+    path = _file_of(source)
+    return Part("gates", path.name, stated_licence(read_metadata(path)))
+
+
+def _file_of(source: str | Path) -> Path:
+    return EMBEDDED_GATES if str(source) == "embedded" else user_path(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,10 +21,12 @@ from ..models.bundle import ModelDefaults
 from ..models.codec import check_size, frames_at_once
 from ..models.grounding import sees_photo
 from ..models.inflated import InflatedUNet
+from ..models.provenance import LORA_KEY, Provenance, stated_licence
 from .image_models import LICENCE, ONE_SHOT_UNET, POSE_KIND, image_kind
 from .layout import Layout, find_checkpoint, read_layout
 from .load import empty_component
 from .networks import adapt_weights, compare_keys
+from .weights import is_safetensors, read_metadata
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -69,6 +72,7 @@ class CheckpointReport:
         measure: (width, height, frames) of that clip.
         notes: anything else worth knowing.
         card: the model card, where the file carries one.
+        made_of: a line for each thing that went into the weights, where the file says so.
     """
 
     path: str
@@ -82,6 +86,7 @@ class CheckpointReport:
     measure: tuple[int, int, int] = (0, 0, 0)
     notes: list[str] = field(default_factory=list)
     card: str = ""
+    made_of: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [self.path, f"  {self.kind}"]
@@ -96,7 +101,9 @@ class CheckpointReport:
             d = self.defaults
             settings = f"{d.width}x{d.height}, {d.num_frames} frames, {d.num_inference_steps} steps"
             lines.append(f"  made for      {settings}, guidance {d.guidance_scale:g}, {d.fps} fps")
+        if self.licence:
             lines.append(f"  licence       {self.licence}")
+        lines += [f"  {'' if i else 'made of':<13} {line}" for i, line in enumerate(self.made_of)]
         for dtype, plan in self.memory.items():
             parts = f"weights {_size(plan.weights)}, denoising {_size(plan.denoise)}, decoding {_size(plan.decode)}"
             lines.append(f"  memory        {_size(plan.peak)} in {dtype}: {parts}")
@@ -124,7 +131,7 @@ def inspect_checkpoint(
         layout = read_layout(path)
         components = [_inspect_component(layout, name) for name in layout.networks()]
     except IVGError as error:
-        return CheckpointReport(str(path), str(error))
+        return _no_checkpoint(path, str(error))
     missing, defaults = layout.missing_parts(), layout.defaults
     width, height = check_size(size or (defaults.width, defaults.height))
     measure = (width, height, defaults.num_frames if num_frames is None else num_frames)
@@ -143,7 +150,17 @@ def inspect_checkpoint(
         measure=measure,
         notes=_notes(layout),
         card=layout.metadata.get("card", ""),
+        made_of=layout.provenance.lines() if layout.provenance else [],
     )
+
+
+def _no_checkpoint(path: Path, kind: str) -> CheckpointReport:
+    """What can be said of something else; LoRA files and gates state their licence and what they are made of."""
+    header: dict[str, str] = {}
+    with suppress(IVGError, OSError, ValueError):
+        header = read_metadata(path) if path.is_file() and is_safetensors(path) else {}
+    made_of = Provenance.from_json(header.get(LORA_KEY))
+    return CheckpointReport(str(path), kind, licence=stated_licence(header), made_of=made_of.lines() if made_of else [])
 
 
 def _inspect_component(layout: Layout, name: str) -> ComponentReport:

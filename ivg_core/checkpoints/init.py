@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..models.bundle import IVGModel
+from ..models.fingerprint import fingerprint_of_weights
+from ..models.provenance import Part, Provenance
 from .layout import find_checkpoint, read_layout
-from .load import assemble, check_complete, load_component
+from .load import assemble, check_complete, empty_component, load_component
 from .networks import adapt_weights, empty_network, fill_network
 
 
@@ -40,13 +42,16 @@ def init_model(
         raise IVGError(f"{layout.path} is an IVG checkpoint already: train it as it is.")
     if layout.configs["unet"].get("gates"):
         raise IVGError(f"{layout.path} is a model that follows boxes: begin from a plain text-to-video model.")
+    mark = fingerprint_of_weights(adapt_weights("unet", tensors, empty_component(layout, "unet")))
+    base = Part("base", layout.path.resolve().name, layout.licence, mark)
     config = {**layout.configs["unet"], "motion_mask": True, "motion_strength": True, "photo": True}
     network = empty_network("unet", config, {key: tuple(t.shape) for key, t in tensors.items()}, str(path.parent))
     tensors = adapt_weights("unet", tensors, network)
     tensors |= _added_weights(tensors, torch.Generator().manual_seed(seed))
     networks = {name: load_component(layout, name, dtype, device) for name in ("vae", "text_encoder")}
     networks["unet"] = fill_network(network, tensors, path)
-    return assemble(layout, networks)
+    made_of = (layout.provenance or Provenance((base,))).then("init-model")
+    return made_of.onto(assemble(layout, networks))
 
 
 def _added_weights(base: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from ..media.text import read_text
 from ..models.bundle import ModelDefaults
 from ..models.domain import Domain
 from ..models.grounding import sees_photo
+from ..models.provenance import KEY, Provenance
 from ..settings import read_yaml
 from .config_files import json_object, read_config
 from .embedded import EMBEDDED
@@ -54,6 +55,7 @@ class Layout:
         defaults: from config.yaml's validation_data or the one-file metadata.
         licence: as the checkpoint states it, "" if it does not.
         domain: the pictures it knows, None if it does not say.
+        provenance: what its weights are made of, None if it does not say.
         metadata: further text of a one-file checkpoint (card, training record).
         belongs: of ModelScope's own files, part -> the file that it would be.
     """
@@ -67,6 +69,7 @@ class Layout:
     defaults: ModelDefaults = field(default_factory=ModelDefaults)
     licence: str = ""
     domain: Domain | None = None
+    provenance: Provenance | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     belongs: dict[str, str] = field(default_factory=dict)
 
@@ -250,6 +253,7 @@ def _read_run_config(path: Path, layout: Layout) -> None:
         layout.defaults = ModelDefaults.from_dict(settings)
         layout.licence = str(run.get("licence") or "")
         layout.domain = _domain(run.get("domain"))
+        layout.provenance = Provenance.from_dict(run.get(KEY))
     except (AttributeError, KeyError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         log.warning("%s cannot be read (%s): using 512x512, 16 frames, 25 steps, guidance 9.", path, reason)
@@ -269,6 +273,7 @@ def _file_layout(path: Path, beside: Sequence[str | Path]) -> Layout:
             defaults=ModelDefaults.from_dict(json_object(metadata.pop("defaults"))),
             licence=metadata.pop("licence", ""),
             domain=_domain(metadata.pop("domain", None)),
+            provenance=Provenance.from_json(metadata.pop(KEY, None)),
         )
         for name in COMPONENTS:
             config = metadata.pop(f"{name}_config", None)

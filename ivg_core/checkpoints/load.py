@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch import nn
 from ..devices import usable_device
 from ..errors import IVGError
 from ..models.bundle import IVGModel
-from .gates import read_gates
+from ..models.fingerprint import base_fingerprint
+from ..models.provenance import Part, Provenance
+from .gates import part_of_gates, read_gates
 from .layout import Layout, find_checkpoint, read_layout
 from .networks import adapt_weights, empty_network, fill_network
 from .tokenizer import load_tokenizer
@@ -51,10 +54,12 @@ def load_model(
     layout, device = read_layout(find_checkpoint(source), beside), usable_device(device)
     check_complete(layout)
     networks = {name: load_component(layout, name, dtype, device) for name in layout.networks()}
+    own, parts = dict(networks), []
     if boxes is not None:
         if "unet" not in networks:
             raise IVGError(f"{layout.path} has only stage-1 weights, which follow no boxes: load a full checkpoint.")
         networks["unet"] = read_gates(boxes, networks["unet"])
+        parts.append(part_of_gates(boxes))
     if rom is not None:
         rom_layout = read_layout(find_checkpoint(rom))
         stage1 = [name for name in ("rom_unet", "unet") if name in rom_layout.networks()]
@@ -63,7 +68,14 @@ def load_model(
         networks["rom_unet"] = load_component(rom_layout, stage1[0], dtype, device)
         if not networks["rom_unet"].takes_mask:
             raise IVGError(f"{rom_layout.path} makes videos of sentences and predicts no masks: give stage-1 weights.")
-    return assemble(layout, networks, name="embedded" if str(source) == "embedded" else "")
+        mark = base_fingerprint(networks["rom_unet"])
+        itself = Part("stage 1", _name_of(rom_layout), rom_layout.licence, mark)
+        parts += rom_layout.provenance.parts if rom_layout.provenance else [itself]
+    model = assemble(layout, networks, name="embedded" if str(source) == "embedded" else "")
+    if parts:
+        alone = replace(model, unet=own.get("unet"), rom_unet=own.get("rom_unet"))
+        model = Provenance.of_model(alone).and_(parts).onto(model)
+    return model
 
 
 def check_complete(layout: Layout) -> None:
@@ -118,8 +130,13 @@ def assemble(layout: Layout, networks: dict[str, Any], name: str = "") -> IVGMod
         tokenizer=load_tokenizer(layout.tokenizer_files, str(layout.path)),
         scheduler_config=layout.scheduler_config or {},
         defaults=layout.defaults,
-        name=name or layout.path.resolve().name.removesuffix(".safetensors").removesuffix(".pth"),
+        name=name or _name_of(layout),
         source=str(layout.path),
         licence=layout.licence,
         domain=layout.domain,
+        provenance=layout.provenance,
     )
+
+
+def _name_of(layout: Layout) -> str:
+    return layout.path.resolve().name.removesuffix(".safetensors").removesuffix(".pth")

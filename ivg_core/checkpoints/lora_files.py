@@ -48,7 +48,7 @@ def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False, adapter: i
         IVGError: no LoRA, a damaged file, one that holds NaN, one for another network, or another kind of adapter; or
             one of several has to be chosen.
     """
-    path = EMBEDDED_LORAS.get(str(path)) or user_path(path)
+    given, path = path, EMBEDDED_LORAS.get(str(path)) or user_path(path)
     path = next((path / name for name in FOLDER_FILES if (path / name).is_file()), path)
     if path.is_dir():
         path = list_in(path)
@@ -65,6 +65,7 @@ def read_lora(path: str | Path, unet: IVGUNet, partial: bool = False, adapter: i
         lora.check(unet)
     except IVGError as error:
         raise IVGError(f"{path}: {error}") from error
+    lora.name = str(given) if str(given) in EMBEDDED_LORAS else user_path(given).name
     return lora
 
 

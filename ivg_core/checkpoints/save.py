@@ -21,6 +21,7 @@ from ..models.bundle import IVGModel
 from ..models.follow_pose import PoseUNet, blocks_named
 from ..models.inflated import InflatedUNet
 from ..models.one_shot import OneShotUNet
+from ..models.provenance import KEY
 from ..models.unet import IVGUNet
 from .adapters import SKELETON, as_released
 from .image_models import IMAGE_UNET, ONE_SHOT_UNET, image_pipeline
@@ -106,6 +107,8 @@ def save_file(
     texts["scheduler_config"] = json.dumps(model.scheduler_config)
     texts["defaults"] = json.dumps(asdict(model.defaults))
     texts["licence"] = model.licence
+    if model.provenance:
+        texts[KEY] = model.provenance.to_json()
     if model.domain:
         texts["domain"] = model.domain.to_json()
     path = user_path(path)
@@ -189,6 +192,7 @@ def _run_config(model: IVGModel, folder: Path) -> dict[str, Any]:
         "validation_data": asdict(model.defaults),
     }
     run |= {"licence": model.licence} if model.licence else {}
+    run |= {KEY: model.provenance.to_dict()} if model.provenance else {}
     return run | ({"domain": model.domain.to_json()} if model.domain else {})
 
 

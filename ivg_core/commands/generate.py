@@ -95,6 +95,8 @@ def add(commands) -> None:
 def _generate(options: argparse.Namespace) -> None:
     from ..media.contact_sheet import contact_sheet
     from ..media.images import load_image, save_png
+    from ..media.video import as_comment
+    from ..sampling.describe import how_made
     from ..sampling.generate import generate
     from ..sampling.inputs import check_photo
     from ..sampling.predict import mask_frames
@@ -112,11 +114,21 @@ def _generate(options: argparse.Namespace) -> None:
     boxes = _boxes_of(options, photo)
     prior = prior_of(options, model)
     needs_mask = model.takes_mask or options.mask or options.fallback
+    asked_for = {
+        "prompt": str(options.prompts or options.prompt),
+        "negative_prompt": options.negative,
+        "image": options.image and options.image.name,
+        "video": options.video and options.video.name,
+        "mask": (options.mask.name if options.mask else options.fallback or "predicted") if needs_mask else None,
+        "boxes": options.boxes and options.boxes.name,
+        "noise_prior": options.noise_prior and options.noise_prior.name,
+        "motion_strength": options.motion if model.takes_mask else None,
+    }
     action = options.prompts or options.prompt
     schedule, made_for = as_schedule(action), model.defaults.num_frames
     if options.chain:
         frames = _chained(options, model, photo, action, how, prior, bool(needs_mask))
-        notes = {"prompt": str(action), "seed": options.seed}
+        notes = how_made(model, how, **asked_for, seed=options.seed, chain=True)
         return _keep([frames], options.out, given(fps, model.defaults.fps), notes)
     edited = edit_of(options, model)
     num_frames = edited.get("num_frames") or options.frames
@@ -143,11 +155,11 @@ def _generate(options: argparse.Namespace) -> None:
         at_once=options.sheet is not None,
         **{"mask": mask, "num_frames": options.frames, "size": options.size, **edited},
     )
-    said = str(action)
-    notes = {"prompt": said, "seed": video.seed}
+    notes = how_made(model, how, video.mask if needs_mask else None, **asked_for, seed=video.seed)
     _keep(video.chunks, options.out, given(fps, model.defaults.fps), notes)
     if options.sheet:
-        save_png(contact_sheet(video.frames, video.mask, photo, said), options.sheet)
+        sheet = contact_sheet(video.frames, video.mask, photo, str(action))
+        save_png(sheet, options.sheet, as_comment(notes))
         say(options.sheet)
 
 
@@ -248,15 +260,19 @@ def _mask_for(options: argparse.Namespace, model: IVGModel, photo: Tensor, sente
 
 def _predict_mask(options: argparse.Namespace) -> None:
     from ..media.images import load_image, save_png
+    from ..media.video import as_comment
+    from ..sampling.describe import how_made
 
     model, photo = load_for_sampling(options, [1]), load_image(options.image)
     rom = _predict(options, model, photo, options.prompt, options.frames)
-    save_png(rom.mask, options.out)
+    asked_for = {"prompt": options.prompt, "image": options.image.name, "seed": options.seed}
+    notes = how_made(model, _how_to_predict(options), **asked_for, stage=1, threshold=options.threshold)
+    save_png(rom.mask, options.out, as_comment(notes))
     say(options.out)
     print(f"{rom.coverage:.0%} of the photo will move")
     if options.frames_out:
         for index, mask in enumerate(rom.frame_masks, 1):
-            save_png(mask, options.frames_out / f"{index:04d}.png")
+            save_png(mask, options.frames_out / f"{index:04d}.png", as_comment(notes))
         say(options.frames_out)
 
 
@@ -270,7 +286,11 @@ def _predict(options: argparse.Namespace, model: IVGModel, photo: Tensor, senten
         seed=options.seed,
         num_frames=frames,
         size=options.size,
-        how=Sampling(num_inference_steps=options.steps, guidance_scale=options.guidance),
+        how=_how_to_predict(options),
         threshold=options.threshold,
         on_step=progress("mask"),
     )
+
+
+def _how_to_predict(options: argparse.Namespace) -> Sampling:
+    return Sampling(num_inference_steps=options.steps, guidance_scale=options.guidance)

@@ -22,13 +22,14 @@ def add(commands) -> None:
 
 
 def _hand_score(options: argparse.Namespace) -> None:
-    from ..hands.score import as_text, score_hands
+    from ..hands.score import LEGEND, as_text, score_hands
     from ..hands.tracker import HandTracker
     from ..media.video import read_clip
 
     tracker = HandTracker(device=options.device, backend=options.hand_backend)
     scores = {str(path): score_hands(read_clip(path)[0], tracker) for path in options.videos}
     print(as_text(scores))
+    print(LEGEND)
     found = {name: score.total for name, score in scores.items() if score.found}
     if len(scores) > 1:
         print(f"best: {max(found, key=found.__getitem__)}" if found else "there is no hand in any of them")

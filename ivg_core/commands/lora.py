@@ -56,10 +56,12 @@ def _merge(options: argparse.Namespace) -> None:
     from ..checkpoints.save import save_file, save_folder
     from ..checkpoints.weights import is_safetensors
     from ..models.lora import model_with_lora
+    from ..models.provenance import Provenance
 
     model = load(options)
     (lora,) = read_loras(options, [options.lora], model)
     merged = model_with_lora(model, lora, options.strength, options.stage)
+    merged = Provenance.of_model(merged).then("merge-lora").onto(merged)
     if is_safetensors(options.out):
         say(save_file(merged, options.out, dtype=model.dtype))
     else:
@@ -91,6 +93,7 @@ def _convert(options: argparse.Namespace) -> None:
     from ..checkpoints.lora_files import save_lora
     from ..checkpoints.lora_lists import save_list
     from ..checkpoints.weights import is_safetensors
+    from ..models.provenance import LORA_KEY, Provenance
 
     model = load(options)
     unet = model.unet or model.for_stage(1)
@@ -98,7 +101,9 @@ def _convert(options: argparse.Namespace) -> None:
     if options.role:
         lora = lora.of_role(options.role, unet)
     if is_safetensors(options.out):
-        say(save_lora(lora, options.out, {"ivg_converted_from": options.lora.name}))
+        made_of = Provenance.from_json(lora.metadata.get(LORA_KEY)) or Provenance.of_lora(lora)
+        about = made_of.then("convert-lora").in_header()
+        say(save_lora(lora, options.out, {"ivg_converted_from": options.lora.name, **about}))
     else:
         say(save_list(lora, options.out, unet))
     print(f"{len(lora.layers)} layers")

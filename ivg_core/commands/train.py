@@ -33,9 +33,16 @@ examples:
   python -m ivg_core train --preset stage2-lora-hands --data my_clips --model models/IVG.1.0 --out out/stirring \\
       --resume auto --set steps=800
       go on where it was stopped, or killed, to step 800
+  tensorboard --logdir out/stirring/log
+      watch a run that was started with --set log=tensorboard; its figures also are in out/stirring/losses.jsonl, its
+      settings in config.yaml, and what each start ran with, and on which clips, in run.json
   accelerate launch --multi_gpu --num_processes 2 -m ivg_core train --config my.yaml
       on several GPUs; with ACCELERATE_USE_CPU=true on several processors; several machines: docs/scale.md
 """
+
+
+#: Figures of a step that losses.jsonl alone holds: how it was stepped, and not what was lost.
+NOT_SHOWN = {"rate", "grad_norm"}
 
 
 def add(commands: Any) -> None:
@@ -89,6 +96,7 @@ def _presets() -> list[str]:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from ..training.boards import check_board
     from ..training.data.beforehand import prepare_share
     from ..training.data.dataset import load_data, survey
     from ..training.engine import prepare_together, process_device
@@ -101,6 +109,7 @@ def _train(options: argparse.Namespace) -> None:
         print(show(options.show), end="")
         return
     config, settings = read_settings(options)
+    check_board(config)
     if not options.dry_run:
         checkpoint_to_resume(user_path(config.out), options.resume)
     model = load_to_train(config)
@@ -123,7 +132,8 @@ def _train(options: argparse.Namespace) -> None:
     flush_denormals()
     stop = _StopOnSignal()
     resume = options.resume
-    done = train(config, model, data.train, data.heldout, resume=resume, on_step=_show, should_stop=stop)
+    record = {"data": data.report.to_dict()}
+    done = train(config, model, data.train, data.heldout, resume=resume, on_step=_show, should_stop=stop, record=record)
     if int(os.environ.get("RANK", 0)) == 0:
         if done.path is not None:
             say(done.path)
@@ -181,8 +191,7 @@ def load_to_train(config: TrainConfig, device: str = "cpu") -> IVGModel:
 
 
 def _show(step: int, total: int, figures: dict[str, float]) -> None:
-    names = ("loss", "noise", "motion", "miou", "hands", "heldout", "seconds")
-    shown = "  ".join(f"{name} {figures[name]:.4g}" for name in names if name in figures)
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if name not in NOT_SHOWN)
     print(f"step {step}/{total}  {shown}", file=sys.stderr, flush=True)
 
 

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
+from ..hands.networks import TRACKING as HAND_NETWORKS
+from ..hands.score import LEGEND as HAND_SCORE_LEGEND
 from ..hands.score import score_hands
 from .clips import MeasuredClip
 from .metrics import weights as published
+from .metrics.hs_err import LEGEND as HS_ERR_LEGEND
 from .metrics.hs_err import hs_err
 from .metrics.motion import background_stillness, mask_iou, motion_precision
 from .metrics.pixels import pixel_error, psnr, ssim
@@ -32,6 +35,8 @@ class Metric:
         needs: attribute of `MeasuredClip` without which it is not measured.
         digits: behind the point.
         paper: whether it stands in the paper's Table 1.
+        share: key of the share that stands beside its mean, which is misread without.
+        legend: what has to be known to read it.
     """
 
     key: str
@@ -40,13 +45,15 @@ class Metric:
     needs: str = ""
     digits: int = 3
     paper: bool = False
+    share: str = ""
+    legend: str = ""
 
 
 #: In the order of the table, which begins as the paper's.
 METRICS = {
     metric.key: metric
     for metric in (
-        Metric("hs_err", "HS-Err", "lower", "truth", 5, paper=True),
+        Metric("hs_err", "HS-Err", "lower", "truth", 5, paper=True, share="hand_recall", legend=HS_ERR_LEGEND),
         Metric("fid", "FID", "lower", "truth", 2, paper=True),
         Metric("clip_to_truth", "CLIP to truth", "higher", "truth", 3, paper=True),
         Metric("fvd", "FVD", "lower", "truth", 2, paper=True),
@@ -57,8 +64,8 @@ METRICS = {
         Metric("motion_precision", "motion precision", "higher", "mask"),
         Metric("background_stillness", "background stillness", "higher", "mask"),
         Metric("rom_iou", "RoM IoU", "higher", "own_mask"),
-        Metric("hand_score", "hand score", "higher"),
-        Metric("hs_err_found", "HS-Err, found hands", "lower", "truth", 5),
+        Metric("hand_score", "hand score", "higher", legend=HAND_SCORE_LEGEND),
+        Metric("hs_err_found", "HS-Err, found hands", "lower", "truth", 5, share="hand_recall", legend=HS_ERR_LEGEND),
         Metric("hand_recall", "hands found", "higher", "truth"),
         Metric("psnr", "PSNR", "higher", "truth", 2),
         Metric("ssim", "SSIM", "higher", "truth"),
@@ -98,12 +105,14 @@ class Family:
             Raises IVGError with the reason, "needs …", where that cannot be done here.
         networks: of the folder of weights that it looks through.
         version: raised when its figures change: what was measured before is then measured anew.
+        own: files of networks that come with this library.
     """
 
     keys: tuple[str, ...]
     load: Callable[[Path | None, str], Measure]
     networks: tuple[Network, ...] = ()
     version: int = 1
+    own: tuple[Path, ...] = ()
 
     @property
     def title(self) -> str:
@@ -227,7 +236,7 @@ FAMILIES = (
         ("motion_precision", "background_stillness", "rom_iou", "psnr", "ssim", "pixel_error"),
         _plain,
     ),
-    Family(("hs_err", "hs_err_found", "hand_recall", "hand_score"), _hands),
+    Family(("hs_err", "hs_err_found", "hand_recall", "hand_score"), _hands, own=HAND_NETWORKS),
     Family(("fid",), _inception, (published.INCEPTION,)),
     Family(("fvd",), _i3d, (published.I3D,)),
     Family(("clip_to_truth", "clip_consecutive", "clip_to_text"), _clip, (published.CLIP,)),

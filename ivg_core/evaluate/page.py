@@ -11,9 +11,9 @@ from ..media.clips import even_indices, open_media
 from ..media.files import PICTURES, atomic_write
 from ..media.video import write_video
 from .clips import ClipFiles, read_frames
-from .families import METRICS
+from .grid import Cell, grid_of, legend
 from .metrics.motion import draw_flow, optical_flow
-from .report import ARROWS, best_of, computed, figure_text, missing_lines
+from .report import missing_lines
 from .run import Evaluation
 
 MOST_FRAMES = 32  # of a drawing of optical flow
@@ -30,7 +30,7 @@ body {{ font: 15px/1.4 system-ui, sans-serif; margin: 24px; color: #202124; back
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; margin: 8px 0 24px; }}
 th, td {{ padding: 6px 10px; text-align: left; vertical-align: top; border-bottom: 1px solid #dadce0; }}
-.figures td {{ white-space: nowrap; font-variant-numeric: tabular-nums; }}
+.figures td {{ font-variant-numeric: tabular-nums; }} .figures small {{ display: block; }}
 .clips video, .clips img {{ width: 220px; border-radius: 6px; display: block; margin-bottom: 4px; background: #8884; }}
 small {{ color: #5f6368; }}
 .best {{ font-weight: 600; }}
@@ -63,9 +63,11 @@ def write_page(result: Evaluation, folder: Path) -> Path:
         IVGError: the folder cannot be written to, or a clip cannot be read.
     """
     tables = [_table(result, subset) for subset in result.table]
+    if lines := legend(result):
+        tables.append("<h2>How to read it</h2>\n" + "\n".join(f"<p>{_text(line)}</p>" for line in lines))
     if result.missing:
-        lines = "\n".join(f"<li>{_text(line)}</li>" for line in missing_lines(result))
-        tables.append(f"<h2>Not computed</h2>\n<ul>\n{lines}\n</ul>")
+        listed = "\n".join(f"<li>{_text(line)}</li>" for line in missing_lines(result))
+        tables.append(f"<h2>Not computed</h2>\n<ul>\n{listed}\n</ul>")
     if result.notes:
         tables.append("".join(f"<p>{_text(note)}</p>" for note in result.notes))
     page = folder / "index.html"
@@ -76,19 +78,18 @@ def write_page(result: Evaluation, folder: Path) -> Path:
 
 
 def _table(result: Evaluation, subset: str) -> str:
-    rows, keys = result.table[subset], computed(result)
-    heads = "".join(f"<th>{_text(METRICS[key].title)} {ARROWS[METRICS[key].better]}</th>" for key in keys)
-    best = {key: best_of(key, rows) for key in keys}
-    lines = []
-    for name, row in rows.items():
-        cells = []
-        for key in keys:
-            mark = ' class="best"' if name in best[key] else ""
-            cells.append(f"<td{mark}>{_text(figure_text(key, row.get(key)))}</td>")
-        lines.append(f"<tr><th>{_text(name)}</th>{''.join(cells)}</tr>")
+    grid = grid_of(result, subset)
+    heads = "".join(f"<th>{_text(head)}</th>" for head in grid.heads)
+    lines = [f"<tr><th>{_text(title)}</th>{''.join(map(_figure, cells))}</tr>" for title, cells in grid.rows]
     heading = f"<h2>{_text(subset[0].upper() + subset[1:])} ({len(result.subsets[subset])})</h2>"
-    body = f"<tr><th>method</th>{heads}</tr>\n" + "\n".join(lines)
+    body = f"<tr><th></th>{heads}</tr>\n" + "\n".join(lines)
     return f'{heading}\n<div class="wide"><table class="figures">\n{body}\n</table></div>'
+
+
+def _figure(cell: Cell) -> str:
+    mark = ' class="best"' if cell.best else ""
+    notes = "".join(f"<small>{_text(note)}</small>" for note in (cell.interval, cell.beside) if note)
+    return f"<td{mark}>{_text(cell.value)}{notes}</td>"
 
 
 def _rows(result: Evaluation, folder: Path) -> list[str]:

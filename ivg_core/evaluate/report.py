@@ -9,11 +9,13 @@ import math
 from pathlib import Path
 
 from ..media.files import atomic_write
-from .bootstrap import Estimate
+from ..versions import made_with
 from .families import METRICS
+from .grid import Grid, computed, grid_of, legend
 from .run import Evaluation
 
-ARROWS = {"higher": "↑", "lower": "↓"}
+WIDEST = 118  # letters of a line of a table
+INTERVAL = "95 %"
 
 
 def write_report(result: Evaluation, folder: Path) -> list[Path]:
@@ -42,11 +44,13 @@ def write_report(result: Evaluation, folder: Path) -> list[Path]:
 
 
 def as_json(result: Evaluation) -> dict:
-    """Everything that was measured and what was not, as JSON holds it: null where there is no number."""
+    """Everything that was measured and what was not, and by what, as JSON holds it: null where there is no number."""
     return {
+        "made_with": {**made_with(), "networks": result.networks},
         "metrics_computed": computed(result),
         "metrics_missing": {key: result.missing[key] for key in METRICS if key in result.missing},
         "notes": result.notes,
+        "legend": legend(result),
         "subsets": result.subsets,
         "table": {
             subset: {
@@ -70,31 +74,56 @@ def as_json(result: Evaluation) -> dict:
     }
 
 
-def computed(result: Evaluation) -> list[str]:
-    """Keys of the metrics that have a figure for at least one method, in the order of the table."""
-    rows = [row for rows in result.table.values() for row in rows.values()]
-    return [key for key in METRICS if any(key in row for row in rows)]
-
-
 def as_markdown(result: Evaluation) -> str:
-    """A table a subset, the best figure of each metric bold, with 95 % intervals; then what is missing, and notes."""
-    keys = computed(result)
+    """Tables of each subset with 95 % intervals, the best figures bold; how to read them; what is missing.
+
+    They can be read as they stand: columns are aligned, and a table that would be wider than `WIDEST` is several.
+    """
     parts = ["# Evaluation"]
-    for subset, rows in result.table.items():
+    for subset in result.table:
         count = len(result.subsets[subset])
         parts.append(f"## {subset[0].upper()}{subset[1:]} ({count} {'scene' if count == 1 else 'scenes'})")
-        titles = [f"{METRICS[key].title} {ARROWS[METRICS[key].better]}" for key in keys]
-        lines = [_line("method", *titles), _line("---", *["---"] * len(keys))]
-        best = {key: best_of(key, rows) for key in keys}
-        for name, row in rows.items():
-            cells = [figure_text(key, row.get(key)) for key in keys]
-            lines.append(_line(name, *[f"**{c}**" if name in best[k] else c for k, c in zip(keys, cells, strict=True)]))
-        parts.append("\n".join(lines))
-    if result.missing:
-        parts.append("## Not computed\n\n" + "\n".join(f"- {line}" for line in missing_lines(result)))
-    if result.notes:
-        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in result.notes))
+        parts += _tables(grid_of(result, subset))
+    sections = {"How to read it": legend(result), "Not computed": missing_lines(result), "Notes": result.notes}
+    for title, lines in sections.items():
+        if lines:
+            parts.append(f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _tables(grid: Grid) -> list[str]:
+    """The columns, in as many tables as it takes; intervals have rows of their own, which leaves room for methods."""
+    first, columns = ["", "---"], [[_escaped(head), "---"] for head in grid.heads]
+    for title, cells in grid.rows:
+        rows = [(title, [f"**{cell}**" if cell.best else str(cell) for cell in cells])]
+        rows += [(INTERVAL, [cell.interval for cell in cells])] if any(cell.interval for cell in cells) else []
+        for name, texts in rows:
+            first.append(_escaped(name))
+            for column, text in zip(columns, texts, strict=True):
+                column.append(_escaped(text))
+    groups: list[list[list[str]]] = []
+    for column in columns:
+        if not groups or _width([first, *groups[-1], column]) > WIDEST:
+            groups.append([])
+        groups[-1].append(column)
+    return ["\n".join(_lines([first, *group])) for group in groups]
+
+
+def _lines(columns: list[list[str]]) -> list[str]:
+    padded = [[text.ljust(_longest(column)) for text in column] for column in columns]
+    return [f"| {' | '.join(cells)} |" for cells in zip(*padded, strict=True)]
+
+
+def _width(columns: list[list[str]]) -> int:
+    return sum(_longest(column) + 3 for column in columns) + 1
+
+
+def _longest(column: list[str]) -> int:
+    return max(map(len, column))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def missing_lines(result: Evaluation) -> list[str]:
@@ -104,28 +133,6 @@ def missing_lines(result: Evaluation) -> list[str]:
         if key in result.missing:
             titles.setdefault(result.missing[key], []).append(METRICS[key].title)
     return [f"{', '.join(names)}: {reason}" for reason, names in titles.items()]
-
-
-def best_of(key: str, rows: dict[str, dict[str, Estimate]]) -> set[str]:
-    """The methods with the best figure, of at least two that have one."""
-    values = {name: row[key].value for name, row in rows.items() if key in row and not math.isnan(row[key].value)}
-    if len(values) < 2:
-        return set()
-    best = max(values.values()) if METRICS[key].better == "higher" else min(values.values())
-    return {name for name, value in values.items() if value == best}
-
-
-def figure_text(key: str, figure: Estimate | None) -> str:
-    """A figure with its interval, such as `0.412 (0.371–0.455)`; a dash where there is none."""
-    if figure is None:
-        return "–"
-    digits = METRICS[key].digits
-    text = f"{figure.value:.{digits}f}"
-    return text if math.isnan(figure.low) else f"{text} ({figure.low:.{digits}f}–{figure.high:.{digits}f})"
-
-
-def _line(*cells: str) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _figures(result: Evaluation) -> str:

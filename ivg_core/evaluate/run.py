@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from ..cluster.shard import WHOLE, Shard
 from ..errors import IVGError
+from ..media.files import sha256_of
 from .bootstrap import Estimate, estimate_distance, estimate_mean
 from .clips import ClipFiles, mask_area
 from .families import INPUTS, METRICS, Features, Values
 from .kept import Kept
-from .tasks import Measurer, OnClip, Refused, Task, Work, clips_with, in_turn, plan
+from .tasks import Measurer, OnClip, Refused, Task, Work, clips_with, in_turn, network_files, plan
 
 if TYPE_CHECKING:
     from ..cluster.spread import Spread
@@ -40,6 +42,7 @@ class Evaluation:
         notes: what a reader should know.
         left: title of a family of metrics -> clips that other processes have still to measure. Where there are any,
             nothing else is told yet.
+        networks: file -> its SHA-256, of all networks that figures were measured through.
     """
 
     methods: dict[str, list[ClipFiles]]
@@ -49,6 +52,7 @@ class Evaluation:
     missing: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
+    networks: dict[str, str] = field(default_factory=dict)
 
 
 def evaluate(
@@ -117,6 +121,11 @@ def evaluate(
         for name, clips in measured.items()
     }
     result.notes = _notes(result, measured)
+    for work in works:
+        if found & {*work.family.keys}:
+            published = {os.path.relpath(file, weights): file for file in network_files(work.family, weights)}
+            ours = {file.name: file for file in work.family.own}
+            result.networks |= {name: sha256_of(file) for name, file in (published | ours).items()}
     return result
 
 

@@ -143,14 +143,23 @@ def clips_with(key: str, methods: Mapping[str, Sequence[ClipFiles]]) -> list[tup
     return [(name, files) for name, clips in methods.items() for files in clips if has(files)]
 
 
+def network_files(family: Family, weights: Path | None) -> list[Path]:
+    """The files of a family's networks in the folder of weights.
+
+    Raises:
+        IVGError: one is missing.
+    """
+    places = [network.find(weights) for network in family.networks]
+    files = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
+    return [file for file in files if file.is_file()]
+
+
 def _identity(family: Family, weights: Path | None) -> list[str] | None:
     """Texts that differ once a network of the family was changed; None where one is missing."""
     try:
-        places = [network.find(weights) for network in family.networks]
+        return [file_identity(file) for file in network_files(family, weights)]
     except IVGError:
         return None
-    files = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
-    return [file_identity(file) for file in files if file.is_file()]
 
 
 def _why_not(family: Family, weights: Path | None, device: str) -> str:

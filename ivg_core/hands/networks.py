@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 ASSETS = Path(__file__).parents[1] / "assets"
+#: The files of the networks that a `HandTracker` looks through.
+TRACKING = tuple(ASSETS / f"hands-mediapipe-{name}.safetensors" for name in ("palm", "landmark"))
 Network = TypeVar("Network", bound=nn.Module)
 
 

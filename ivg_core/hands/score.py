@@ -41,6 +41,12 @@ MOST_BEND = 165.0
 #: A finger whose last two joints both bend by more than this many degrees bends them the same way.
 ZIGZAG = 25.0
 
+#: How the figure is explained wherever it is told.
+LEGEND = (
+    "The hand score tells how sound hands look, from 0 to 1, without a true clip: it is not HS-Err, which compares "
+    "with one and counts the hands that are missing. A clip without any hand has no score, and does not count."
+)
+
 Chain = list[tuple[int, Hand]]  # frames in which a hand is seen, and the hand there
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from .ffmpeg import ffmpeg_program
-from .files import PICTURES, VIDEOS, pictures_in
+from .files import PICTURES, VIDEOS, pictures_in, sha256_of
 from .images import check_pixels, load_image, to_pil
 from .targets import check_memory
 
@@ -328,6 +328,16 @@ class MemoryClip:
         for frame in self.read():
             digest.update(frame.tobytes())
         return f"{digest.hexdigest()} {self.fps}"
+
+
+def content_hash(media: Media) -> str:
+    """The SHA-256 of a clip's file, of its pictures one after the other, or of frames that a program holds."""
+    if isinstance(media, MemoryClip):
+        return media.identity().partition(" ")[0]
+    if isinstance(media, Pictures):
+        return sha256_of(*media._pictures())
+    assert isinstance(media, (Video, Gif))
+    return sha256_of(media.path)
 
 
 def file_identity(path: Path) -> str:

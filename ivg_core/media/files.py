@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -25,7 +26,22 @@ UNREADABLE = tuple(ending for ending in _KINDS if ending not in PICTURES)
 VIDEOS = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".m4v", ".mpg", ".mpeg", ".gif")
 #: Bytes that a name may gain while it is written: the ends of two temporary names, one within the other.
 _WHILE_WRITTEN = 36
+_CHUNK = 1 << 20  # bytes
 _ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def sha256_of(*paths: Path) -> str:
+    """The SHA-256 of a file, or of several one after the other, as 64 hexadecimal digits."""
+    return digest_of(paths, hashlib.sha256())
+
+
+def digest_of(paths: Sequence[Path], digest: hashlib._Hash) -> str:
+    """What a hash that was begun makes of files, one after the other, in hexadecimal digits."""
+    for path in paths:
+        with open(path, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def entries_in(folder: str | os.PathLike) -> list[Path]:

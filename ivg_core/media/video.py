@@ -58,7 +58,8 @@ def write_video(
             is written when it comes, and none is kept (but ffmpeg keeps those of a GIF, whose palette is of them all).
         path: where to; missing folders are made.
         fps: frames a second, above 0, at most 240; a GIF holds at most 50. Numbered PNGs do not keep it.
-        metadata: kept as JSON in the `comment` tag of mp4 and webm, and in the text entry `comment` of PNGs.
+        metadata: kept as JSON in the `comment` tag of mp4 and webm, in the text entry `comment` of PNGs, and in the
+            comment of a GIF.
 
     Returns:
         The file written; for `.png` the first of them.
@@ -73,20 +74,27 @@ def write_video(
     chunks = map(to_frames, frames)
     check_file(target, VIDEO_ENDINGS)
     check_fps(target, fps)
-    comment = json.dumps(metadata, ensure_ascii=False, default=str) if metadata else ""
+    texts = as_comment(metadata)
     if suffix == ".png":
-        return _write_pngs(chunks, target, comment)
+        return _write_pngs(chunks, target, texts)
     pictures = map(to_bytes, chunks if suffix == ".gif" else map(_even, chunks))  # `map` holds no chunk, a loop would
     first = next(pictures, None)
     if first is None:
         raise IVGError(NO_FRAMES)
     height, width = first.shape[1:3]
     source = {"f": "rawvideo", "pix_fmt": "rgb24", "s": f"{width}x{height}", "r": f"{fps:g}", "i": "-"}
-    encoder = ENCODERS[suffix] | ({"metadata": f"comment={comment}"} if comment else {})
+    encoder = ENCODERS[suffix] | ({"metadata": f"comment={texts['comment']}"} if texts else {})
     with atomic_write(target) as temporary:
         words = [*ffmpeg_options(source), *SAME_BYTES, *ffmpeg_options(encoder), str(temporary)]
         write_with_ffmpeg(words, _pieces(first, pictures), target)
+        if suffix == ".gif" and texts:
+            _add_gif_comment(temporary, json.dumps(metadata, default=str))
     return target
+
+
+def as_comment(metadata: Mapping[str, Any] | None) -> dict[str, str]:
+    """The text entry, or tag, in which a file keeps its metadata, as JSON; none where there is none."""
+    return {"comment": json.dumps(metadata, ensure_ascii=False, default=str)} if metadata else {}
 
 
 def read_video(path: str | os.PathLike) -> tuple[Tensor, float]:
@@ -114,13 +122,22 @@ def read_clip(path: str | os.PathLike) -> tuple[Tensor, float]:
     return torch.from_numpy(np.stack(list(media.read()))), media.fps
 
 
-def _write_pngs(chunks: Iterator[Tensor], target: Path, comment: str) -> Path:
+def _add_gif_comment(path: Path, text: str) -> None:
+    """Adds a comment, ASCII as the format wants it, before everything but the global palette: ffmpeg writes none."""
+    whole = path.read_bytes()
+    start = 13 + (3 << (whole[10] & 7) + 1 if whole[10] & 0x80 else 0)
+    said = text.encode("ascii")
+    blocks = b"".join(bytes([len(part)]) + part for part in (said[i : i + 255] for i in range(0, len(said), 255)))
+    path.write_bytes(whole[:start] + b"\x21\xfe" + blocks + b"\0" + whole[start:])
+
+
+def _write_pngs(chunks: Iterator[Tensor], target: Path, texts: Mapping[str, str]) -> Path:
     written: list[Path] = []
 
     def write(chunk: Tensor) -> None:
         for frame in chunk:
             name = target.with_name(f"{target.stem}_{len(written) + 1:04d}.png")
-            save_png(frame, name, {"comment": comment} if comment else None)
+            save_png(frame, name, texts)
             written.append(name)
 
     try:

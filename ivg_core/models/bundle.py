@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
     from .inflated import InflatedUNet
+    from .provenance import Provenance
     from .unet import IVGUNet
 
 
@@ -53,6 +54,7 @@ class IVGModel:
         source: where it came from.
         licence: what its weights may be used for, if the checkpoint says so.
         domain: the pictures it knows, see `models.domain`; None: any.
+        provenance: what its weights are made of, where they are made of several things; None: of what `source` holds.
         work_device: where the networks work. Networks move here one at a time, so only one occupies this device; None:
             they work where they are.
     """
@@ -68,6 +70,7 @@ class IVGModel:
     source: str = ""
     licence: str = ""
     domain: Domain | None = None
+    provenance: Provenance | None = None
     work_device: torch.device | None = None
 
     @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,12 @@ def base_fingerprint(network: nn.Module) -> str:
 
     They are rounded to 16 bits first: the same file loaded in another number format is the same network.
     """
-    vectors = ((name, x) for name, x in network.state_dict().items() if x.ndim == 1)
+    return fingerprint_of_weights(network.state_dict())
+
+
+def fingerprint_of_weights(weights: Mapping[str, Tensor]) -> str:
+    """The `base_fingerprint` of the network that has these weights, by name."""
+    vectors = ((name, x) for name, x in weights.items() if x.ndim == 1)
     return _hash((name, x.to(torch.bfloat16)) for name, x in vectors)
 
 

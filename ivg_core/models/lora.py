@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import IVGError
 from ..finite import count_of, not_finite
+from .provenance import Provenance
 from .unet import IVGUNet
 
 if TYPE_CHECKING:
@@ -34,11 +35,13 @@ class LoRA:
         layers: module name -> (up, down); for a convolution `up` is (out, r, 1, …) and `down` (r, in, kernel…).
         scales: module name -> factor, 1 where a file names none.
         metadata: text from the file.
+        name: of the file, for people; "" of one that lies in none.
     """
 
     layers: dict[str, tuple[Tensor, Tensor]]
     scales: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    name: str = ""
 
     @property
     def stage(self) -> int:
@@ -70,6 +73,7 @@ class LoRA:
             {name: halves for name, halves in self.layers.items() if factors[name]},
             {name: self.scales.get(name, 1.0) * factor for name, factor in factors.items() if factor},
             self.metadata,
+            self.name,
         )
 
     def of_role(self, role: str, unet: IVGUNet) -> LoRA:
@@ -82,7 +86,8 @@ class LoRA:
         layers = {name: halves for name, halves in self.layers.items() if name in sites}
         if not layers:
             raise IVGError(f"This LoRA has no {role} layers, it has {said_roles(self, unet)}: choose another role.")
-        return LoRA(layers, {name: scale for name, scale in self.scales.items() if name in sites}, self.metadata)
+        scales = {name: scale for name, scale in self.scales.items() if name in sites}
+        return LoRA(layers, scales, self.metadata, self.name)
 
     def change(self, name: str, weight: Tensor) -> Tensor:
         """What strength 1 adds to the weight of a layer, in float32, in its shape.
@@ -255,7 +260,9 @@ def model_with_lora(model: IVGModel, lora: LoRA, strength: float = 1.0, stage: i
     unet = copy.deepcopy(network_for(model, stage))
     merge_lora(unet, lora, strength)
     changed: dict[str, Any] = {"rom_unet" if stage == 1 else "unet": unet}
-    return replace(model, scheduler_config=lora.scheduler_config(model.scheduler_config), **changed)
+    made_of = Provenance.of_model(model).and_(Provenance.of_lora(lora, strength).parts)
+    scheduler_config = lora.scheduler_config(model.scheduler_config)
+    return made_of.onto(replace(model, scheduler_config=scheduler_config, **changed))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from .lora import LoRA
+from .provenance import Provenance
 
 #: What the parts of a combination must say alike, since the model can only be used in one way.
 SAID_BY_ALL = ("ivg_stage", "ivg_zero_terminal_snr")
@@ -33,7 +34,8 @@ def combine_loras(loras: Sequence[LoRA], strengths: Sequence[float]) -> LoRA:
         strengths: of each; a LoRA at 0 is left out.
 
     Returns:
-        Their layers in float32, strengths and scales folded into `up`; its metadata says the stage and the schedule.
+        Their layers in float32, strengths and scales folded into `up`; its metadata says the stage, the schedule, and
+        what it is made of.
 
     Raises:
         IVGError: they are for different stages or noise schedules, or have a layer in shapes that cannot be joined.
@@ -52,6 +54,9 @@ def combine_loras(loras: Sequence[LoRA], strengths: Sequence[float]) -> LoRA:
             scale = strength * lora.scales.get(name, 1.0)
             parts.setdefault(name, []).append((up.float() * scale, down.float()))
     said = {key: loras[0].metadata[key] for key in SAID_BY_ALL if key in loras[0].metadata}
+    taken = [Provenance.of_lora(lora, strength) for lora, strength in zip(loras, strengths, strict=True) if strength]
+    made_of = Provenance(()).and_(part for provenance in taken for part in provenance.parts)
+    said |= made_of.then("combine-loras").in_header()
     return LoRA({name: _joined(name, halves) for name, halves in parts.items()}, metadata=said)
 
 
@@ -83,7 +88,7 @@ def reduce_rank(lora: LoRA, rank: int) -> Reduced:
     worst = max(errors, key=errors.__getitem__, default="")
     whole = sum(lost.values())
     error = (whole / sum(norms.values())) ** 0.5 if whole else 0.0
-    return Reduced(LoRA(layers, scales, lora.metadata), error, errors.get(worst, 0.0), worst)
+    return Reduced(LoRA(layers, scales, lora.metadata, lora.name), error, errors.get(worst, 0.0), worst)
 
 
 def _joined(name: str, halves: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

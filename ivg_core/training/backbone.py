@@ -24,9 +24,11 @@ from ..models.fingerprint import fingerprint
 from ..models.inflated import BESIDE, InflatedUNet
 from ..models.lora import LoRA
 from ..models.one_shot import OneShotUNet, VideoClips, with_clips
+from ..models.provenance import Provenance
 from ..models.schedule import DiffusionSchedule
 from ..models.told import Told
 from .engine import put_back_afterwards
+from .record import after_training
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
@@ -51,6 +53,10 @@ class TrainableBackbone(Backbone, Protocol):
 
     def about(self) -> Mapping[str, Any]:
         """What a LoRA file says about the network that it fits."""
+        ...
+
+    def provenance(self) -> Provenance:
+        """What the network is made of, before it is trained."""
         ...
 
     def save_lora(self, lora: LoRA, path: Path) -> None:
@@ -159,13 +165,18 @@ class TrainableUNet(UNetBackbone):
             "zero_terminal_snr": self.schedule.zero_terminal_snr,
         }
 
+    def provenance(self) -> Provenance:
+        """See `TrainableBackbone`."""
+        return Provenance.of_model(self.model)
+
     def save_lora(self, lora: LoRA, path: Path) -> None:
         """See `TrainableBackbone`."""
         save_lora(lora, path)
 
     def save(self, path: Path) -> None:
         """See `TrainableBackbone`; a folder in the published layout."""
-        save_folder(self._current(**{"unet" if self.stage == 2 else "rom_unet": self.network}), path)
+        trained = self._current(**{"unet" if self.stage == 2 else "rom_unet": self.network})
+        save_folder(after_training(self.provenance(), self.config).onto(trained), path)
 
     def sample(self, clip: Sample, seed: int, steps: int) -> Tensor:
         """See `TrainableBackbone`."""

@@ -173,7 +173,10 @@ class TrainConfig:
         save_every: steps between checkpoints, 0 = only at the end or when stopped.
         keep_last: checkpoints kept, at least 1.
         validation: see `ValidationSettings`.
-        tensorboard: also log to `<out>/log`; needs the package tensorboard.
+        tensorboard: the same as log: tensorboard.
+        log: where the figures are shown beside `<out>/losses.jsonl`: "tensorboard" (files in `<out>/log`; the package
+            tensorboard) or "wandb" (Weights & Biases, which gets figures and settings, no clips; the package wandb).
+            "" = nowhere else.
     """
 
     stage: Literal[1, 2] = 2
@@ -224,10 +227,13 @@ class TrainConfig:
     keep_last: int = 2
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     tensorboard: bool = False
+    log: Literal["", "tensorboard", "wandb"] = ""
 
     def __post_init__(self) -> None:
         if not self.losses and not self.paths:  # the paper's, and the released code's motion score
             self.losses = {"noise": 1.0, "miou": 0.1} if self.stage == 1 else {"noise": 1.0, "motion": 0.001}
+        if self.tensorboard and not self.log:
+            self.log = "tensorboard"
         _check(self)
 
     def all_paths(self) -> list[TrainingPath]:

@@ -15,11 +15,11 @@ from ..media.files import atomic_write
 from ..settings import read_json
 
 
-def append_figures(path: Path, figures: dict[str, float]) -> None:
-    """Add one step."""
+def append_figures(path: Path, step: int, figures: dict[str, float]) -> None:
+    """Add one step, the first of which is 1."""
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
+            file.write(_line_of(step, figures))
     except OSError as error:
         raise IVGError(f"{path} could not be written ({error.strerror}): make room on the disk, then go on.") from error
 
@@ -27,18 +27,25 @@ def append_figures(path: Path, figures: dict[str, float]) -> None:
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """Begin the file anew with these steps."""
     with atomic_write(path) as temporary:
-        temporary.write_text("".join(json.dumps(figures) + "\n" for figures in history), encoding="utf-8")
+        lines = (_line_of(step, figures) for step, figures in enumerate(history, 1))
+        temporary.write_text("".join(lines), encoding="utf-8")
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """The steps so far; a last line that a killed run left unfinished is dropped."""
-    history = []
+    """The figures of the steps so far, from the first on; a last line that a killed run left unfinished is dropped."""
+    history: list[dict[str, float]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
-            history.append(read_json(line))
-        except ValueError:
+            figures = read_json(line)
+            figures.pop("step", None)  # which follows from its place; files of an older version do not say it
+        except (AttributeError, ValueError):
             break
+        history.append(figures)
     return history
+
+
+def _line_of(step: int, figures: Mapping[str, float]) -> str:
+    return json.dumps({"step": step, **figures}) + "\n"
 
 
 INK, PAPER, GRID, GREY = (32, 33, 36), (255, 255, 255), (226, 228, 232), (110, 112, 118)

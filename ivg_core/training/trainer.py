@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -23,6 +22,7 @@ from ..models.lora import LoRA
 from ..models.one_shot import OneShotUNet
 from .backbone import TrainableBackbone, TrainableUNet
 from .batches import Batch, ClipDataset, clips_of_one_video, describe
+from .boards import check_board, open_board
 from .config import TrainConfig
 from .ema import Average
 from .engine import (
@@ -39,6 +39,7 @@ from .learner import Learner, choose_trained
 from .objective import Denoising
 from .optimizer import make_optimizer, rate_factor
 from .order import Order, own_randomness, seeded
+from .record import after_training, lora_metadata, write_start
 from .resume import (
     checkpoint_to_resume,
     compare,
@@ -49,7 +50,7 @@ from .resume import (
     save_checkpoint,
     trained_parameters,
 )
-from .validation import heldout_loss, tensorboard, write_samples
+from .validation import heldout_loss, write_samples
 
 if TYPE_CHECKING:
     from ..models.backbone import Backbone
@@ -70,6 +71,7 @@ def train(
     on_step: OnTrainingStep | None = None,
     should_stop: Callable[[], bool] | None = None,
     objective: Callable[[TrainConfig, Backbone], Any] = Denoising,
+    record: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Trains a LoRA for a network, or the network itself.
 
@@ -85,6 +87,8 @@ def train(
         on_step: progress; an exception from it stops the training, which saves first and then passes it on.
         should_stop: asked after every step; True stops the training, which saves and returns.
         objective: makes what turns a batch into a loss; see `Denoising`.
+        record: plain values that the run's record (see `write_start`) is to hold too, such as `data`, what became of
+            every clip (`Report.to_dict`).
 
     Returns:
         What was learned; if it was stopped, so far.
@@ -92,18 +96,20 @@ def train(
     Raises:
         IVGError: something about settings, data, disk or numbers that the user can mend.
     """
+    check_board(config)
     if not len(dataset):
         raise IVGError("There is no clip to train on: look at what the data report rejected and why (--dry-run).")
     with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
         if isinstance(model, IVGModel):
             model = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
-        trainer = _Trainer(config, model, dataset, heldout, objective, stack)
+        trainer = _Trainer(config, model, dataset, heldout, objective, record or {}, stack)
         return trainer.run(resume, on_step, should_stop or (lambda: False))
 
 
 class _Trainer:
-    def __init__(self, config, backbone: TrainableBackbone, dataset, heldout, objective, stack: ExitStack):
+    def __init__(self, config, backbone: TrainableBackbone, dataset, heldout, objective, record, stack: ExitStack):
         self.config: TrainConfig = config
+        self.record: Mapping[str, Any] = record
         if config.warmup >= config.steps:
             log.warning(
                 "The warm-up of %d steps is not over when the training of %d ends: the learning rate never comes to "
@@ -133,7 +139,9 @@ class _Trainer:
         keep_only_what_is_learned(accelerator)
         self.about_data = describe(dataset, backbone.codec)
         self.history: list[dict[str, float]] = []
-        self.board = tensorboard(self.folder / "log") if config.tensorboard and accelerator.is_main_process else None
+        self.board = open_board(config, self.folder) if accelerator.is_main_process else None
+        if self.board is not None:
+            stack.callback(self.board.close)
 
     def _groups(self, parameters: list[torch.nn.Parameter]) -> dict[str, tuple[list[torch.nn.Parameter], float]]:
         rate = self.config.learning_rate
@@ -210,6 +218,8 @@ class _Trainer:
             log.warning("Going on from step %d (%s).", start, found)
         if accelerator.is_main_process:
             write_history(self._history_file, self.history)
+            made_of = after_training(self.backbone.provenance(), config)
+            write_start(folder, config, start, accelerator, {**self.record, "made_of": made_of.to_dict()})
         return start
 
     def _step(self, step: int) -> dict[str, float]:
@@ -288,10 +298,9 @@ class _Trainer:
         return self.folder / "losses.jsonl"
 
     def _tell(self, done: int, figures: dict[str, float], on_step: OnTrainingStep | None) -> None:
-        append_figures(self._history_file, figures)
+        append_figures(self._history_file, done, figures)
         if self.board is not None:
-            for name, value in figures.items():
-                self.board.add_scalar(name, value, done)
+            self.board.show(done, figures)
         if on_step:
             on_step(done, self.config.steps, figures)
 
@@ -343,7 +352,9 @@ class _Trainer:
         with self._averaged():
             lora = self.lora.to_lora(clip)
         base = {"base": self.backbone.name, "base_hash": self.base_hash, **self.backbone.about()}
-        lora.metadata = lora_metadata(self.config, base, self.about_data, self.history)
+        made_of = after_training(self.backbone.provenance(), self.config)
+        lora.metadata = lora_metadata(self.config, base, self.about_data, self.history, made_of)
+        lora.name = self.config.name
         if clip is not None:
             lora.metadata["ivg_clip"] = self.dataset[clip]["name"]
         return lora
@@ -371,32 +382,3 @@ class Trained:
     path: Path | None  # the LoRA file or model folder; None for a full training that was stopped
     checkpoint: Path | None  # to go on from
     history: list[dict[str, float]] = field(default_factory=list)  # figures of each step of the whole run
-
-
-def lora_metadata(
-    config: TrainConfig,
-    base: Mapping[str, Any],
-    data: Mapping[str, object],
-    history: list[dict[str, float]],
-) -> dict[str, str]:
-    """What a LoRA file says about itself; keys begin with `ivg_`, values that are no text are JSON.
-
-    Args:
-        config: of the training.
-        base: `base`, the model's name, `base_hash`, its weights' fingerprint, and what the backbone says of itself.
-        data: see `sample.describe`.
-        history: the figures of all steps.
-    """
-    recent = [figures["loss"] for figures in history[-50:]]
-    heldout = [figures["heldout"] for figures in history if "heldout" in figures]
-    about: dict[str, Any] = {
-        "stage": config.stage,
-        "steps": len(history),
-        "rank": {role: settings.rank for role, settings in config.lora.items()},
-        **base,
-        "loss": sum(recent) / len(recent) if recent else None,
-        "heldout_loss": heldout[-1] if heldout else None,
-        "seed": config.seed,
-        **data,
-    }
-    return {f"ivg_{key}": value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import IVGError
 from ..media.video import write_video
 from .batches import ClipDataset, collate
 
@@ -55,18 +54,3 @@ def write_samples(
         write_video(backbone.sample(clips[i], i, steps), folder / f"{name}-{i}.mp4", backbone.fps)
         for i in range(min(count, len(clips)))
     ]
-
-
-def tensorboard(folder: Path) -> Any:
-    """A TensorBoard writer.
-
-    Raises:
-        IVGError: the package is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise IVGError(
-            "tensorboard: true needs the package tensorboard: `pip install tensorboard`, or set it to false."
-        ) from error
-    return SummaryWriter(str(folder))

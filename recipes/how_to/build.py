@@ -43,6 +43,7 @@ def main() -> None:
         lora={role: LoRASettings(rank=rank) for role, rank in RANKS.items()},
         losses={"noise": {"weight": 1.0, "boxes": THING_COUNTS}, "motion": 0.001},
         out=str(args.work / "back"),
+        data={"name": "drawn plans", "licence": model.licence},  # drawn by this project, as what the model knows
         steps=args.steps,
         batch_size=args.batch,
         learning_rate=args.learning_rate,

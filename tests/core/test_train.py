@@ -133,7 +133,6 @@ def test_an_empty_data_set_is_named(tiny_model, tmp_path):
         ({"optimizer": "adamw8bit"}, "bitsandbytes"),
         ({"zero_terminal_snr": True}, "predicts v"),
         ({"method": "full", "trainable": ["nowhere"]}, "nowhere"),
-        ({"tensorboard": True}, "tensorboard"),
     ],
 )
 def test_what_this_machine_or_model_cannot_do(tiny_model, tmp_path, values, said):

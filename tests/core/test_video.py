@@ -49,6 +49,17 @@ def test_one_frame_is_a_video(tmp_path):
     assert frames.shape[0] == 1
 
 
+@pytest.mark.parametrize("length", [1, 255, 700])
+def test_a_gif_keeps_it_too_and_stays_the_same_clip(tmp_path, length):
+    said = {"action": "é" * length, "seed": 7}
+    frames = clip(3)
+    path = write_video(frames, tmp_path / "v.gif", fps=8, metadata=said)
+    with Image.open(path) as picture:
+        assert json.loads(picture.info["comment"]) == said
+    bare = write_video(frames, tmp_path / "bare.gif", fps=8)
+    assert torch.equal(read_video(path)[0], read_video(bare)[0]) and b"\x21\xfe" not in bare.read_bytes()[:13]
+
+
 def test_metadata_travels_in_the_comment(tmp_path):
     path = write_video(clip(2), tmp_path / "v.mp4", fps=8, metadata={"action": "stir; cut = 'é'\nnow", "seed": 7})
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", path, "-f", "ffmetadata", "-"]

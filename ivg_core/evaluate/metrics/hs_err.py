@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from ...hands.tracker import HandTracker
 
 
+#: How the figure is explained wherever it is told.
+LEGEND = (
+    "HS-Err is the mean squared distance of the hands' joints from those of the true clip, the picture's width and "
+    "height being 1; 0 is best. A true hand that is not found counts as if all its joints lay in the corner (0, 0), so "
+    "most of HS-Err tells of missing hands: the share of the true hands that are found stands beside it. HS-Err of the "
+    "found hands is over these alone. Clips whose truth shows no hand do not count."
+)
+
+
 @dataclass(frozen=True)
 class HSErr:
     """Hand structure error, and what it hides: most of it comes from hands that are missing.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...errors import IVGError
 from ...media.cache import Cache
+from ...media.clips import content_hash
 from ...media.targets import user_path
 from ...media.tracks import filled_up
 from ...models.bundle import IVGModel
@@ -21,7 +22,7 @@ from .boxes import track_identity
 from .encoder import ClipEncoder, ModelEncoder
 from .heldout import choose_heldout
 from .masks import MaskMaker
-from .overlapping import find_clips
+from .overlapping import Part, find_clips
 from .prepare import About, Prepared, check_motion, prepare
 from .report import Report
 from .settings import DataSettings
@@ -237,9 +238,11 @@ class Keeper:
                 if (said := self.cache.about(refused)) is not None:
                     raise ClipError(said["why"])
                 prepared = prepare(clip, self.settings, self.sizes, self.make_masks, self.encoder.codec.stride)
+                prepared.about.sha256 = _hash_of(clip)
             else:
                 about = About(**{**known, "name": clip.name, "caption": clip.caption})
                 check_motion(about.motion, self.settings)
+                about.sha256 = about.sha256 or _hash_of(clip)  # what an older version kept has none
         except (IVGError, OSError) as error:
             if refused is not None and isinstance(error, UnfitError):
                 self.cache.write(refused, {}, {"why": str(error)})
@@ -279,6 +282,10 @@ class Keeper:
         if self.cache.about(path) is None:
             self.cache.write(path, {"phrases": filled_up(self.encoder.phrases(phrases))}, {})
         return path
+
+
+def _hash_of(clip: TrainingClip) -> str:
+    return content_hash(clip.media.whole if isinstance(clip.media, Part) else clip.media)
 
 
 def _kept(path: Path, name: str) -> dict[str, Tensor]:

@@ -40,6 +40,7 @@ class About:
     notes: list[str] = field(default_factory=list)
     things: list[str] = field(default_factory=list)  # what the boxes are around
     begins: int | None = None  # the frame of its video at which it begins, where that is cut into clips
+    sha256: str = ""  # see `content_hash`; of the whole video, where that is cut into clips. "": not looked at
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -66,6 +66,8 @@ class DataSettings:
             frames as the clip; for a training with a `control_net`.
         heldout: this many clips are not trained on, but measured with; the parts of a film count as one.
         cache: folder for what was encoded; None: beside the training's results.
+        name: of the data, for what is trained to say; None: the last part of `source`.
+        licence: of the data, likewise; None: not known.
     """
 
     source: str
@@ -88,6 +90,8 @@ class DataSettings:
     boxes: bool = False
     stride: int = 0
     control: str | None = None
+    name: str | None = None
+    licence: str | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES, "data: ")
