@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .sampling.predict import RoM, predict_rom
     from .sampling.prompts import PromptSchedule, Stretch, read_schedule
     from .sampling.settings import Sampling
+    from .training.losses import register_loss
 
 __version__ = "0.1.0"
 
@@ -49,6 +50,7 @@ _HOMES = {
     "read_schedule": "sampling.prompts",
     "predict_regions": "sampling.chain",
     "generate_chain": "sampling.chain",
+    "register_loss": "training.losses",
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "predict_rom",
     "read_schedule",
     "refine_mask",
+    "register_loss",
     "save_file",
     "save_folder",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import IVGError
 from ..media.targets import check_folder, user_path
 from .kinds import a_path
-from .shared import flush_denormals, say
+from .shared import flush_denormals, plugin_option, say
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
@@ -27,6 +27,8 @@ examples:
   python -m ivg_core train --preset stage2-lora-hands --data my_clips --model models/IVG.1.0 --out out/stirring \\
       --resume auto --set steps=800
       go on where it was stopped, or killed, to step 800
+  python -m ivg_core train --config my.yaml --plugin my_losses.py
+      with losses of your own, which my_losses.py gives a name by ivg_core.register_loss; my.yaml: losses: {mine: 1}
   accelerate launch --multi_gpu --num_processes 2 -m ivg_core train --config my.yaml
       on several GPUs; with ACCELERATE_USE_CPU=true on several processors; several machines: docs/scale.md
 """
@@ -56,6 +58,7 @@ def add(commands: Any) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="replace a setting, such as steps=200 or "
         "lora.spatial.rank=8; may be given several times",
     )  # fmt: skip
+    plugin_option(train)
     train.add_argument("--resume", help='"auto", or a folder checkpoint-…: go on from there')
     train.add_argument("--dry-run", action="store_true", help="report on the data and train nothing")
 
@@ -75,7 +78,7 @@ def _train(options: argparse.Namespace) -> None:
     from ..training.trainer import train
 
     overrides = {key: value for key in ("model", "out") if (value := getattr(options, key))}
-    config = read_config(options.config or options.preset, overrides, _assignments(options))
+    config = read_config(options.config or options.preset, overrides, _assignments(options), options.plugin)
     if not config.data.get("source"):
         raise IVGError(
             "There is nothing to train on: give your clips with --data, a folder of clips with captions in .txt files, "

@@ -11,6 +11,7 @@ from ..errors import IVGError
 from ..media.targets import user_path
 from ..media.text import read_text
 from ..models.add_gates import VISUAL_WIDTHS
+from ..plugins import is_loaded, load_plugins
 from ..settings import check_ranges, from_mapping, nearest, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
@@ -173,6 +174,7 @@ class TrainConfig:
         keep_last: checkpoints kept, at least 1.
         validation: see `ValidationSettings`.
         tensorboard: also log to `<out>/log`; needs the package tensorboard.
+        plugins: files of Python whose losses are named above, see `read_config`; who calls from Python imports them.
     """
 
     stage: Literal[1, 2] = 2
@@ -223,6 +225,7 @@ class TrainConfig:
     keep_last: int = 2
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     tensorboard: bool = False
+    plugins: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.losses and not self.paths:  # the paper's, and the released code's motion score
@@ -236,7 +239,9 @@ class TrainConfig:
     @property
     def needs_pixels(self) -> bool:
         """Whether the clips' frames are needed beside their latents."""
-        return any("hands" in path.losses or path.flip for path in self.all_paths())
+        from .losses import needs_pixels
+
+        return any(needs_pixels(path.losses) or path.flip for path in self.all_paths())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in a yaml."""
@@ -244,7 +249,10 @@ class TrainConfig:
 
 
 def read_config(
-    path: str | Path, overrides: Mapping[str, Any] | None = None, assignments: Sequence[tuple[str, str]] = ()
+    path: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    assignments: Sequence[tuple[str, str]] = (),
+    plugins: Sequence[str | Path] = (),
 ) -> TrainConfig:
     """Reads the settings of a training.
 
@@ -252,10 +260,15 @@ def read_config(
         path: a yaml file, or the name of a preset.
         overrides: keys that replace the file's.
         assignments: the same from a command line: `("lora.spatial.rank", "8")`, the values read as yaml.
+        plugins: files of Python with losses of your own, which are imported first, and kept in the settings. One that
+            only the yaml names is not run: it may be another's.
+
+    Returns:
+        The settings, checked.
 
     Raises:
-        IVGError: no such file, no yaml, an unknown key (with the nearest that exists), a value of the wrong kind, or
-            settings that exclude each other.
+        IVGError: no such file, no yaml, an unknown key (with the nearest that exists), a value of the wrong kind,
+            settings that exclude each other, or a plugin that the yaml needs and that is not given here.
     """
     file = PRESETS / f"{path}.yaml" if str(path) in presets() else user_path(path)
     if not file.is_file():
@@ -270,7 +283,21 @@ def read_config(
     values = {**values, **(overrides or {})}
     for key, text in assignments:
         _assign(values, key, text)
+    _run_plugins(values, plugins, file)
     return from_mapping(TrainConfig, values, str(file))
+
+
+def _run_plugins(values: dict[str, Any], given: Sequence[str | Path], file: Path) -> None:
+    run = load_plugins(given)
+    named = values.get("plugins") or []
+    for plugin in named if isinstance(named, list) else []:
+        if not (isinstance(plugin, str) and is_loaded(plugin)):
+            raise IVGError(
+                f"{file} needs the plugin {plugin}, which is a program: look at it, then allow it with --plugin "
+                f'{plugin} (plugins=["{plugin}"]).'
+            )
+    if run:
+        values["plugins"] = run
 
 
 def _assign(values: dict[str, Any], key: str, text: str) -> None:

@@ -27,7 +27,9 @@ from .ema import Average
 log = logging.getLogger("ivg")
 
 # What may change between a checkpoint and its continuation without a word; anything else is said.
-FREE_TO_CHANGE = {"out", "name", "save_every", "keep_last", "validation", "tensorboard", "device", "model", "data"}
+FREE_TO_CHANGE = {
+    "out", "name", "save_every", "keep_last", "validation", "tensorboard", "device", "model", "data", "plugins",
+}  # fmt: skip
 # What may not, because the checkpoint would not fit.
 FIXED = {"stage", "method", "lora", "trainable", "clip_rank", "optimizer", "prediction"}
 WEIGHTS, AVERAGE, PROGRESS = "trained.safetensors", "average.safetensors", "progress.json"
