@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .checkpoints.add_loras import add_loras
     from .checkpoints.load import load_model
     from .checkpoints.save import save_file, save_folder
+    from .evaluate.own_metrics import register_metric
     from .models.bundle import IVGModel
     from .rom.refine import refine_mask
     from .sampling.chain import generate_chain, predict_regions
@@ -51,6 +52,7 @@ _HOMES = {
     "predict_regions": "sampling.chain",
     "generate_chain": "sampling.chain",
     "register_loss": "training.losses",
+    "register_metric": "evaluate.own_metrics",
 }
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "read_schedule",
     "refine_mask",
     "register_loss",
+    "register_metric",
     "save_file",
     "save_folder",
 ]

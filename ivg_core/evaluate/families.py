@@ -29,7 +29,7 @@ class Metric:
         key: in files.
         title: for people.
         better: which way.
-        needs: attribute of `MeasuredClip` without which it is not measured.
+        needs: attributes of `MeasuredClip` without which it is not measured, separated by spaces.
         digits: behind the point.
         paper: whether it stands in the paper's Table 1.
     """
@@ -98,12 +98,15 @@ class Family:
             Raises IVGError with the reason, "needs …", where that cannot be done here.
         networks: of the folder of weights that it looks through.
         version: raised when its figures change: what was measured before is then measured anew.
+        own: it is a user's, see `register_metric`: why it refuses a clip is not kept, as a program may fail for any
+            reason.
     """
 
     keys: tuple[str, ...]
     load: Callable[[Path | None, str], Measure]
     networks: tuple[Network, ...] = ()
-    version: int = 1
+    version: int | str = 1
+    own: bool = False
 
     @property
     def title(self) -> str:
@@ -222,7 +225,8 @@ def _blip(folder: Path | None, device: str) -> Measure:
     return measure
 
 
-FAMILIES = (
+#: Grown by `register_metric`.
+FAMILIES = [
     Family(
         ("motion_precision", "background_stillness", "rom_iou", "psnr", "ssim", "pixel_error"),
         _plain,
@@ -233,4 +237,4 @@ FAMILIES = (
     Family(("clip_to_truth", "clip_consecutive", "clip_to_text"), _clip, (published.CLIP,)),
     Family(("egovlp",), _egovlp, (published.EGOVLP,)),
     Family(("blip",), _blip, (published.BLIP, published.EGOVLP)),
-)
+]

@@ -12,9 +12,9 @@ from ..cluster.shard import WHOLE, Shard
 from ..errors import IVGError
 from .bootstrap import Estimate, estimate_distance, estimate_mean
 from .clips import ClipFiles, mask_area
-from .families import INPUTS, METRICS, Features, Values
+from .families import METRICS, Features, Values
 from .kept import Kept
-from .tasks import Measurer, OnClip, Refused, Task, Work, clips_with, in_turn, plan
+from .tasks import Measurer, OnClip, Refused, Task, Work, in_turn, lacking, plan
 
 if TYPE_CHECKING:
     from ..cluster.spread import Spread
@@ -152,9 +152,8 @@ def _gather(result: Evaluation, works: list[Work], kept: Kept) -> dict[str, dict
             for task, values in found:
                 measured[task.method].setdefault(task.files.name, {}).update(values)
         for key in work.family.keys:
-            lacking = "" if clips_with(key, result.methods) else INPUTS[METRICS[key].needs]
-            if reason or lacking:
-                result.missing[key] = "; ".join(filter(None, [reason, lacking]))
+            if why := [*filter(None, [reason]), *lacking(key, result.methods)]:
+                result.missing[key] = "; ".join(why)
     return measured
 
 
