@@ -30,8 +30,8 @@ from .engine import put_back_afterwards
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
-    from .batches import Sample
     from .config import TrainConfig
+    from .sample import Sample
 
 
 class TrainableBackbone(Backbone, Protocol):

@@ -22,7 +22,7 @@ from ..models.bundle import IVGModel
 from ..models.lora import LoRA
 from ..models.one_shot import OneShotUNet
 from .backbone import TrainableBackbone, TrainableUNet
-from .batches import Batch, ClipDataset, clips_of_one_video, describe
+from .batches import Batch, ClipDataset, as_clips, clips_of_one_video, describe
 from .config import TrainConfig
 from .ema import Average
 from .engine import (
@@ -49,6 +49,7 @@ from .resume import (
     save_checkpoint,
     trained_parameters,
 )
+from .sample import check_made_for
 from .validation import heldout_loss, tensorboard, write_samples
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def train(
     Args:
         config: see `TrainConfig`.
         model: a checkpoint, whose network of the stage is trained, or another network; left on the device it was on.
-        dataset: the clips.
-        heldout: clips for the held-out loss and samples.
+        dataset: the clips: what `load_data` gives, or a data set of your own, see `ClipDataset`.
+        heldout: clips for the held-out loss and samples, likewise.
         resume: None begins anew, "auto" goes on from the latest checkpoint in `config.out` if there is one, a path from
             that one.
         on_step: progress; an exception from it stops the training, which saves first and then passes it on.
@@ -92,8 +93,9 @@ def train(
     Raises:
         IVGError: something about settings, data, disk or numbers that the user can mend.
     """
-    if not len(dataset):
-        raise IVGError("There is no clip to train on: look at what the data report rejected and why (--dry-run).")
+    dataset, heldout = as_clips(dataset), None if heldout is None else as_clips(heldout, "measure with")
+    if isinstance(model, IVGModel):
+        check_made_for(dataset[0], model)
     with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
         if isinstance(model, IVGModel):
             model = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)

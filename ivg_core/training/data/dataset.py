@@ -16,7 +16,8 @@ from ...media.cache import Cache
 from ...media.targets import user_path
 from ...media.tracks import filled_up
 from ...models.bundle import IVGModel
-from ..batches import Sample, bucketed_batches
+from ..batches import bucketed_batches
+from ..sample import Sample
 from .boxes import track_identity
 from .encoder import ClipEncoder, ModelEncoder
 from .heldout import choose_heldout
@@ -47,7 +48,7 @@ class Data:
 
 
 class CachedClips:
-    """A `ClipDataset` of encoded clips.
+    """Encoded clips, as `OrderedClips`.
 
     Args:
         files: of each clip: its tensors, its text, and where it has boxes, the names of their things.
