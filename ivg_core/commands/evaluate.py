@@ -67,7 +67,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ..evaluate.clips import pair_clips
     from ..evaluate.page import write_page
     from ..evaluate.report import write_report
-    from ..evaluate.run import MEASURED, evaluate
+    from ..evaluate.run import MEASURED, evaluate_methods
     from ..evaluate.tasks import Measurer
     from ..plugins import load_plugins
 
@@ -91,7 +91,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         spread = over_ray(load, str, options.ray, options.device)
     device = "cpu" if options.ray else options.device
     kept = options.out / MEASURED
-    result = evaluate(methods, options.weights, device, show, folder=kept, shard=shard, spread=spread)
+    result = evaluate_methods(methods, options.weights, device, show, folder=kept, shard=shard, spread=spread)
     if result.left:
         left = ", ".join(f"{title} of {count} clips" for title, count in result.left.items())
         print(f"Other processes have still to measure {left}: who ends last writes the report.")

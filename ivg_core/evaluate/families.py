@@ -78,10 +78,15 @@ INPUTS = {
 
 @dataclass(frozen=True)
 class Features:
-    """What a clip adds to a distance between distributions."""
+    """What a clip adds to a distance between distributions.
 
-    generated: Tensor  # (N, D)
-    true: Tensor  # (N, D)
+    Attributes:
+        generated: (N, D), of the generated clip.
+        true: (N, D), of the true one.
+    """
+
+    generated: Tensor
+    true: Tensor
 
 
 Values = dict[str, "float | Features"]

@@ -25,7 +25,7 @@ def register_metric(
     needs: Sequence[str] = (),
     digits: int = 3,
 ) -> None:
-    """Adds a metric that `evaluate` measures: it has its column in tables, results.json, clips.csv and the page.
+    """Adds a metric that `evaluate_methods` measures: it has its column in tables, results.json, clips.csv and page.
 
     What was measured is kept until the file changes in which the function stands.
 

@@ -51,7 +51,7 @@ class Evaluation:
     left: dict[str, int] = field(default_factory=dict)
 
 
-def evaluate(
+def evaluate_methods(
     methods: Mapping[str, Sequence[ClipFiles]],
     weights: Path | None = None,
     device: str = "cpu",

@@ -105,7 +105,7 @@ class Measurer:
 
 
 def plan(methods: Mapping[str, Sequence[ClipFiles]], weights: Path | None, device: str) -> list[Work]:
-    """What each family has to do, in the order of `FAMILIES`; see `evaluate` for the arguments."""
+    """What each family has to do, in the order of `FAMILIES`; see `evaluate_methods` for the arguments."""
     works, known = [], cache(file_identity)  # a clip is asked for by every family
     for number, family in enumerate(FAMILIES):
         networks, reason = _identity(family, weights), ""

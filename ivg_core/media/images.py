@@ -94,6 +94,9 @@ def load_image(path: str | os.PathLike, *, exif: bool = True) -> Tensor:
 def load_mask(path: str | os.PathLike) -> Tensor:
     """Read a mask from a file; what pictures of all kinds mean as masks is said at `masks.read_mask`.
 
+    Args:
+        path: any format PIL reads.
+
     Returns:
         (H, W) float, 0..1.
 

@@ -29,11 +29,17 @@ FEW_FRAMES = 2
 
 @dataclass(frozen=True)
 class RoM:
-    """A predicted Region of Motion, in the photo's size. In a batch every field has the batch as its first axis."""
+    """A predicted Region of Motion, in the photo's size. In a batch every field has the batch as its first axis.
 
-    mask: Tensor  # (H, W) of 0 and 1: what moves in any frame
-    frame_masks: Tensor  # (F, H, W) of 0 and 1: where it moves in each frame
-    soft: Tensor  # (H, W) 0..1: the largest value over the frames, before the threshold
+    Attributes:
+        mask: (H, W) of 0 and 1: what moves in any frame.
+        frame_masks: (F, H, W) of 0 and 1: where it moves in each frame.
+        soft: (H, W) 0..1: the largest value over the frames, before the threshold.
+    """
+
+    mask: Tensor
+    frame_masks: Tensor
+    soft: Tensor
 
     @property
     def coverage(self) -> float:

@@ -314,7 +314,11 @@ def _assign(values: dict[str, Any], key: str, text: str) -> None:
 
 
 def presets() -> list[str]:
-    """Names of the presets that ship with the library."""
+    """The trainings that are ready to use.
+
+    Returns:
+        Names of the presets that ship with the library, as `read_config` takes them.
+    """
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 

@@ -35,8 +35,8 @@ class Sample(Always, total=False):
         latents: (C, T, h, w) of the clip; frame 0 is the context frame, which the network is given.
         caption: what is done.
         name: for messages: which file this is.
-        text: (77, D) text state of the caption.
-        empty_text: (77, D) text state of "".
+        text: (tokens, D) text state of the caption; 77 tokens in published models.
+        empty_text: (tokens, D) text state of "".
         told: for one clip: what the network's own sampler would tell it.
         untold: the same with the sentence "".
         open: (1, T, h, w) 1 where it generates, 0 where its sampler holds what is known; absent: everywhere.
@@ -79,8 +79,8 @@ AXES = {
     "mask_latents": "(C, T, h, w)",
     "photo": "(C, 1, h, w)",
     "open": "(1, T, h, w)",
-    "text": "(77, D)",
-    "empty_text": "(77, D)",
+    "text": "(tokens, D)",
+    "empty_text": "(tokens, D)",
     "rom_mask": "(H, W)",
     "frame_masks": "(F, H, W)",
     "frames": "(F, H, W, 3)",
@@ -123,7 +123,7 @@ def check_sample(sample: Any, index: int | None = None) -> Sample:
         if key not in ("frames", "control") and not value.is_floating_point():
             raise IVGError(f"{who}: {key} came as {value.dtype}: give floats.")
     if not any(first in sample and other in sample for first, other in (("text", "empty_text"), ("told", "untold"))):
-        raise IVGError(f'{who} has no text states: give text, of its caption, and empty_text, of "", both (77, D).')
+        raise IVGError(f'{who} has no text states: give text, of its caption, and empty_text, of "", both (tokens, D).')
     return sample  # type: ignore[return-value]
 
 

@@ -109,7 +109,7 @@ def with_(**values):
             with_(frames=torch.ones(2, 3, 128, 128, dtype=torch.uint8)),
             r"frames has shape \(2, 3, 128, 128\), but a tensor \(F, H, W, 3\)",
         ),
-        (with_(text=torch.ones(76, 32)), r"text has shape \(76, 32\), but a tensor \(77, D\)"),
+        (with_(text=torch.ones(1, 77, 32)), r"text has shape \(1, 77, 32\), but a tensor \(tokens, D\)"),
         (without("text", "empty_text"), "has no text states: give text, of its caption, and empty_text"),
         (without("empty_text"), "has no text states"),
         (with_(text=torch.ones(77, 16)), "text has 16 values a token, and the text encoder of tiny_ckpt gives 32"),

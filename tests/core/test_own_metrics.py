@@ -14,7 +14,7 @@ from ivg_core.evaluate import families
 from ivg_core.evaluate.clips import pair_clips
 from ivg_core.evaluate.families import FAMILIES, METRICS, Features
 from ivg_core.evaluate.own_metrics import register_metric
-from ivg_core.evaluate.run import ALL, evaluate
+from ivg_core.evaluate.run import ALL, evaluate_methods
 from ivg_core.evaluate.tasks import Measurer, plan
 from ivg_core.plugins import PREFIX
 
@@ -56,7 +56,7 @@ def of(root, *methods):
 
 def test_it_has_a_figure_for_each_clip_and_method(root):
     register_metric("brightness", brightness, title="brightness", better="lower")
-    result = evaluate(of(root, "copied", "wrong"))
+    result = evaluate_methods(of(root, "copied", "wrong"))
     for method, factor in (("copied", 1), ("wrong", 0.6)):
         assert result.values[method].keys() == set(SCENES)
         expected = factor * (0.3 + 0.6 * 16 * 16 / (48 * 64))
@@ -72,7 +72,10 @@ def test_a_distance_between_all_that_the_clips_of_a_method_gave(root):
         return Features(rows(clip.latter), rows(clip.truth))
 
     register_metric("colours", colours, title="colours", better="lower", needs=["truth"])
-    row = {name: figures["colours"].value for name, figures in evaluate(of(root, "copied", "wrong")).table[ALL].items()}
+    row = {
+        name: figures["colours"].value
+        for name, figures in evaluate_methods(of(root, "copied", "wrong")).table[ALL].items()
+    }
     assert row["copied"] == pytest.approx(0, abs=1e-4) and row["wrong"] > 0.05
 
 
@@ -81,11 +84,11 @@ def test_only_clips_that_have_all_that_it_needs_are_measured(root):
         return ((clip.latter - clip.truth).abs().mean(-1) * clip.mask).mean()
 
     register_metric("inside", inside, title="inside", better="lower", needs=("truth", "mask"))
-    whole = evaluate(of(root, "copied"))
+    whole = evaluate_methods(of(root, "copied"))
     assert whole.table[ALL]["copied"]["inside"].clips == 3
-    bare = evaluate({"copied": pair_clips(root / "copied", root / "truth")})
+    bare = evaluate_methods({"copied": pair_clips(root / "copied", root / "truth")})
     assert bare.missing["inside"].startswith("needs Regions of Motion: give --masks") and "truth" not in bare.missing
-    neither = evaluate({"copied": pair_clips(root / "copied")})
+    neither = evaluate_methods({"copied": pair_clips(root / "copied")})
     assert "--truth" in neither.missing["inside"] and "--masks" in neither.missing["inside"]
 
 
@@ -102,7 +105,7 @@ def test_only_clips_that_have_all_that_it_needs_are_measured(root):
 )
 def test_a_metric_that_fails_is_named_and_the_others_are_measured(root, gives, said):
     register_metric("mine", gives, title="mine", better="lower")
-    result = evaluate(of(root, "copied"))
+    result = evaluate_methods(of(root, "copied"))
     assert "psnr" in result.table[ALL]["copied"] and "mine" not in result.table[ALL]["copied"]
     with pytest.raises(AssertionError, match=said):
         raise AssertionError(result.missing["mine"])
@@ -116,7 +119,7 @@ def test_features_of_two_widths_are_refused(root):
         title="mine",
         better="lower",
     )
-    assert "odd shapes for the clip pan" in evaluate(of(root, "copied")).missing["mine"]
+    assert "odd shapes for the clip pan" in evaluate_methods(of(root, "copied")).missing["mine"]
 
 
 @pytest.mark.parametrize(
@@ -194,10 +197,10 @@ def test_a_failure_is_not_kept(root, tmp_path):
         return 1.0
 
     register_metric("flaky", flaky, title="flaky", better="lower")
-    first = evaluate(of(root, "copied"), folder=tmp_path)
+    first = evaluate_methods(of(root, "copied"), folder=tmp_path)
     assert "the disk was full" in first.missing["flaky"]
     works.append(True)
-    assert evaluate(of(root, "copied"), folder=tmp_path).table[ALL]["copied"]["flaky"].value == 1
+    assert evaluate_methods(of(root, "copied"), folder=tmp_path).table[ALL]["copied"]["flaky"].value == 1
 
 
 def test_a_worker_on_another_machine_runs_the_plugin_too(root, plugin):

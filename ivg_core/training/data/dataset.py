@@ -40,7 +40,13 @@ SHAPING = ("frames", "frame_sampling", "fps", "camera", "max_camera_motion")
 
 @dataclass
 class Data:
-    """What a source gave."""
+    """What a source gave.
+
+    Attributes:
+        train: the clips that are trained on.
+        heldout: those that are measured with; None: there are none.
+        report: what became of every clip.
+    """
 
     train: CachedClips
     heldout: CachedClips | None
@@ -106,6 +112,9 @@ def load_data(
         clips: these, in place of those of `settings.source`.
         on_clip: progress; an exception from it stops the work, and what was encoded stays in the cache.
 
+    Returns:
+        The clips to train on, those that are held out, and what became of each.
+
     Raises:
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
     """
@@ -163,6 +172,12 @@ def survey(
     Args:
         settings, model, stage, on_clip: see `load_data`.
         on_prepared: shown each clip that can be used.
+
+    Returns:
+        What would become of each clip.
+
+    Raises:
+        IVGError: the source is not there, or held-out clips leave none to train on.
     """
     encoder = ModelEncoder(model, stage)
     settings = _as_needed(settings, encoder)
