@@ -13,8 +13,9 @@ from core_scenes_drawn import TASKS, Clips
 from core_scenes_latents import Encoded
 
 from ivg_pack.ivg_core.models.told import Told
-from ivg_pack.ivg_core.training.batches import Sample, bucketed_batches
+from ivg_pack.ivg_core.training.batches import bucketed_batches
 from ivg_pack.ivg_core.training.config import LoRASettings, TrainConfig
+from ivg_pack.ivg_core.training.sample import Sample
 from ivg_pack.ivg_core.training.trainer import train
 from ivg_pack.nodes._core_backbone import CoreBackbone
 

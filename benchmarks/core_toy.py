@@ -32,9 +32,10 @@ from core_coarse_parts import coarse_vae, make_legible  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from ivg_pack.ivg_core.evaluate.metrics.motion import mask_iou  # noqa: E402
-from ivg_pack.ivg_core.training.batches import ListDataset, Sample, collate  # noqa: E402
+from ivg_pack.ivg_core.training.batches import ListDataset, collate  # noqa: E402
 from ivg_pack.ivg_core.training.config import LoRASettings, TrainConfig  # noqa: E402
 from ivg_pack.ivg_core.training.objective import Denoising  # noqa: E402
+from ivg_pack.ivg_core.training.sample import Sample  # noqa: E402
 from ivg_pack.ivg_core.training.trainer import train  # noqa: E402
 from ivg_pack.nodes import _core_backbone  # noqa: E402
 from ivg_pack.nodes._core_backbone import CoreBackbone  # noqa: E402

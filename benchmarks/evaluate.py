@@ -19,7 +19,7 @@ from ivg_core.evaluate.clips import pair_clips
 from ivg_core.evaluate.grid import computed
 from ivg_core.evaluate.page import write_page
 from ivg_core.evaluate.report import as_markdown, write_report
-from ivg_core.evaluate.run import ALL, evaluate
+from ivg_core.evaluate.run import ALL, evaluate_methods
 from ivg_core.media.images import load_image
 from ivg_core.media.video import write_video
 from ivg_core.models.bundle import IVGModel
@@ -55,7 +55,7 @@ def main() -> None:
     prompts = true / "prompt.json"
     make_clips(model, read_table(prompts), options.out)
     names = [*SETTINGS, STILL]
-    result = evaluate(
+    result = evaluate_methods(
         {name: pair_clips(options.out / name, true, prompts, true / "masks") for name in names},
         options.weights,
         on_clip=lambda number, total, what: print(f"{number}/{total} {what}", file=sys.stderr),

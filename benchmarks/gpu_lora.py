@@ -11,8 +11,9 @@ from benchmarks.gpu import Figures, Setting, free, model_of, peak_gib
 from benchmarks.hands import drawn_clip
 from ivg_core.models.bundle import IVGModel
 from ivg_core.models.text import encode_text
-from ivg_core.training.batches import ListDataset, Sample
+from ivg_core.training.batches import ListDataset
 from ivg_core.training.config import read_config
+from ivg_core.training.sample import Sample
 from ivg_core.training.trainer import train
 
 STEPS = 8

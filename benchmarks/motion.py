@@ -38,8 +38,9 @@ from ivg_core.synthetic.dataset import HELD_OUT_SEED
 from ivg_core.synthetic.hand import HandView
 from ivg_core.synthetic.moments import Step
 from ivg_core.synthetic.skeleton import POSES
-from ivg_core.training.batches import ListDataset, Sample
+from ivg_core.training.batches import ListDataset
 from ivg_core.training.config import LoRASettings, TrainConfig, TrainingPath
+from ivg_core.training.sample import Sample
 from ivg_core.training.trainer import train
 
 WIDE, HIGH = 0.20, 0.40  # of the circle, shares of the picture's height

@@ -28,10 +28,11 @@ from ivg_core.models.bundle import IVGModel
 from ivg_core.models.codec import ImageCodec
 from ivg_core.models.lora import LoRA
 from ivg_core.models.unet import IVGUNet
-from ivg_core.training.batches import ListDataset, Sample, collate
+from ivg_core.training.batches import ListDataset, collate
 from ivg_core.training.config import LoRASettings, TrainConfig, read_config
 from ivg_core.training.learner import Learner, LoRALayers
 from ivg_core.training.objective import Denoising
+from ivg_core.training.sample import Sample
 from ivg_core.training.trainer import train
 
 DRAWS = 6  # noise and timesteps of a measurement

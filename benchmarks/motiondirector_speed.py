@@ -27,8 +27,9 @@ from ivg_core.checkpoints.load import load_model
 from ivg_core.models.bundle import IVGModel
 from ivg_core.models.lora import lora_sites
 from ivg_core.models.text import encode_text
-from ivg_core.training.batches import ListDataset, Sample
+from ivg_core.training.batches import ListDataset
 from ivg_core.training.config import read_config
+from ivg_core.training.sample import Sample
 from ivg_core.training.trainer import train
 
 MODEL = Path(__file__).parents[1] / "tests" / "golden" / "motiondirector" / "training" / "model"

@@ -26,9 +26,10 @@ from benchmarks.record import record
 from ivg_core.checkpoints.load import load_model
 from ivg_core.checkpoints.lora_files import read_lora
 from ivg_core.models.lora import LoRA
-from ivg_core.training.batches import ListDataset, Sample
+from ivg_core.training.batches import ListDataset
 from ivg_core.training.config import LoRASettings, TrainConfig
 from ivg_core.training.resume import checkpoints
+from ivg_core.training.sample import Sample
 from ivg_core.training.trainer import train
 
 STEPS = 14

@@ -23,10 +23,10 @@ from ._notes import say, show
 from ._training import TrainingProgress, keep, picture_of
 
 if TYPE_CHECKING:
-    from ..ivg_core.training.batches import Sample
     from ..ivg_core.training.config import TrainConfig
     from ..ivg_core.training.data.settings import DataSettings
     from ..ivg_core.training.data.sources import TrainingClip
+    from ..ivg_core.training.sample import Sample
 
 log = logging.getLogger("ivg")
 

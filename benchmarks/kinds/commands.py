@@ -278,6 +278,7 @@ def _odd_value(rng: random.Random, action: argparse.Action) -> str:
         "truth",
         "photo",
         "noise_prior",
+        "plugin",
         "video",
         "control",
         "control_net",

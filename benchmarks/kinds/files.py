@@ -226,7 +226,7 @@ def records_of_earlier_runs(rng: random.Random, folder: Path) -> Case:
     from ivg_core.batch.table import Item
     from ivg_core.evaluate.clips import ClipFiles
     from ivg_core.evaluate.report import as_json
-    from ivg_core.evaluate.run import evaluate
+    from ivg_core.evaluate.run import evaluate_methods
     from ivg_core.hands.tracker import HandTracker
     from ivg_core.rom.annotate_folder import annotate_folder
     from ivg_core.rom.annotate_reports import REPORT
@@ -253,7 +253,7 @@ def records_of_earlier_runs(rng: random.Random, folder: Path) -> Case:
         (folder / "measured" / "values-1.jsonl").write_bytes(content)
         write_video(clip_frames(rng, 2), folder / "a.mp4", 8)
         clips = {"a": [ClipFiles("a", folder / "a.mp4")]}
-        call = lambda: as_json(evaluate(clips, folder=folder / "measured"))  # noqa: E731
+        call = lambda: as_json(evaluate_methods(clips, folder=folder / "measured"))  # noqa: E731
     elif name.startswith("annotate"):
         shutil.rmtree(folder / "masks", ignore_errors=True)
         (folder / "masks").mkdir()

@@ -24,6 +24,9 @@ def add_loras(model: IVGModel, loras: Iterable[tuple[str | Path, float]]) -> IVG
         loras: the files with their strengths; what they change adds up, in any order. One that is named twice is added
             twice. Each goes to the stage that its file says, see `model_with_loras`.
 
+    Returns:
+        The model with changed networks, which shares all others with the one that is given.
+
     Raises:
         IVGError: one cannot be read, or is for another network or for a stage that the model has not.
     """
@@ -50,10 +53,19 @@ def by_stage(loras: Iterable[tuple[LoRA, float]]) -> list[tuple[LoRA, float]]:
 
 
 def read_lora_for(model: IVGModel, path: str | Path, partial: bool = False, adapter: int | None = None) -> LoRA:
-    """`read_lora` for the network of a model that the file is for; for the other one, if the model has but that.
+    """Reads a LoRA for the network of a model that the file is for; for the other one, if the model has but that.
+
+    Args:
+        model: the checkpoint.
+        path: the file, of any format, or the folder of peft, diffusers or MotionDirector; see `read_lora`.
+        partial: leave out layers that fit no layer of the network, with a warning, instead of refusing the file.
+        adapter: which one, from 1, of a list that holds the spatial adapters of several clips.
+
+    Returns:
+        What the file changes, in the names of the model's layers.
 
     Raises:
-        IVGError: see `read_lora`.
+        IVGError: no LoRA, a damaged file, one for another network, or another kind of adapter.
     """
     stage = _stage_in(EMBEDDED_LORAS.get(str(path)) or user_path(path))
     unet = (model.rom_unet if stage == 1 else None) or model.unet or model.for_stage(1)

@@ -74,6 +74,14 @@ def save_lora(lora: LoRA, path: str | Path, metadata: Mapping[str, str] | None =
 
     So core's LoraLoaderModelOnly knows every layer of a MODEL that holds the network.
 
+    Args:
+        lora: what to write.
+        path: ends in .safetensors; missing folders are made.
+        metadata: further text to carry, beside what the LoRA says of itself.
+
+    Returns:
+        The path.
+
     Raises:
         IVGError: the path cannot be written.
     """

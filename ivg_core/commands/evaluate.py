@@ -11,7 +11,7 @@ from ..errors import IVGError
 from ..media.targets import user_path
 from .kinds import a_path, a_text, new_folder
 from .machines import machine_options, shard_of
-from .shared import command, say
+from .shared import command, plugin_option, say
 
 TEXT = """\
 Measure generated clips against true ones: Table 1 of the paper (HS-Err, FID, CLIP to truth, FVD, EgoVLP, CLIP
@@ -49,6 +49,7 @@ def add(commands) -> None:
     evaluate.add_argument("--masks", type=a_path, metavar="FOLDER", help="the true Regions of Motion")
     evaluate.add_argument("--weights", type=a_path, metavar="FOLDER", help="the networks of the metrics")
     evaluate.add_argument("--out", type=new_folder, required=True, metavar="FOLDER", help="for the report")
+    plugin_option(evaluate)
     evaluate.add_argument("--device", type=a_text, default="cpu", help="cpu, cuda, mps … (default: cpu)")
 
 
@@ -66,10 +67,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ..evaluate.clips import pair_clips
     from ..evaluate.page import write_page
     from ..evaluate.report import write_report
-    from ..evaluate.run import MEASURED, evaluate
+    from ..evaluate.run import MEASURED, evaluate_methods
     from ..evaluate.tasks import Measurer
+    from ..plugins import load_plugins
 
     shard = shard_of(options)
+    load_plugins(options.plugin)
     if options.weights and not options.weights.is_dir():
         raise IVGError(f"There is no folder of weights at {options.weights}: check the path, or leave out --weights.")
     methods = {}
@@ -84,11 +87,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     spread = None
     if options.ray:
-        load = partial(Measurer, options.weights, options.device)
+        load = partial(Measurer, options.weights, options.device, [path.resolve() for path in options.plugin])
         spread = over_ray(load, str, options.ray, options.device)
     device = "cpu" if options.ray else options.device
     kept = options.out / MEASURED
-    result = evaluate(methods, options.weights, device, show, folder=kept, shard=shard, spread=spread)
+    result = evaluate_methods(methods, options.weights, device, show, folder=kept, shard=shard, spread=spread)
     if result.left:
         left = ", ".join(f"{title} of {count} clips" for title, count in result.left.items())
         print(f"Other processes have still to measure {left}: who ends last writes the report.")

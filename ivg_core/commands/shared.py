@@ -61,6 +61,19 @@ def network_options() -> argparse.ArgumentParser:
     return options
 
 
+def plugin_option(parser: argparse.ArgumentParser) -> None:
+    """A file with losses or metrics of the user's own."""
+    parser.add_argument(
+        "--plugin",
+        type=a_path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file of Python to run first, which may call ivg_core.register_loss and register_metric; may be given "
+        "repeatedly",
+    )
+
+
 def scene_options(photo_needed: bool = True) -> argparse.ArgumentParser:
     """What is made; without a photo it is a text-to-video model's."""
     options = argparse.ArgumentParser(add_help=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import IVGError
 from ..media.targets import check_folder, user_path
 from .kinds import a_path, new_folder
-from .shared import flush_denormals, say
+from .shared import flush_denormals, plugin_option, say
 
 if TYPE_CHECKING:
     from ..cluster.shard import Shard
@@ -36,6 +36,8 @@ examples:
   tensorboard --logdir out/stirring/log
       watch a run that was started with --set log=tensorboard; its figures also are in out/stirring/losses.jsonl, its
       settings in config.yaml, and what each start ran with, and on which clips, in run.json
+  python -m ivg_core train --config my.yaml --plugin my_losses.py
+      with losses of your own, which my_losses.py gives a name by ivg_core.register_loss; my.yaml: losses: {mine: 1}
   accelerate launch --multi_gpu --num_processes 2 -m ivg_core train --config my.yaml
       on several GPUs; with ACCELERATE_USE_CPU=true on several processors; several machines: docs/scale.md
 """
@@ -87,6 +89,7 @@ def settings_options(parser: argparse.ArgumentParser) -> argparse._MutuallyExclu
         help="where prepared clips are kept, for as many trainings as you like; replaces data.cache (default: in the "
         "folder of the run)",
     )
+    plugin_option(parser)
     return source
 
 
@@ -152,7 +155,7 @@ def read_settings(options: argparse.Namespace) -> tuple[TrainConfig, DataSetting
     from ..training.data.settings import DataSettings
 
     overrides = {key: value for key in ("model", "out") if (value := getattr(options, key))}
-    config = read_config(options.config or options.preset, overrides, _assignments(options))
+    config = read_config(options.config or options.preset, overrides, _assignments(options), options.plugin)
     if not config.data.get("source"):
         raise IVGError(
             "There is nothing to train on: give your clips with --data, a folder of clips with captions in .txt files, "

@@ -32,7 +32,7 @@ class Metric:
         key: in files.
         title: for people.
         better: which way.
-        needs: attribute of `MeasuredClip` without which it is not measured.
+        needs: attributes of `MeasuredClip` without which it is not measured, separated by spaces.
         digits: behind the point.
         paper: whether it stands in the paper's Table 1.
         share: key of the share that stands beside its mean, which is misread without.
@@ -85,10 +85,15 @@ INPUTS = {
 
 @dataclass(frozen=True)
 class Features:
-    """What a clip adds to a distance between distributions."""
+    """What a clip adds to a distance between distributions.
 
-    generated: Tensor  # (N, D)
-    true: Tensor  # (N, D)
+    Attributes:
+        generated: (N, D), of the generated clip.
+        true: (N, D), of the true one.
+    """
+
+    generated: Tensor
+    true: Tensor
 
 
 Values = dict[str, "float | Features"]
@@ -105,14 +110,17 @@ class Family:
             Raises IVGError with the reason, "needs …", where that cannot be done here.
         networks: of the folder of weights that it looks through.
         version: raised when its figures change: what was measured before is then measured anew.
-        own: files of networks that come with this library.
+        shipped: files of networks that come with this library.
+        own: it is a user's, see `register_metric`: why it refuses a clip is not kept, as a program may fail for any
+            reason.
     """
 
     keys: tuple[str, ...]
     load: Callable[[Path | None, str], Measure]
     networks: tuple[Network, ...] = ()
-    version: int = 1
-    own: tuple[Path, ...] = ()
+    version: int | str = 1
+    shipped: tuple[Path, ...] = ()
+    own: bool = False
 
     @property
     def title(self) -> str:
@@ -231,15 +239,16 @@ def _blip(folder: Path | None, device: str) -> Measure:
     return measure
 
 
-FAMILIES = (
+#: Grown by `register_metric`.
+FAMILIES = [
     Family(
         ("motion_precision", "background_stillness", "rom_iou", "psnr", "ssim", "pixel_error"),
         _plain,
     ),
-    Family(("hs_err", "hs_err_found", "hand_recall", "hand_score"), _hands, own=HAND_NETWORKS),
+    Family(("hs_err", "hs_err_found", "hand_recall", "hand_score"), _hands, shipped=HAND_NETWORKS),
     Family(("fid",), _inception, (published.INCEPTION,)),
     Family(("fvd",), _i3d, (published.I3D,)),
     Family(("clip_to_truth", "clip_consecutive", "clip_to_text"), _clip, (published.CLIP,)),
     Family(("egovlp",), _egovlp, (published.EGOVLP,)),
     Family(("blip",), _blip, (published.BLIP, published.EGOVLP)),
-)
+]

@@ -14,9 +14,9 @@ from ..errors import IVGError
 from ..media.files import sha256_of
 from .bootstrap import Estimate, estimate_distance, estimate_mean
 from .clips import ClipFiles, mask_area
-from .families import INPUTS, METRICS, Features, Values
+from .families import METRICS, Features, Values
 from .kept import Kept
-from .tasks import Measurer, OnClip, Refused, Task, Work, clips_with, in_turn, network_files, plan
+from .tasks import Measurer, OnClip, Refused, Task, Work, in_turn, lacking, network_files, plan
 
 if TYPE_CHECKING:
     from ..cluster.spread import Spread
@@ -55,7 +55,7 @@ class Evaluation:
     networks: dict[str, str] = field(default_factory=dict)
 
 
-def evaluate(
+def evaluate_methods(
     methods: Mapping[str, Sequence[ClipFiles]],
     weights: Path | None = None,
     device: str = "cpu",
@@ -124,7 +124,7 @@ def evaluate(
     for work in works:
         if found & {*work.family.keys}:
             published = {os.path.relpath(file, weights): file for file in network_files(work.family, weights)}
-            ours = {file.name: file for file in work.family.own}
+            ours = {file.name: file for file in work.family.shipped}
             result.networks |= {name: sha256_of(file) for name, file in (published | ours).items()}
     return result
 
@@ -161,9 +161,8 @@ def _gather(result: Evaluation, works: list[Work], kept: Kept) -> dict[str, dict
             for task, values in found:
                 measured[task.method].setdefault(task.files.name, {}).update(values)
         for key in work.family.keys:
-            lacking = "" if clips_with(key, result.methods) else INPUTS[METRICS[key].needs]
-            if reason or lacking:
-                result.missing[key] = "; ".join(filter(None, [reason, lacking]))
+            if why := [*filter(None, [reason]), *lacking(key, result.methods)]:
+                result.missing[key] = "; ".join(why)
     return measured
 
 

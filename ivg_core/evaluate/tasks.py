@@ -14,8 +14,9 @@ import torch
 
 from ..errors import IVGError
 from ..media.clips import file_identity
+from ..plugins import load_plugins
 from .clips import ClipFiles, load_clip
-from .families import FAMILIES, METRICS, Family, Measure, Values
+from .families import FAMILIES, INPUTS, METRICS, Family, Measure, Values
 
 OnClip = Callable[[int, int, str], None]
 
@@ -69,9 +70,11 @@ class Measurer:
     Args:
         weights: folder of the networks, see `metrics/weights.py`.
         device: where they run.
+        plugins: files that register metrics, where this process has not run them yet.
     """
 
-    def __init__(self, weights: Path | None = None, device: str = "cpu"):
+    def __init__(self, weights: Path | None = None, device: str = "cpu", plugins: Sequence[Path] = ()):
+        load_plugins(plugins)
         self.weights, self.device = weights, device
         self._loaded: dict[int, Measure | Refused] = {}
 
@@ -92,7 +95,7 @@ class Measurer:
         try:
             return measure(clip)
         except IVGError as error:
-            return Refused(str(error))
+            return Refused(str(error), of_machine=FAMILIES[task.family].own)
 
     def _load(self, family: Family) -> Measure | Refused:
         try:
@@ -102,7 +105,7 @@ class Measurer:
 
 
 def plan(methods: Mapping[str, Sequence[ClipFiles]], weights: Path | None, device: str) -> list[Work]:
-    """What each family has to do, in the order of `FAMILIES`; see `evaluate` for the arguments."""
+    """What each family has to do, in the order of `FAMILIES`; see `evaluate_methods` for the arguments."""
     works, known = [], cache(file_identity)  # a clip is asked for by every family
     for number, family in enumerate(FAMILIES):
         networks, reason = _identity(family, weights), ""
@@ -131,16 +134,27 @@ def in_turn(
 
 def clips_with(key: str, methods: Mapping[str, Sequence[ClipFiles]]) -> list[tuple[str, ClipFiles]]:
     """The clips, each with its method, that have what a metric needs."""
-    need = METRICS[key].needs
+    needs = METRICS[key].needs.split()
+    pairs = [(name, files) for name, clips in methods.items() for files in clips]
+    return [(name, files) for name, files in pairs if all(has(files, need) for need in needs)]
 
-    def has(files: ClipFiles) -> bool:
-        if need == "own_mask":
-            return bool(files.own_mask and files.mask)
-        if need == "mask":
-            return bool(files.own_mask or files.mask)
-        return not need or getattr(files, need) is not None
 
-    return [(name, files) for name, clips in methods.items() for files in clips if has(files)]
+def has(files: ClipFiles, need: str) -> bool:
+    """Whether there is a file, or text, for what a metric needs of a clip."""
+    if need == "own_mask":
+        return bool(files.own_mask and files.mask)
+    if need == "mask":
+        return bool(files.own_mask or files.mask)
+    return getattr(files, need) is not None
+
+
+def lacking(key: str, methods: Mapping[str, Sequence[ClipFiles]]) -> list[str]:
+    """How the user gives what a metric needs, where no clip has all of it."""
+    if clips_with(key, methods):
+        return []
+    needs, clips = METRICS[key].needs.split(), [files for clips in methods.values() for files in clips]
+    nowhere = [need for need in needs if not any(has(files, need) for files in clips)]
+    return [INPUTS[need] for need in nowhere or needs]
 
 
 def network_files(family: Family, weights: Path | None) -> list[Path]:
@@ -171,7 +185,7 @@ def _why_not(family: Family, weights: Path | None, device: str) -> str:
 
 
 def _key(family: Family, files: ClipFiles, networks: list[str], identity: Callable[[Path], str]) -> str:
-    needs = {METRICS[key].needs for key in family.keys}
+    needs = {need for key in family.keys for need in METRICS[key].needs.split()}
     seen = [files.video, files.truth]  # the true clip says which frames are compared
     if needs & {"mask", "own_mask"}:
         seen += [files.mask, files.own_mask]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..devices import usable_device
 from ..errors import IVGError
-from ..media.frames import to_floats
+from ..media.frames import CHANNELS, check_channels_last, to_floats
 from .detector import find_palms, load_palm_net, whole_and_tiles
 from .hand import Hand
 from .landmarks import CROP, load_landmark_net
@@ -214,7 +214,8 @@ def distance(one: Hand, other: Hand) -> float:
 
 def checked(frames: Tensor) -> Tensor:
     """(F, H, W, 3), or an error. Grey pictures get three channels and transparency goes, which is logged."""
-    if frames.ndim != 4 or frames.shape[-1] not in (1, 3, 4) or 0 in frames.shape[1:3]:
+    check_channels_last(frames, "frames")
+    if frames.ndim != 4 or frames.shape[-1] not in CHANNELS or 0 in frames.shape[1:3]:
         raise IVGError(f"The frames have shape {tuple(frames.shape)}: give (frames, height, width, 3).")
     if frames.shape[-1] == 1:
         log.warning("The frames are grey: hands are looked for in three equal channels.")

@@ -12,6 +12,28 @@ from ..errors import IVGError
 
 #: Rounding and sharpening go a little beyond 0..1; values beyond this are of another unit.
 LEAST, MOST = -0.5, 1.5
+#: Of a picture: grey, colours, colours with transparency.
+CHANNELS = (1, 3, 4)
+
+
+def check_channels_last(values: np.ndarray | Tensor, what: str) -> None:
+    """Let pass pictures that do not come as networks have them, with the channels first.
+
+    Args:
+        values: (H, W, C) or (F, H, W, C); other shapes are left to whoever asks.
+        what: they are called in an error.
+
+    Raises:
+        IVGError: (C, H, W) or (F, C, H, W), where C is 1, 3 or 4.
+    """
+    shape = tuple(values.shape)
+    if len(shape) not in (3, 4) or shape[-3] not in CHANNELS or shape[-1] <= max(CHANNELS):
+        return
+    turn = "permute" if isinstance(values, Tensor) else "transpose"
+    wanted, axes = (
+        ("(height, width, 3)", "1, 2, 0") if len(shape) == 3 else ("(frames, height, width, 3)", "0, 2, 3, 1")
+    )
+    raise IVGError(f"The {what} came channel-first, as {shape}: give {wanted}, which is x.{turn}({axes}).")
 
 
 def to_frames(frames: Tensor, what: str = "frames") -> Tensor:
@@ -28,7 +50,8 @@ def to_frames(frames: Tensor, what: str = "frames") -> Tensor:
     Raises:
         IVGError: there are none, they have another shape, or values that are no colours.
     """
-    if frames.ndim != 4 or frames.shape[-1] not in (1, 3, 4):
+    check_channels_last(frames, what)
+    if frames.ndim != 4 or frames.shape[-1] not in CHANNELS:
         raise IVGError(f"The {what} have shape {tuple(frames.shape)}: give (frames, height, width, 3).")
     x = to_floats(frames[..., :3], what)
     return x.expand(-1, -1, -1, 3) if x.shape[-1] == 1 else x

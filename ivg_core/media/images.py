@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..errors import IVGError
 from .files import atomic_write
-from .frames import to_floats
-from .masks import in_rgb, mask_floats, numbers, read_mask
+from .frames import check_channels_last, to_floats
+from .masks import check_no_channels, in_rgb, mask_floats, numbers, read_mask
 
 log = logging.getLogger("ivg")
 
@@ -94,6 +94,9 @@ def load_image(path: str | os.PathLike, *, exif: bool = True) -> Tensor:
 def load_mask(path: str | os.PathLike) -> Tensor:
     """Read a mask from a file; what pictures of all kinds mean as masks is said at `masks.read_mask`.
 
+    Args:
+        path: any format PIL reads.
+
     Returns:
         (H, W) float, 0..1.
 
@@ -121,6 +124,7 @@ def to_image(image: ImageLike, *, exif: bool = True) -> Tensor:
     if isinstance(image, (str, os.PathLike)):
         return load_image(image, exif=exif)
     x = to_floats(image, "image").cpu()
+    check_channels_last(image, "image")
     if x.ndim == 4 and x.shape[0] == 1:
         x = x[0]
     if x.ndim != 3:
@@ -155,6 +159,7 @@ def to_mask(mask: ImageLike) -> Tensor:
         x = x[0]
     elif x.ndim == 3 and x.shape[-1] == 1:
         x = x[..., 0]
+    check_no_channels(x, "mask", one=True)
     if x.ndim != 2:
         raise IVGError(f"The mask has shape {tuple(x.shape)}: give one mask of shape (height, width).")
     return x

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import IVGError
-from .frames import LEAST, MOST, as_tensor, to_floats
+from .frames import CHANNELS, LEAST, MOST, as_tensor, to_floats
 
 log = logging.getLogger("ivg")
 
@@ -20,6 +20,25 @@ DARK = 32 / 255
 COLOURED = 40 / 255
 #: The share of pixels that may be odd, such as the rim of a compressed picture.
 FEW = 0.01
+
+
+def check_no_channels(masks: Tensor, what: str, one: bool = False) -> None:
+    """Let pass masks that do not come as networks have them, with channels before height and width.
+
+    Args:
+        masks: (H, W) or (F, H, W); other shapes are left to whoever asks.
+        what: they are called in an error.
+        one: a single mask is wanted, (H, W).
+
+    Raises:
+        IVGError: (F, C, H, W), or where one is wanted (C, H, W), where C is 1, 3 or 4.
+    """
+    shape = tuple(masks.shape)
+    if len(shape) not in ((3, 4) if one else (4,)) or shape[-3] not in CHANNELS or shape[-1] <= max(CHANNELS):
+        return
+    if len(shape) == 4:
+        raise IVGError(f"The {what} came channel-first, as {shape}: give (frames, height, width), which is x.amax(1).")
+    raise IVGError(f"The {what} came channel-first or as several, {shape}: give (height, width), which is x.amax(0).")
 
 
 def to_masks(masks: Tensor, what: str = "masks") -> Tensor:
@@ -35,6 +54,7 @@ def to_masks(masks: Tensor, what: str = "masks") -> Tensor:
     Raises:
         IVGError: there are none, they have another shape, or values that are none of a mask.
     """
+    check_no_channels(masks, what)
     if masks.ndim not in (2, 3):
         raise IVGError(f"The {what} have shape {tuple(masks.shape)}: give (height, width) or (frames, height, width).")
     return mask_floats(masks if masks.ndim == 3 else masks[None], what)

@@ -100,6 +100,9 @@ def as_comment(metadata: Mapping[str, Any] | None) -> dict[str, str]:
 def read_video(path: str | os.PathLike) -> tuple[Tensor, float]:
     """Read a whole clip into memory; `open_media` reads one frame by frame.
 
+    Args:
+        path: a video, a GIF, or a folder of pictures in the order of their numbers.
+
     Returns:
         frames (F, H, W, 3) 0..1, and frames a second.
 

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelDefaults:
-    """The settings a checkpoint was made for: pixels, frames, steps, guidance, frames a second."""
+    """The settings a checkpoint was made for: pixels, frames, steps, guidance, frames a second.
+
+    Attributes:
+        width: of the video, in pixels.
+        height: of the video, in pixels.
+        num_frames: of the video.
+        num_inference_steps: of the denoising.
+        guidance_scale: how strongly the sentence is followed.
+        fps: frames a second.
+    """
 
     width: int = 512
     height: int = 512

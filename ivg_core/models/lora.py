@@ -251,6 +251,9 @@ def model_with_lora(model: IVGModel, lora: LoRA, strength: float = 1.0, stage: i
         stage: whose network it changes; None: what the file says, else 2. A stage-1 LoRA on a model without stage 1 was
             trained on the stage-2 network, and makes a stage 1 of it.
 
+    Returns:
+        The model with a changed network, which shares all others with the one that is given.
+
     Raises:
         IVGError: the LoRA is for another network.
     """

@@ -18,12 +18,19 @@ SAID_BY_ALL = ("ivg_stage", "ivg_zero_terminal_snr")
 
 @dataclass(frozen=True)
 class Reduced:
-    """A LoRA of a lower rank, and what that cost."""
+    """A LoRA of a lower rank, and what that cost.
+
+    Attributes:
+        lora: of the lower rank.
+        error: |change - change before| / |change before| over all layers, Frobenius norm.
+        worst_error: the same of the layer where it is highest.
+        worst_layer: "" where no layer was reduced.
+    """
 
     lora: LoRA
-    error: float  # |change - change before| / |change before| over all layers, Frobenius norm
-    worst_error: float  # the same of the layer where it is highest
-    worst_layer: str  # "" where no layer was reduced
+    error: float
+    worst_error: float
+    worst_layer: str
 
 
 def combine_loras(loras: Sequence[LoRA], strengths: Sequence[float]) -> LoRA:
@@ -66,7 +73,15 @@ def reduce_rank(lora: LoRA, rank: int) -> Reduced:
     Args:
         lora: of any rank.
         rank: at least 1.
+
+    Returns:
+        The LoRA, and how far it is from the one that is given.
+
+    Raises:
+        IVGError: there is no such rank.
     """
+    if rank < 1:
+        raise IVGError(f"rank is {rank}: give at least 1.")
     layers, scales = dict(lora.layers), dict(lora.scales)
     lost: dict[str, float] = {}  # squared norms
     norms: dict[str, float] = {}

@@ -31,12 +31,19 @@ RELEASED_TRACKER: dict[str, Any] = {"tiled": False, "palm_threshold": 0.1, "pres
 
 @dataclass(frozen=True)
 class Annotation:
-    """A Region of Motion made from a clip. From hands it is all 0 where hands were seen in too few frames."""
+    """A Region of Motion made from a clip. From hands it is all 0 where hands were seen in too few frames.
 
-    mask: Tensor  # (H, W) of 0 and 1: the union over the frames
-    frame_masks: Tensor  # (F, H, W) of 0 and 1; where the camera moves, as it saw the scene in the first frame
-    hands: list[list[Hand]]  # of each frame, in its own pixels
-    cameras: Sequence[np.ndarray] = ()  # see `laid_over`, one a frame; none where the camera stands still
+    Attributes:
+        mask: (H, W) of 0 and 1: the union over the frames.
+        frame_masks: (F, H, W) of 0 and 1; where the camera moves, as it saw the scene in the first frame.
+        hands: of each frame, in its own pixels.
+        cameras: see `laid_over`, one a frame; none where the camera stands still.
+    """
+
+    mask: Tensor
+    frame_masks: Tensor
+    hands: list[list[Hand]]
+    cameras: Sequence[np.ndarray] = ()
 
     @property
     def frames_with_hands(self) -> int:

@@ -36,15 +36,25 @@ Outcome = Literal["mask", "no hands", "unreadable"]
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What became of one video."""
+    """What became of one video.
+
+    Attributes:
+        video: its name.
+        outcome: "mask", "no hands" or "unreadable".
+        frames: how many it has.
+        frames_with_hands: in how many of them a hand was seen.
+        coverage: share of the picture that the mask covers, 0..1.
+        stamp: size and time of the file: a changed video is done again.
+        why: that it could not be read.
+    """
 
     video: str
     outcome: Outcome
     frames: int = 0
     frames_with_hands: int = 0
-    coverage: float = 0.0  # share of the picture that the mask covers
-    stamp: str = ""  # size and time of the file: a changed video is done again
-    why: str = ""  # it could not be read
+    coverage: float = 0.0
+    stamp: str = ""
+    why: str = ""
 
 
 def annotate_video(

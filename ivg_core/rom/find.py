@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FoundRegion:
-    """A region, and what it was made of."""
+    """A region, and what it was made of.
 
-    mask: Tensor  # (H, W) of 0 and 1, in the photo's size
-    near: Tensor  # (H, W) of 0 and 1: hands and things, not outlined and not grown
-    report: str  # what was used and what was refused, one sentence each
-    frame_masks: Tensor | None = None  # see `DraftRegion`
+    Attributes:
+        mask: (H, W) of 0 and 1, in the photo's size.
+        near: (H, W) of 0 and 1: hands and things, not outlined and not grown.
+        report: what was used and what was refused, one sentence each.
+        frame_masks: (F, H', W') of 0 and 1, one a frame of the draft, at most 1024 pixels wide; None without a draft.
+    """
+
+    mask: Tensor
+    near: Tensor
+    report: str
+    frame_masks: Tensor | None = None
 
 
 def find_rom(
@@ -101,6 +108,9 @@ def hands_in(
 
     Returns:
         (H, W) of 0 and 1, the hull of each hand's joints; all 0 where no hand is seen.
+
+    Raises:
+        IVGError: not a photo, no such device, or the backend is not installed.
     """
     from ..hands.tracker import HandTracker
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import IVGError
 from ..media.images import LONGEST_SIDE, resize_mask
-from ..media.masks import mask_floats
+from ..media.masks import check_no_channels, mask_floats
 from . import morphology
 from .units import Unit, in_pixels
 
@@ -256,6 +256,7 @@ def _each(mask: Tensor, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
 
 
 def _checked(mask: Tensor, what: str) -> Tensor:
+    check_no_channels(mask, what)
     if mask.ndim not in (2, 3) or mask.numel() == 0:
         raise IVGError(f"The {what} has shape {tuple(mask.shape)}: give (height, width) or (frames, height, width).")
     return mask_floats(mask, what)

@@ -32,6 +32,9 @@ def predict_regions(
         grow: pixels by which a predicted mask is grown, see `refine_mask`.
         options: of `predict_rom`.
 
+    Returns:
+        The schedule, whose stretches all have a mask (H, W) of 0 and 1 in the photo's size.
+
     Raises:
         IVGError: see `predict_rom`; or a predicted mask is empty.
     """

@@ -51,14 +51,21 @@ REFERENCE_SCALE = 0.18215  # written into the released code, whatever vae/config
 
 @dataclass(frozen=True)
 class Generated:
-    """A generated video. In a batch every field but `latents` has the batch as its first axis."""
+    """A generated video. In a batch every field but `latents` has the batch as its first axis.
 
-    frames: Tensor  # (F, H, W, 3) 0..1, on the CPU; (0, H, W, 3) if they were not asked for at once
-    # (B, 4, F, h, w) float32, on the CPU; of what was sampled, before anything touches the pixels
+    Attributes:
+        frames: (F, H, W, 3) 0..1, on the CPU; (0, H, W, 3) if they were not asked for at once.
+        latents: (B, 4, F, h, w) float32, on the CPU; of what was sampled, before anything touches the pixels.
+        mask: (H, W) 0..1, as used, in the video's size.
+        seed: that it was made with; None if the noise was given.
+        later: the frames, if they were not asked for at once.
+    """
+
+    frames: Tensor
     latents: Tensor
-    mask: Tensor  # (H, W) 0..1, as used, in the video's size
-    seed: int | list[int] | None  # None if the noise was given
-    later: Frames | None = None  # the frames, if they were not asked for at once
+    mask: Tensor
+    seed: int | list[int] | None
+    later: Frames | None = None
 
     @property
     def chunks(self) -> Iterable[Tensor]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ivg")
 
+NO_ITEMS = "The list of photos or sentences is empty: give at least one."
 STRETCH = 0.1  # change of the aspect ratio from which on it is worth a word
 
 
@@ -93,7 +94,7 @@ def collect(
         )
     batch = next(iter(lengths.values()), 1)
     if batch == 0:
-        raise IVGError("The list of photos or sentences is empty: give at least one.")
+        raise IVGError(NO_ITEMS)
 
     def every(name: str, single: Any) -> list:
         values = given[name]
@@ -118,6 +119,20 @@ def collect(
     if not all(track is None or isinstance(track, Track) for track in tracks):
         raise IVGError("The boxes must be box tracks: read one with ivg_core.media.track_files.read_track.")
     return Items(images, schedules, negatives, masks, strengths, tracks, seeds, bool(lengths))
+
+
+def as_photos(image: ImageLike | Sequence[ImageLike]) -> Tensor | list[Tensor]:
+    """A photo (H, W, 3), or those of a batch, each as `to_image` makes it.
+
+    Raises:
+        IVGError: one cannot be read, or there is none.
+    """
+    several = _stack(image, 4)
+    if several is None:
+        return to_image(image)  # type: ignore[arg-type]
+    if not several:
+        raise IVGError(NO_ITEMS)
+    return [to_image(one) for one in several]
 
 
 def check_photo(model: IVGModel, image: Any, mask: Any, how: Sampling, source: bool = False) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from ..errors import IVGError
-from ..media.images import ImageLike, resize_mask, to_image
+from ..media.images import ImageLike, resize_mask
 from ..rom.refine import refine_mask, resize_hard
 from .generate import OnStep, Sampling, generate
+from .inputs import as_photos
 from .prompts import PromptSchedule
 from .settings import check_count
 
@@ -26,26 +29,32 @@ FEW_FRAMES = 2
 
 @dataclass(frozen=True)
 class RoM:
-    """A predicted Region of Motion, in the photo's size."""
+    """A predicted Region of Motion, in the photo's size. In a batch every field has the batch as its first axis.
 
-    mask: Tensor  # (H, W) of 0 and 1: what moves in any frame
-    frame_masks: Tensor  # (F, H, W) of 0 and 1: where it moves in each frame
-    soft: Tensor  # (H, W) 0..1: the largest value over the frames, before the threshold
+    Attributes:
+        mask: (H, W) of 0 and 1: what moves in any frame.
+        frame_masks: (F, H, W) of 0 and 1: where it moves in each frame.
+        soft: (H, W) 0..1: the largest value over the frames, before the threshold.
+    """
+
+    mask: Tensor
+    frame_masks: Tensor
+    soft: Tensor
 
     @property
     def coverage(self) -> float:
-        """Share of the photo that the mask covers, 0..1."""
+        """Share of the photo that the mask covers, 0..1; in a batch, of all photos."""
         return self.mask.mean().item()
 
 
 def predict_rom(
     model: IVGModel,
-    image: ImageLike,
-    action: str,
+    image: ImageLike | Sequence[ImageLike],
+    action: str | Sequence[str],
     *,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     num_frames: int | None = None,
-    motion_strength: float | None = None,
+    motion_strength: float | Sequence[float] | None = None,
     size: tuple[int, int] | None = None,
     how: Sampling = Sampling(),  # noqa: B008 (frozen)
     threshold: float = 0.5,
@@ -55,11 +64,14 @@ def predict_rom(
 ) -> RoM:
     """Predict where a photo will move when an action is done.
 
+    For a batch give lists (or an image tensor (B, H, W, 3) with B > 1), as to `generate`: each of `image`, `action`,
+    `seed` and `motion_strength` may be a list with one entry for each region, or one value for all.
+
     Args:
         model: one with stage-1 weights.
         image: the photo: a path, a PIL image or a tensor (H, W, 3) 0..1.
         action: what is done; it decides which object moves.
-        seed: see `generate`.
+        seed: see `generate`; in a batch a single seed s means s, s + 1, …
         num_frames: None takes what the model was made for.
         motion_strength: None does not tell the network: how much the *mask* moves is not known beforehand.
         size: (width, height) of the mask video, multiples of 8; None see `generate`.
@@ -73,11 +85,19 @@ def predict_rom(
         The region, see `RoM`. If nothing reaches the threshold it is empty, and a warning says so.
 
     Raises:
-        IVGError: the model has no stage-1 weights (the message names what else there is), or an argument cannot work.
+        IVGError: the model has no stage-1 weights (the message names what else there is), an argument cannot work, or
+            the photos of a batch have different sizes.
 
     Source: paper section 3.1.1: mask video, threshold, removal of small components and morphology in each frame, union.
     """
-    photo = to_image(image)
+    photos = as_photos(image)
+    sizes = {(one.shape[1], one.shape[0]) for one in (photos if isinstance(photos, list) else [photos])}
+    if len(sizes) > 1:
+        found = ", ".join(f"{width} x {height}" for width, height in sorted(sizes))
+        raise IVGError(
+            f"The photos have different sizes ({found}), and the masks of a batch have one: bring them to one size, or "
+            "predict them one by one."
+        )
     if not 0 <= threshold <= 1:
         raise IVGError(f"The threshold is {threshold}: it must lie in 0..1.")
     check_count("num_frames", num_frames)
@@ -92,7 +112,7 @@ def predict_rom(
         )
     generated = generate(
         model,
-        photo,
+        photos,
         action,
         stage=1,
         seed=seed,
@@ -102,7 +122,12 @@ def predict_rom(
         size=size,
         on_step=on_step,
     )
-    return rom_from_video(generated.frames, (photo.shape[1], photo.shape[0]), threshold, min_area, close)
+    (size_of_photos,) = sizes
+    clips = [generated.frames] if generated.frames.ndim == 4 else generated.frames
+    roms = [rom_from_video(frames, size_of_photos, threshold, min_area, close) for frames in clips]
+    if generated.frames.ndim == 4:
+        return roms[0]
+    return RoM(*(torch.stack([getattr(rom, field.name) for rom in roms]) for field in fields(RoM)))
 
 
 def mask_frames(num_frames: int | None, schedule: PromptSchedule, how: Sampling) -> int | None:

@@ -23,11 +23,17 @@ LINE = re.compile(r"\s*(\d{1,9})\s*[:：]\s*(.*?)\s*")
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """What is done from a frame on."""
+    """What is done from a frame on.
 
-    frame: int  # from 0
+    Attributes:
+        frame: from 0.
+        sentence: what is done.
+        mask: where things may move meanwhile; None: the video's own mask.
+    """
+
+    frame: int
     sentence: str
-    mask: ImageLike | None = None  # where things may move meanwhile; None: the video's own mask
+    mask: ImageLike | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +170,9 @@ def read_schedule(text: str, mode: PromptMode = "centre", after: PromptSchedule 
         text: a line for each sentence, the first of frame 0. "|" ends a line too: `0: chop the carrot | 40: stir`.
         mode: see `PromptSchedule`.
         after: sentences that come before those of the text, which then begins later than with frame 0.
+
+    Returns:
+        The sentences in order.
 
     Raises:
         IVGError: a line is none, or out of order; the message names it.

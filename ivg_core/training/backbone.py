@@ -32,8 +32,8 @@ from .record import after_training
 
 if TYPE_CHECKING:
     from ..models.bundle import IVGModel
-    from .batches import Sample
     from .config import TrainConfig
+    from .sample import Sample
 
 
 class TrainableBackbone(Backbone, Protocol):

@@ -1,9 +1,9 @@
-"""What the trainer asks of data: one dict a clip, and the order of the batches. Any object that fits will do."""
+"""What the trainer asks of data: clips by number, and the order of the batches. Any object that fits will do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,53 +12,30 @@ from torch import Tensor
 from ..errors import IVGError
 from ..models.codec import Codec, LatentGrid
 from ..models.one_shot import VideoClips
-from ..models.told import Told
-
-
-class Always(TypedDict):
-    """What every clip has."""
-
-    latents: Tensor  # (C, T, h, w) scaled latents of the clip; frame 0 is the context frame, which the network is given
-    caption: str
-    name: str  # for messages: which file this is
-
-
-class Sample(Always, total=False):
-    """One clip of F frames, as training reads it; all tensors on the CPU.
-
-    Stage 1 needs `mask_latents` and `frame_masks`, stage 2 `rom_mask`. A loss may need more, and says so when it is
-    missing. An IVG network is told `text` or `empty_text` with what stands in the other fields; a network of another
-    program is told `told` or `untold`, in which everything is.
-    """
-
-    text: Tensor  # (77, D) text state of the caption
-    empty_text: Tensor  # (77, D) text state of ""
-    told: Told  # for one clip: what the network's own sampler would tell it
-    untold: Told  # the same with the sentence ""
-    open: Tensor  # (1, T, h, w) 1 where it generates, 0 where its sampler holds what is known; absent: everywhere
-    photo: Tensor  # (4, 1, h, w) scaled latent of the context frame, where it is not the first of `latents`
-    # (C, T, h, w) scaled latents of the F mask frames, each tripled to RGB; frame k masks frame k. For a network of
-    # another program frame 0 is the photo.
-    mask_latents: Tensor
-    rom_mask: Tensor  # (H, W) 0..1, pixels: the Region of Motion that stage 2 is conditioned on
-    frame_masks: Tensor  # (F, H, W) 0..1, pixels: what moves in each frame
-    frames: Tensor  # (F, H, W, 3) uint8, the pixels behind `latents`: for the hand loss
-    # (F, N, 5) float32, where the N things are: x1, y1, x2, y2 in 0..1 of the picture, and 1; 0 where one is not there
-    boxes: Tensor
-    photo_boxes: Tensor  # (1, N, 5), where they are in the photo, where this is not the first of `latents`
-    phrases: Tensor  # (N, D) text states of what they are called, 0 for those beyond the last; or (F, N, D)
-    things: list[str]  # what they are called
-    control: Tensor  # (F, H, W, 3) uint8, pixels of the control video
-    begins: int  # the frame of its video at which it begins, where a video is cut into clips
+from .sample import Sample, check_sample
 
 
 @runtime_checkable
 class ClipDataset(Protocol):
-    """A map-style data set of clips. The same index must give the same sample, whenever and wherever it is asked."""
+    """Clips to train on: any map-style data set of PyTorch, or a list, whose items are `Sample`.
 
-    def __len__(self) -> int: ...
+    The same index must give the same item, whenever and in whatever process it is asked, so that a training that was
+    stopped goes on exactly: draw nothing at random in it. A method `batches(batch_size, seed, epoch)`, as
+    `OrderedClips` has it, says which clips make a batch; without one, clips of one size are put together.
+    """
 
-    def __getitem__(self, index: int) -> Sample: ...
+    def __len__(self) -> int:
+        """How many clips there are."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """The clip of an index from 0 on."""
+        ...
+
+
+@runtime_checkable
+class OrderedClips(ClipDataset, Protocol):
+    """Clips that say themselves which of them make a batch."""
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
         """The indices of each batch of an epoch: clips of one size together, every clip once.
@@ -69,8 +46,55 @@ class ClipDataset(Protocol):
         ...
 
 
+class InBuckets:
+    """The clips of a data set that says nothing of batches, in batches of one size.
+
+    Args:
+        clips: at least one. For batches of more than one clip every clip is looked at once, for its size.
+    """
+
+    def __init__(self, clips: ClipDataset):
+        self.clips = clips
+        self._sizes: list[tuple[int, ...]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        return self.clips[index]
+
+    def batches(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+        if batch_size == 1:
+            return bucketed_batches([()] * len(self), 1, seed, epoch)
+        if self._sizes is None:
+            clips = (check_sample(self[index], index) for index in range(len(self)))
+            self._sizes = [tuple(clip["latents"].shape) for clip in clips]
+        return bucketed_batches(self._sizes, batch_size, seed, epoch)
+
+
+def as_clips(data: ClipDataset, to: str = "train on") -> OrderedClips:
+    """A user's data set as the trainer asks it; its first item is looked at.
+
+    Args:
+        data: any object; it may be none.
+        to: what it is for, for the message where it is empty.
+
+    Raises:
+        IVGError: it is none, is empty, or its first item is no `Sample`.
+    """
+    if not isinstance(data, ClipDataset):
+        raise IVGError(
+            f"The data is a {type(data).__name__}, which has no length or no items by number: give a map-style data "
+            "set of samples, such as a torch.utils.data.Dataset with __len__ and __getitem__, or a list."
+        )
+    if not len(data):
+        raise IVGError(f"There is no clip to {to}: look at what the data report rejected and why (--dry-run).")
+    check_sample(data[0], 0)
+    return data if isinstance(data, OrderedClips) else InBuckets(data)
+
+
 class ListDataset:
-    """Samples in memory, all of one size or not; the simplest `ClipDataset`.
+    """Samples in memory, all of one size or not; the simplest `OrderedClips`.
 
     Args:
         samples: at least one.
@@ -132,8 +156,10 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stacks samples.
 
     Raises:
-        IVGError: they differ in size or in what they have; names both clips.
+        IVGError: one is no `Sample`, or they differ in size or in what they have; names the clips.
     """
+    for sample in samples:
+        check_sample(sample)
     first = samples[0]
     for other in samples[1:]:
         for key in dict.fromkeys([*first, *other]):

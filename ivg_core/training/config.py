@@ -11,6 +11,7 @@ from ..errors import IVGError
 from ..media.targets import user_path
 from ..media.text import read_text
 from ..models.add_gates import VISUAL_WIDTHS
+from ..plugins import is_loaded, load_plugins
 from ..settings import check_ranges, from_mapping, nearest, read_yaml
 from .released_yaml import from_released, is_released
 
@@ -177,6 +178,7 @@ class TrainConfig:
         log: where the figures are shown beside `<out>/losses.jsonl`: "tensorboard" (files in `<out>/log`; the package
             tensorboard) or "wandb" (Weights & Biases, which gets figures and settings, no clips; the package wandb).
             "" = nowhere else.
+        plugins: files of Python whose losses are named above, see `read_config`; who calls from Python imports them.
     """
 
     stage: Literal[1, 2] = 2
@@ -228,6 +230,7 @@ class TrainConfig:
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     tensorboard: bool = False
     log: Literal["", "tensorboard", "wandb"] = ""
+    plugins: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.losses and not self.paths:  # the paper's, and the released code's motion score
@@ -243,7 +246,9 @@ class TrainConfig:
     @property
     def needs_pixels(self) -> bool:
         """Whether the clips' frames are needed beside their latents."""
-        return any("hands" in path.losses or path.flip for path in self.all_paths())
+        from .losses import needs_pixels
+
+        return any(needs_pixels(path.losses) or path.flip for path in self.all_paths())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in a yaml."""
@@ -251,7 +256,10 @@ class TrainConfig:
 
 
 def read_config(
-    path: str | Path, overrides: Mapping[str, Any] | None = None, assignments: Sequence[tuple[str, str]] = ()
+    path: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    assignments: Sequence[tuple[str, str]] = (),
+    plugins: Sequence[str | Path] = (),
 ) -> TrainConfig:
     """Reads the settings of a training.
 
@@ -259,10 +267,15 @@ def read_config(
         path: a yaml file, or the name of a preset; also the authors' own yaml, see `released_yaml`.
         overrides: keys that replace the file's.
         assignments: the same from a command line: `("lora.spatial.rank", "8")`, the values read as yaml.
+        plugins: files of Python with losses of your own, which are imported first, and kept in the settings. One that
+            only the yaml names is not run: it may be another's.
+
+    Returns:
+        The settings, checked.
 
     Raises:
-        IVGError: no such file, no yaml, an unknown key (with the nearest that exists), a value of the wrong kind, or
-            settings that exclude each other.
+        IVGError: no such file, no yaml, an unknown key (with the nearest that exists), a value of the wrong kind,
+            settings that exclude each other, or a plugin that the yaml needs and that is not given here.
     """
     file = PRESETS / f"{path}.yaml" if str(path) in presets() else user_path(path)
     if not file.is_file():
@@ -279,7 +292,21 @@ def read_config(
     values = {**values, **(overrides or {})}
     for key, text in assignments:
         _assign(values, key, text)
+    _run_plugins(values, plugins, file)
     return from_mapping(TrainConfig, values, str(file))
+
+
+def _run_plugins(values: dict[str, Any], given: Sequence[str | Path], file: Path) -> None:
+    run = load_plugins(given)
+    named = values.get("plugins") or []
+    for plugin in named if isinstance(named, list) else []:
+        if not (isinstance(plugin, str) and is_loaded(plugin)):
+            raise IVGError(
+                f"{file} needs the plugin {plugin}, which is a program: look at it, then allow it with --plugin "
+                f'{plugin} (plugins=["{plugin}"]).'
+            )
+    if run:
+        values["plugins"] = run
 
 
 def _assign(values: dict[str, Any], key: str, text: str) -> None:
@@ -296,7 +323,11 @@ def _assign(values: dict[str, Any], key: str, text: str) -> None:
 
 
 def presets() -> list[str]:
-    """Names of the presets that ship with the library."""
+    """The trainings that are ready to use.
+
+    Returns:
+        Names of the presets that ship with the library, as `read_config` takes them.
+    """
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 

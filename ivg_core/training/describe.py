@@ -29,7 +29,7 @@ from .config import (
 )
 from .data.settings import RANGES as DATA_RANGES
 from .data.settings import DataSettings
-from .losses import LOSS_RANGES, LOSSES
+from .losses import LOSSES, WEIGHT
 
 KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 #: Sections of a training's yaml: name -> class and ranges.
@@ -91,8 +91,9 @@ def reference() -> str:
     for name, (cls, ranges) in SECTIONS.items():
         heading = f"`{name}`" if name else "At the top"
         parts.append(f"### {heading}\n\n{_summary(cls)}\n\n{_table(settings_of(cls, ranges))}")
-    for name, cls in LOSSES.items():
-        parts.append(f"### `losses.{name}`\n\n{_summary(cls)}\n\n{_table(settings_of(cls, LOSS_RANGES))}")
+    for name, kind in LOSSES.items():
+        settings = settings_of(kind.cls, {**WEIGHT, **kind.ranges})
+        parts.append(f"### `losses.{name}`\n\n{_summary(kind.cls)}\n\n{_table(settings)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -119,7 +120,7 @@ def show(preset: str | Path) -> str:
     lines += _left(ValidationSettings, given.get("validation"), "validation.", VALIDATION_RANGES)
     for name, term in config.losses.items():
         told = term if isinstance(term, Mapping) else {"weight": term}
-        lines += _left(LOSSES[name], told, f"losses.{name}.", LOSS_RANGES)
+        lines += _left(LOSSES[name].cls, told, f"losses.{name}.", LOSSES[name].ranges)
     return f"{text.rstrip()}\n\n# Left at its default; --set KEY=VALUE changes it:\n" + "\n".join(lines) + "\n"
 
 

@@ -5,8 +5,8 @@ Latents are (B, 4, F, h, w), clean unless the name says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -54,9 +54,17 @@ def noise_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Te
 
 
 class LossTerm(Protocol):
+    """A loss with its settings.
+
+    Attributes:
+        weight: with which it counts, 0 or more.
+    """
+
     weight: float
 
-    def __call__(self, p: Prediction) -> Tensor | None: ...
+    def __call__(self, p: Prediction) -> Tensor | None:
+        """A scalar; None where it has nothing to say about this batch."""
+        ...
 
 
 @dataclass
@@ -143,23 +151,113 @@ class Motion:
         return None if p.motion is None else motion_loss(p.x0_pred, p.motion)
 
 
-#: name in the settings -> class
-LOSSES: dict[str, Any] = {"noise": Noise, "debiased": Debiased, "motion": Motion, "miou": MaskIoU, "hands": Hands}
-
 MANY = 10**9  # numbers beyond are slips of the pen
-LOSS_RANGES: dict[str, tuple[float, float]] = {
-    "weight": (0, MANY),
-    "beta": (0, MANY),
-    "inside": (0, MANY),
-    "boxes": (0, MANY),
-    "hands": (0, MANY),
-    "frames": (0, MANY),
-    "min_snr": (0, MANY),
-    "below": (0, 1),
-    "presence": (0, MANY),
-    "views": (1, 64),
-    "crop": (0, MANY),
+#: What a loss weighs, whichever it is.
+WEIGHT = {"weight": (0.0, float(MANY))}
+#: Figures of a step that are no losses.
+OTHER_FIGURES = ("loss", "heldout", "rate", "seconds", "grad_norm")
+
+
+def _any(*options: str) -> dict[str, tuple[float, float]]:
+    return dict.fromkeys(options, (0, MANY))
+
+
+@dataclass(frozen=True)
+class LossKind:
+    """A loss that settings may name.
+
+    Attributes:
+        cls: dataclass of its settings, called with a `Prediction`.
+        stages: for which it is.
+        ranges: option -> the least and the most that is allowed.
+        pixels: whether the clips' frames are needed beside their latents.
+    """
+
+    cls: Any
+    stages: tuple[int, ...] = (1, 2)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    pixels: bool = False
+
+
+#: name in the settings -> loss
+LOSSES: dict[str, LossKind] = {
+    "noise": LossKind(Noise, ranges=_any("inside", "hands", "boxes")),
+    "debiased": LossKind(Debiased, ranges=_any("beta")),
+    "motion": LossKind(Motion, (2,)),
+    "miou": LossKind(MaskIoU, (1,), {**_any("frames", "min_snr", "crop"), "below": (0, 1)}),
+    "hands": LossKind(Hands, (2,), {**_any("frames", "min_snr", "presence", "crop"), "views": (1, 64)}, pixels=True),
 }
+
+
+def register_loss(
+    name: str,
+    cls: type[LossTerm],
+    stages: Sequence[int] = (1, 2),
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    pixels: bool = False,
+) -> None:
+    """Adds a loss that settings of trainings can name: `losses: {mine: {weight: 1, my_option: 2}}`.
+
+    Its options are checked as those of the others are, and its value stands in the figures of every step.
+
+    Args:
+        name: in the settings; a plain word that no other loss has. The same class may be given again, as when a cell
+            of a notebook is run anew.
+        cls: a dataclass whose fields are its options, all with a default and `weight: float` among them. An instance is
+            called with a `Prediction`, whose tensors are (B, C, T, h, w), and gives a scalar tensor with a gradient, or
+            None where it has nothing to say about a batch.
+        stages: of which trainings it may be: 1, the mask video, 2, the video.
+        ranges: option -> the least and the most that is allowed. `weight` is never below 0.
+        pixels: whether the batch is to hold `frames` (B, F, H, W, 3) uint8, the clips' own pixels.
+
+    Raises:
+        IVGError: the name is taken or no word, or the class cannot be a loss.
+    """
+    if not isinstance(name, str) or not name.isidentifier() or name in OTHER_FIGURES:
+        raise IVGError(f"A loss cannot be called {name!r}: give a plain word, and none of {', '.join(OTHER_FIGURES)}.")
+    if name in LOSSES and not _same(LOSSES[name].cls, cls):
+        raise IVGError(f"There is a loss {name!r} already: register yours under another name.")
+    called = isinstance(cls, type) and any("__call__" in vars(base) for base in cls.__mro__)
+    if not (called and is_dataclass(cls)):
+        raise IVGError(
+            f"The loss {name!r} is no dataclass with a __call__: write @dataclass above a class with a field weight "
+            "and a method __call__(self, p) that gives a scalar."
+        )
+    options = {option.name: option for option in fields(cls)}
+    if "weight" not in options:
+        raise IVGError(f"The loss {name!r} has no weight: add a field `weight: float = 1.0` to {cls.__qualname__}.")
+    bare = [key for key, f in options.items() if f.default is MISSING and f.default_factory is MISSING]
+    if bare:
+        raise IVGError(f"The loss {name!r} has no default for {', '.join(bare)}: give each option one.")
+    if not stages or not set(stages) <= {1, 2}:
+        raise IVGError(f"The loss {name!r} is for the stages {stages!r}: give (1,), (2,) or (1, 2).")
+    if unknown := [key for key in ranges or {} if key not in options]:
+        raise IVGError(f"The loss {name!r} has no option {unknown[0]!r}, for which a range is given: mend its name.")
+    LOSSES[name] = LossKind(cls, tuple(stages), dict(ranges or {}), pixels)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two classes are one, perhaps defined anew."""
+    return all(getattr(one, key, 0) == getattr(other, key, 1) for key in ("__module__", "__qualname__"))
+
+
+def needs_pixels(chosen: Mapping[str, Any]) -> bool:
+    """Whether one of the losses that are named needs the clips' frames."""
+    return any(name in LOSSES and LOSSES[name].pixels for name in chosen)
+
+
+def value_of(name: str, term: LossTerm, p: Prediction) -> Tensor | None:
+    """What a loss says of a prediction: a scalar, or None.
+
+    Raises:
+        IVGError: it says something else.
+    """
+    value = term(p)
+    if value is None or (isinstance(value, Tensor) and value.ndim == 0):
+        return value
+    given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    raise IVGError(f"The loss {name!r} gave {given}, but a scalar tensor belongs there: take the mean, or give None.")
 
 
 def make_losses(chosen: Mapping[str, Any], stage: int) -> dict[str, LossTerm]:
@@ -177,14 +275,13 @@ def make_losses(chosen: Mapping[str, Any], stage: int) -> dict[str, LossTerm]:
         if name not in LOSSES:
             raise IVGError(f"losses: there is no loss {name!r}{nearest(name, LOSSES)}")
         values = settings if isinstance(settings, Mapping) else {"weight": settings}
-        term = from_mapping(LOSSES[name], values, f"losses.{name}")
-        check_ranges(term, {key: LOSS_RANGES[key] for key in vars(term) if key in LOSS_RANGES}, f"losses.{name}.")
+        term = from_mapping(LOSSES[name].cls, values, f"losses.{name}")
+        check_ranges(term, {**LOSSES[name].ranges, **WEIGHT}, f"losses.{name}.")
         if term.weight:
             terms[name] = term
     if not terms:
         raise IVGError("Every loss has weight 0, so nothing would be learned: give noise: 1.0 under losses.")
-    wrong = {1: ("motion", "hands"), 2: ("miou",)}[stage]
-    for name in wrong:
-        if name in terms:
+    for name in terms:
+        if stage not in LOSSES[name].stages:
             raise IVGError(f"The loss {name!r} belongs to stage {3 - stage}, and this is stage {stage}: remove it.")
     return terms

@@ -12,7 +12,7 @@ from ..models.schedule import min_snr_weight, over_latents
 from ..models.voices import Voices
 from .asked import ask
 from .batches import Batch
-from .losses import make_losses, noise_loss
+from .losses import make_losses, noise_loss, value_of
 from .prediction import Prediction
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Denoising:
             part, drawn = self._one_frame(batch, draw, of_path) if alone else (batch, draw)
             prediction = self.predict(network, part, drawn, rng, self._voices(path, batch, draw), alone)
             prediction.anchor = of_path.anchor
-            values = {name: term(prediction) for name, term in losses.items()}
+            values = {name: value_of(name, term, prediction) for name, term in losses.items()}
             figures |= {prefix + name: value for name, value in (prediction.notes | values).items()}
             # Without any term there is still a gradient, of zero: another process may be waiting for it.
             terms = [losses[name].weight * value for name, value in values.items() if value is not None]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .batches import Batch, ClipDataset, collate
+from .batches import Batch, OrderedClips, collate
 
 
 class Order:
@@ -26,7 +26,7 @@ class Order:
         seed: of the shuffling.
     """
 
-    def __init__(self, dataset: ClipDataset, batch_size: int, seed: int):
+    def __init__(self, dataset: OrderedClips, batch_size: int, seed: int):
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.epoch, self.first = 0, 0  # the current epoch and the number of its first batch
         self.batches = dataset.batches(batch_size, seed, 0)

@@ -22,21 +22,37 @@ if TYPE_CHECKING:
 
 @dataclass
 class Prediction:
-    """What a loss is given. C, T, h, w are the latents', F, H, W the video's."""
+    """What a loss is given. C, T, h, w are the latents', F, H, W the video's.
 
-    output: Tensor  # (B, C, T, h, w) float32, what the network returned
-    target: Tensor  # (B, C, T, h, w), what it should have
-    noisy: Tensor  # (B, C, T, h, w)
-    x0: Tensor  # (B, C, T, h, w), the clean latents
-    levels: Tensor  # (B,), timesteps
-    level_weight: Tensor | None  # (B,), min-SNR
-    motion: Tensor | None  # (B,) the motion score the network was told
+    Attributes:
+        output: (B, C, T, h, w) float32, what the network returned.
+        target: (B, C, T, h, w), what it should have.
+        noisy: (B, C, T, h, w), the latents that the network was given.
+        x0: (B, C, T, h, w), the clean latents.
+        levels: (B,), timesteps.
+        level_weight: (B,), of min-SNR; None: all count alike.
+        motion: (B,), the motion score that the network was told; None: it is told none.
+        batch: the clips, see `Sample`: each tensor has a first axis B, texts are lists.
+        backbone: the network, with its schedule and its codec.
+        rng: for what a loss draws itself, so that a training that was stopped goes on exactly.
+        open: (B, 1, T, h, w), 1 where it learns, 0 where sampling holds what is known; None: all.
+        anchor: the frame that differences are taken to.
+        notes: figures that a loss reports beside its value.
+    """
+
+    output: Tensor
+    target: Tensor
+    noisy: Tensor
+    x0: Tensor
+    levels: Tensor
+    level_weight: Tensor | None
+    motion: Tensor | None
     batch: Batch
     backbone: Backbone
-    rng: torch.Generator  # for what a loss draws itself
-    open: Tensor | None = None  # (B, 1, T, h, w), 1 where it learns, 0 where sampling holds what is known; None: all
-    anchor: int = 0  # the frame that differences are taken to
-    notes: dict[str, Tensor] = field(default_factory=dict)  # figures that a loss reports beside its value
+    rng: torch.Generator
+    open: Tensor | None = None
+    anchor: int = 0
+    notes: dict[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def signal(self) -> Tensor:

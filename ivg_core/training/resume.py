@@ -28,7 +28,7 @@ log = logging.getLogger("ivg")
 
 # What may change between a checkpoint and its continuation without a word; anything else is said.
 FREE_TO_CHANGE = {
-    "out", "name", "save_every", "keep_last", "validation", "tensorboard", "log", "device", "model", "data",
+    "out", "name", "save_every", "keep_last", "validation", "tensorboard", "log", "device", "model", "data", "plugins",
 }  # fmt: skip
 # What may not, because the checkpoint would not fit.
 FIXED = {"stage", "method", "lora", "trainable", "clip_rank", "optimizer", "prediction"}

@@ -21,7 +21,7 @@ from ..models.bundle import IVGModel
 from ..models.lora import LoRA
 from ..models.one_shot import OneShotUNet
 from .backbone import TrainableBackbone, TrainableUNet
-from .batches import Batch, ClipDataset, clips_of_one_video, describe
+from .batches import Batch, ClipDataset, as_clips, clips_of_one_video, describe
 from .boards import check_board, open_board
 from .config import TrainConfig
 from .ema import Average
@@ -50,6 +50,7 @@ from .resume import (
     save_checkpoint,
     trained_parameters,
 )
+from .sample import check_made_for
 from .validation import heldout_loss, write_samples
 
 if TYPE_CHECKING:
@@ -80,11 +81,12 @@ def train(
     Args:
         config: see `TrainConfig`.
         model: a checkpoint, whose network of the stage is trained, or another network; left on the device it was on.
-        dataset: the clips.
-        heldout: clips for the held-out loss and samples.
+        dataset: the clips: what `load_data` gives, or a data set of your own, see `ClipDataset`.
+        heldout: clips for the held-out loss and samples, likewise.
         resume: None begins anew, "auto" goes on from the latest checkpoint in `config.out` if there is one, a path from
             that one.
-        on_step: progress; an exception from it stops the training, which saves first and then passes it on.
+        on_step: progress, called as `on_step(step, total, figures)` after each step; an exception from it stops the
+            training, which saves first and then passes it on.
         should_stop: asked after every step; True stops the training, which saves and returns.
         objective: makes what turns a batch into a loss; see `Denoising`.
         record: plain values that the run's record (see `write_start`) is to hold too, such as `data`, what became of
@@ -97,11 +99,12 @@ def train(
         IVGError: something about settings, data, disk or numbers that the user can mend.
     """
     check_board(config)
-    if not len(dataset):
-        raise IVGError("There is no clip to train on: look at what the data report rejected and why (--dry-run).")
+    dataset, heldout = as_clips(dataset), None if heldout is None else as_clips(heldout, "measure with")
     with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
         if isinstance(model, IVGModel):
-            model = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
+            network = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
+            check_made_for(dataset[0], model)
+            model = network
         trainer = _Trainer(config, model, dataset, heldout, objective, record or {}, stack)
         return trainer.run(resume, on_step, should_stop or (lambda: False))
 
@@ -373,12 +376,22 @@ class _Trainer:
 
 @dataclass
 class Trained:
-    """What a training gives back."""
+    """What a training gives back.
 
-    lora: LoRA | None  # method "lora"
-    network: Any  # method "full": the trained network, averaged if `ema` is on
-    step: int  # steps done
-    finished: bool  # False: stopped before `steps`
-    path: Path | None  # the LoRA file or model folder; None for a full training that was stopped
-    checkpoint: Path | None  # to go on from
-    history: list[dict[str, float]] = field(default_factory=list)  # figures of each step of the whole run
+    Attributes:
+        lora: what was learned by method "lora"; None for the other one.
+        network: what was learned by method "full", averaged if `ema` is on; None for the other one.
+        step: steps done.
+        finished: whether all `steps` are done.
+        path: the LoRA file or model folder; None for a full training that was stopped.
+        checkpoint: the folder to go on from.
+        history: figures of each step of the whole run.
+    """
+
+    lora: LoRA | None
+    network: Any
+    step: int
+    finished: bool
+    path: Path | None
+    checkpoint: Path | None
+    history: list[dict[str, float]] = field(default_factory=list)

@@ -20,7 +20,8 @@ from ivg_core.models.codec import ImageCodec
 from ivg_core.models.text import encode_phrases, encode_text
 from ivg_core.synthetic.carry import carried_clip, errand
 from ivg_core.synthetic.clips import DrawnClip, Scene
-from ivg_core.training.batches import Sample, bucketed_batches
+from ivg_core.training.batches import bucketed_batches
+from ivg_core.training.sample import Sample
 from recipes.embedded.sentences import paraphrase
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from torch import Tensor
 from ivg_core.models.text import encode_text
 from ivg_core.synthetic.clips import CUTTING_VERBS
 from ivg_core.synthetic.dataset import load_shard
-from ivg_core.training.batches import Sample, bucketed_batches
+from ivg_core.training.batches import bucketed_batches
+from ivg_core.training.sample import Sample
 from recipes.embedded.latents import SENTENCES
 from recipes.embedded.sentences import paraphrase
 

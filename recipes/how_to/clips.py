@@ -18,7 +18,8 @@ from ivg_core.checkpoints.load import load_model
 from ivg_core.models.codec import ImageCodec
 from ivg_core.models.text import encode_text
 from ivg_core.synthetic.plans import drawn_plan
-from ivg_core.training.batches import Sample, bucketed_batches
+from ivg_core.training.batches import bucketed_batches
+from ivg_core.training.sample import Sample
 from recipes.embedded.clips import grown
 from recipes.embedded.sentences import paraphrase
 

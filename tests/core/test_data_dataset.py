@@ -246,7 +246,8 @@ class Counted(CachedClips):
     """Tells which clip was asked for, in place of reading it."""
 
     def __getitem__(self, index):
-        return {"latents": torch.zeros(1), "name": self.abouts[index].name, "caption": ""}
+        text = {"text": torch.zeros(1, 1), "empty_text": torch.zeros(1, 1)}
+        return {"latents": torch.zeros(1, 1, 1, 1), "name": self.abouts[index].name, "caption": "", **text}
 
 
 @settings(max_examples=40, deadline=None)

@@ -16,7 +16,7 @@ from ivg_core.errors import IVGError
 from ivg_core.evaluate.bootstrap import estimate_distance, estimate_mean
 from ivg_core.evaluate.clips import load_clip, pair_clips
 from ivg_core.evaluate.families import METRICS, Features
-from ivg_core.evaluate.run import ALL, INTENSIVE, evaluate
+from ivg_core.evaluate.run import ALL, INTENSIVE, evaluate_methods
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
 
@@ -38,7 +38,7 @@ def weights(tmp_path_factory, golden):
 
 @pytest.fixture(scope="module")
 def result(folders, weights):
-    return evaluate({"copied": clips_in(folders, "copied"), "wrong": clips_in(folders, "wrong")}, weights)
+    return evaluate_methods({"copied": clips_in(folders, "copied"), "wrong": clips_in(folders, "wrong")}, weights)
 
 
 def test_every_metric_has_a_figure_or_a_reason(result):
@@ -77,7 +77,7 @@ def test_the_motion_intensive_tenth_has_the_largest_regions(result):
 
 
 def test_without_weights_and_truth_it_says_what_it_lacks(folders, tmp_path):
-    result = evaluate({"copied": pair_clips(folders / "copied")[:1]}, tmp_path)
+    result = evaluate_methods({"copied": pair_clips(folders / "copied")[:1]}, tmp_path)
     assert "needs the true clips: give --truth" in result.missing["psnr"]
     for key in ("clip_to_text", "blip"):
         assert str(tmp_path) in result.missing[key] and "give --prompts" in result.missing[key]
@@ -87,7 +87,7 @@ def test_without_weights_and_truth_it_says_what_it_lacks(folders, tmp_path):
 
 def test_clips_too_short_for_fvd(folders, weights, tmp_path):
     write_video(clip_of(0, frames=8), tmp_path / "carrot.mp4", 8)
-    result = evaluate({"short": pair_clips(tmp_path, folders / "truth")}, weights)
+    result = evaluate_methods({"short": pair_clips(tmp_path, folders / "truth")}, weights)
     assert "at least 10 frames, these have 7" in result.missing["fvd"]
     assert "fvd" not in result.table[ALL]["short"] and "psnr" in result.table[ALL]["short"]
 
@@ -142,7 +142,7 @@ def test_scenes_that_do_not_match_are_said(folders, tmp_path, caplog):
 def test_a_clip_that_cannot_be_read_ends_it(folders, tmp_path):
     (tmp_path / "carrot.mp4").write_bytes(b"half a download")
     with pytest.raises(IVGError, match=r"carrot\.mp4 cannot be read"):
-        evaluate({"broken": pair_clips(tmp_path, masks=folders / "masks")})
+        evaluate_methods({"broken": pair_clips(tmp_path, masks=folders / "masks")})
 
 
 def test_intervals_of_means_cover_what_they_should():

@@ -17,7 +17,7 @@ from ivg_core.evaluate.clips import load_clip
 from ivg_core.evaluate.families import FAMILIES, Features
 from ivg_core.evaluate.kept import Kept
 from ivg_core.evaluate.report import as_json
-from ivg_core.evaluate.run import evaluate
+from ivg_core.evaluate.run import evaluate_methods
 from ivg_core.evaluate.tasks import Measurer, plan
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
@@ -66,7 +66,7 @@ def methods(root, *names):
 def test_figures_are_those_of_each_clip_by_itself(root, weights, tmp_path, measured):
     """Bit for bit, whether they are kept or not, and whoever measured them."""
     shared = tmp_path / "shared"
-    expected = evaluate(methods(root), weights)
+    expected = evaluate_methods(methods(root), weights)
     alone: dict = {}
     for family in (FAMILIES[0], FAMILIES[1], FAMILIES[4]):
         measure = family.load(weights, "cpu")
@@ -76,19 +76,19 @@ def test_figures_are_those_of_each_clip_by_itself(root, weights, tmp_path, measu
     assert {n: {s: {k: repr(v) for k, v in row.items()} for s, row in c.items()} for n, c in alone.items()} == {
         n: {s: {k: repr(v) for k, v in row.items()} for s, row in c.items()} for n, c in expected.values.items()
     }
-    first = evaluate(methods(root), weights, folder=shared, shard=Shard(1, 2))
+    first = evaluate_methods(methods(root), weights, folder=shared, shard=Shard(1, 2))
     assert first.left == {PLAIN: 4, HANDS: 4, FVD: 4, CLIP: 4} and not first.table
-    second = evaluate(methods(root), weights, folder=shared, shard=Shard(0, 2))
+    second = evaluate_methods(methods(root), weights, folder=shared, shard=Shard(0, 2))
     assert not second.left and repr(as_json(second)) == repr(as_json(expected))
     assert measured == {PLAIN: 12, HANDS: 12, FVD: 12, CLIP: 12}  # six clips in memory, six shared
     measured.clear()
     for shard in (Shard(0, 1), Shard(2, 3)):
-        again = evaluate(methods(root), weights, folder=shared, shard=shard)
+        again = evaluate_methods(methods(root), weights, folder=shared, shard=shard)
         assert repr(as_json(again)) == repr(as_json(expected)) and not measured
 
 
 def test_features_are_kept_as_they_are(root, weights, tmp_path, quick):
-    evaluate(methods(root, "wrong"), weights, folder=tmp_path / "kept")
+    evaluate_methods(methods(root, "wrong"), weights, folder=tmp_path / "kept")
     measure = FAMILIES[3].load(weights, "cpu")
     (work,) = (work for work in plan(methods(root, "wrong"), weights, "cpu") if work.family.title == FVD)
     with Kept(tmp_path / "kept") as kept:
@@ -103,7 +103,7 @@ def test_only_what_has_changed_is_measured_anew(root, weights, tmp_path, quick, 
 
     def measured_again():
         measured.clear()
-        evaluate(methods(root, "copied"), weights, folder=kept)
+        evaluate_methods(methods(root, "copied"), weights, folder=kept)
         return dict(measured)
 
     assert measured_again() == {PLAIN: 3, FVD: 3, CLIP: 3}
@@ -125,11 +125,11 @@ def test_only_what_has_changed_is_measured_anew(root, weights, tmp_path, quick, 
 
 
 def test_damaged_features_are_measured_anew(root, weights, tmp_path, quick, measured):
-    first = evaluate(methods(root, "wrong"), weights, folder=tmp_path)
+    first = evaluate_methods(methods(root, "wrong"), weights, folder=tmp_path)
     measured.clear()
     for path in tmp_path.glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-8])
-    again = evaluate(methods(root, "wrong"), weights, folder=tmp_path)
+    again = evaluate_methods(methods(root, "wrong"), weights, folder=tmp_path)
     assert measured == {FVD: 3} and repr(as_json(again)) == repr(as_json(first))
 
 
@@ -139,26 +139,26 @@ def test_it_goes_on_where_it_was_killed(root, weights, tmp_path, quick, measured
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(methods(root, "copied"), weights, folder=tmp_path, on_clip=stop)
+        evaluate_methods(methods(root, "copied"), weights, folder=tmp_path, on_clip=stop)
     assert measured == {PLAIN: 3, FVD: 3, CLIP: 2}
     with (tmp_path / "values-0.jsonl").open("ab") as file:
         file.write(b'{"key": "torn')
     measured.clear()
-    result = evaluate(methods(root, "copied"), weights, folder=tmp_path)
+    result = evaluate_methods(methods(root, "copied"), weights, folder=tmp_path)
     assert measured == {CLIP: 1}
-    assert repr(as_json(result)) == repr(as_json(evaluate(methods(root, "copied"), weights)))
+    assert repr(as_json(result)) == repr(as_json(evaluate_methods(methods(root, "copied"), weights)))
 
 
 def test_a_family_that_refuses_a_clip_is_told_as_ever(root, weights, tmp_path, quick, measured):
     write_video(clip_of(1, frames=8), root / "copied" / "pan.mp4", 8)
-    why = evaluate(methods(root, "copied"), weights).missing["fvd"]
+    why = evaluate_methods(methods(root, "copied"), weights).missing["fvd"]
     assert why == "needs clips of at least 10 frames, these have 7"
     measured.clear()
-    first = evaluate(methods(root, "copied"), weights, folder=tmp_path, shard=Shard(1, 3))
+    first = evaluate_methods(methods(root, "copied"), weights, folder=tmp_path, shard=Shard(1, 3))
     assert measured[FVD] == 1 and first.left[FVD] == 1  # the one before it; the one behind it is not needed
-    evaluate(methods(root, "copied"), weights, folder=tmp_path, shard=Shard(2, 3))
+    evaluate_methods(methods(root, "copied"), weights, folder=tmp_path, shard=Shard(2, 3))
     assert measured[FVD] == 1
-    last = evaluate(methods(root, "copied"), weights, folder=tmp_path, shard=Shard(0, 3))
+    last = evaluate_methods(methods(root, "copied"), weights, folder=tmp_path, shard=Shard(0, 3))
     assert measured[FVD] == 2 and last.missing["fvd"] == why
 
 
@@ -169,13 +169,13 @@ def test_a_machine_that_cannot_load_a_network_leaves_no_trace(root, weights, tmp
     without = [dataclasses.replace(f, load=refuse) if f.title == FVD else f for f in tasks.FAMILIES]
     with monkeypatch.context() as there:
         there.setattr(tasks, "FAMILIES", without)
-        assert evaluate(methods(root, "copied"), weights, folder=tmp_path).missing["fvd"] == "needs a library"
-    assert "fvd" not in evaluate(methods(root, "copied"), weights, folder=tmp_path).missing
+        assert evaluate_methods(methods(root, "copied"), weights, folder=tmp_path).missing["fvd"] == "needs a library"
+    assert "fvd" not in evaluate_methods(methods(root, "copied"), weights, folder=tmp_path).missing
 
 
 def test_two_processes_of_one_number_are_refused(root, tmp_path, quick):
     with Kept(tmp_path, 1), pytest.raises(IVGError, match="Another evaluation is at work"):
-        evaluate(methods(root, "copied"), folder=tmp_path, shard=Shard(1, 2))
+        evaluate_methods(methods(root, "copied"), folder=tmp_path, shard=Shard(1, 2))
 
 
 def command(root, out, *more):

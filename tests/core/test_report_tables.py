@@ -100,7 +100,7 @@ def test_networks_are_told_by_their_sha256(tmp_path, monkeypatch):
     assert run.METRICS is METRICS
     result = evaluate({"made": pair_clips(tmp_path / "made")}, tmp_path / "weights")
     assert result.networks == {file.name: sha256_of(file)}  # and none that nothing was measured through
-    assert {path.name for path in FAMILIES[1].own} == {
+    assert {path.name for path in FAMILIES[1].shipped} == {
         "hands-mediapipe-palm.safetensors", "hands-mediapipe-landmark.safetensors",
     }  # fmt: skip
-    assert all(path.is_file() for path in FAMILIES[1].own)
+    assert all(path.is_file() for path in FAMILIES[1].shipped)

@@ -105,3 +105,66 @@ def test_a_mask_video_of_few_frames_is_told(tiny_model, caplog):
                 how=Sampling(num_inference_steps=1, guidance_scale=1.0),
             )
     assert caplog.text.count("sees little of the motion") == 1 and "video of 2 frames" in caplog.text
+
+
+# ---- a batch
+
+
+@pytest.fixture
+def in_stage_1(tiny_model):
+    return dataclasses.replace(tiny_model, rom_unet=tiny_model.unet)
+
+
+#: From 16 x 16 latent cells on; below, the deepest level is one cell, whose group norm blows rounding up.
+BIG = {"num_frames": 2, "how": Sampling(num_inference_steps=2), "size": (128, 128), "threshold": 0.5, "min_area": 0}
+
+
+def test_regions_of_a_batch_equal_those_one_by_one(in_stage_1):
+    photos = torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(3))
+    items = [(photos[0], "stir", 11, 4.0), (photos[1], "cut the carrot", 5, 6.0)]
+    images, actions, seeds, strengths = (list(values) for values in zip(*items, strict=True))
+    both = predict_rom(in_stage_1, images, actions, seed=seeds, motion_strength=strengths, **BIG)
+    assert both.mask.shape == (2, 48, 64) and both.frame_masks.shape == (2, 2, 48, 64)
+    assert both.soft.shape == (2, 48, 64) and 0 < both.coverage < 1
+    for number, (photo, action, seed, strength) in enumerate(items):
+        alone = predict_rom(in_stage_1, photo, action, seed=seed, motion_strength=strength, **BIG)
+        assert torch.allclose(both.soft[number], alone.soft, atol=1e-4)
+        assert (both.frame_masks[number] != alone.frame_masks).float().mean() < 1e-3  # values at the threshold
+        assert (both.mask[number] != alone.mask).float().mean() < 1e-3
+    assert not torch.equal(both.soft[0], both.soft[1])
+
+
+def test_a_batch_is_given_as_to_generate(in_stage_1):
+    quick = {**BIG, "size": (32, 24), "how": Sampling(num_inference_steps=1)}
+    stacked = predict_rom(in_stage_1, torch.stack([PHOTO, PHOTO]), "stir", seed=4, **quick)
+    listed = predict_rom(in_stage_1, [PHOTO, PHOTO.numpy()], ["stir", "stir"], seed=[4, 5], **quick)
+    assert torch.equal(stacked.soft, listed.soft) and not torch.equal(stacked.soft[0], stacked.soft[1])
+    several = predict_rom(in_stage_1, PHOTO, ["stir", "cut"], **quick)
+    assert several.mask.shape == (2, 48, 64)
+    assert predict_rom(in_stage_1, [PHOTO], "stir", **quick).mask.shape == (1, 48, 64)
+    assert predict_rom(in_stage_1, PHOTO[None], "stir", **quick).mask.shape == (48, 64)
+
+
+def test_the_masks_of_a_batch_go_on_to_generate(in_stage_1):
+    from ivg_core.sampling.generate import generate
+
+    quick = {"num_frames": 2, "size": (32, 24), "how": Sampling(num_inference_steps=1)}
+    photos, actions = [PHOTO, PHOTO.flip(0)], ["stir", "cut"]
+    roms = predict_rom(in_stage_1, photos, actions, threshold=0.0, **quick)
+    videos = generate(in_stage_1, photos, actions, mask=roms.mask, seed=0, **quick)
+    assert videos.frames.shape == (2, 2, 24, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "action", "more", "said"),
+    [
+        ([PHOTO, PHOTO[:40]], "stir", {}, r"different sizes \(64 x 40, 64 x 48\)"),
+        ([PHOTO, PHOTO], ["stir"], {}, r"not equally long \(image: 2, action: 1\)"),
+        ([PHOTO, PHOTO], "stir", {"seed": [1, 2, 3]}, r"not equally long \(image: 2, seed: 3\)"),
+        ([], "stir", {}, "list of photos or sentences is empty"),
+        ([PHOTO, "nowhere.png"], "stir", {}, "no image at nowhere"),
+    ],
+)
+def test_what_is_no_batch_is_said(in_stage_1, image, action, more, said):
+    with pytest.raises(IVGError, match=said):
+        predict_rom(in_stage_1, image, action, **more)

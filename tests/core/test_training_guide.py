@@ -30,7 +30,7 @@ def test_its_tables_are_those_of_the_settings():
     assert GUIDE.read_text(encoding="utf-8") == whole, "run UPDATE_DOCS=1 pytest tests/core/test_training_guide.py"
 
 
-@pytest.mark.parametrize("cls", [cls for cls, _ in SECTIONS.values()] + list(LOSSES.values()))
+@pytest.mark.parametrize("cls", [cls for cls, _ in SECTIONS.values()] + [kind.cls for kind in LOSSES.values()])
 def test_every_setting_is_explained(cls):
     settings = settings_of(cls)
     assert [one.name for one in settings] == [f.name for f in fields(cls)]

@@ -7,10 +7,11 @@ import torch
 from ivg_core.media.video import write_video
 from ivg_core.models.backbone import UNetBackbone
 from ivg_core.training.backbone import TrainableUNet
-from ivg_core.training.batches import ListDataset, Sample
+from ivg_core.training.batches import ListDataset
 from ivg_core.training.config import LoRASettings, TrainConfig, TrainingPath
 from ivg_core.training.learner import Learner
 from ivg_core.training.objective import Denoising
+from ivg_core.training.sample import Sample
 
 
 def clip(seed: int, frames: int = 2, size: tuple[int, int] = (16, 16), text_width: int = 32) -> Sample:

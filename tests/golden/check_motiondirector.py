@@ -26,9 +26,10 @@ from ivg_core.sampling.generate import Sampling, denoise, generate
 from ivg_core.sampling.guidance import Guided
 from ivg_core.sampling.noise import mix_noise
 from ivg_core.sampling.solver import make_inverse
-from ivg_core.training.batches import Batch, Sample
+from ivg_core.training.batches import Batch
 from ivg_core.training.config import LoRASettings, TrainConfig, TrainingPath
 from ivg_core.training.objective import Denoising, Draw, PathDraw
+from ivg_core.training.sample import Sample
 from ivg_core.training.trainer import Trained, train
 
 ROLES = ("spatial", "temporal")

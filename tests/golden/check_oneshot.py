@@ -23,9 +23,10 @@ from ivg_core.models.one_shot import OneShotUNet, VideoClips, with_clips
 from ivg_core.models.text import encode_text
 from ivg_core.models.told import Told
 from ivg_core.sampling.solver import make_solver
-from ivg_core.training.batches import Batch, Sample
+from ivg_core.training.batches import Batch
 from ivg_core.training.config import TrainConfig, read_config
 from ivg_core.training.objective import Denoising, Draw, PathDraw
+from ivg_core.training.sample import Sample
 from ivg_core.training.trainer import train
 
 NORM = 1e-5  # of clipped norms

@@ -28,9 +28,10 @@ from ivg_core.models.unet import IVGUNet
 from ivg_core.sampling.generate import denoise
 from ivg_core.sampling.guidance import AsCoded, Guided
 from ivg_core.sampling.solver import make_solver
-from ivg_core.training.batches import Batch, Sample
+from ivg_core.training.batches import Batch
 from ivg_core.training.config import TrainConfig
 from ivg_core.training.objective import Denoising, Draw, PathDraw
+from ivg_core.training.sample import Sample
 from ivg_core.training.trainer import train
 
 NORM, RELATIVE = 1e-5, 1e-4  # of clipped norms, and of the norm of each tensor's gradient

@@ -17,7 +17,8 @@ from ...media.clips import content_hash
 from ...media.targets import user_path
 from ...media.tracks import filled_up
 from ...models.bundle import IVGModel
-from ..batches import Sample, bucketed_batches
+from ..batches import bucketed_batches
+from ..sample import Sample
 from .boxes import track_identity
 from .encoder import ClipEncoder, ModelEncoder
 from .heldout import choose_heldout
@@ -42,7 +43,13 @@ FILTERS = ("min_motion", "max_motion")
 
 @dataclass
 class Data:
-    """What a source gave."""
+    """What a source gave.
+
+    Attributes:
+        train: the clips that are trained on.
+        heldout: those that are measured with; None: there are none.
+        report: what became of every clip.
+    """
 
     train: CachedClips
     heldout: CachedClips | None
@@ -50,7 +57,7 @@ class Data:
 
 
 class CachedClips:
-    """A `ClipDataset` of encoded clips.
+    """Encoded clips, as `OrderedClips`.
 
     Args:
         files: of each clip: its tensors, its text, and where it has boxes, the names of their things.
@@ -107,6 +114,9 @@ def load_data(
         pixels: also keep the frames themselves, for losses that compare pixels.
         clips: these, in place of those of `settings.source`.
         on_clip: progress; an exception from it stops the work, and what was encoded stays in the cache.
+
+    Returns:
+        The clips to train on, those that are held out, and what became of each.
 
     Raises:
         IVGError: the source is not there, no clip of it can be used, or the disk is full.
@@ -165,6 +175,12 @@ def survey(
     Args:
         settings, model, stage, on_clip: see `load_data`.
         on_prepared: shown each clip that can be used.
+
+    Returns:
+        What would become of each clip.
+
+    Raises:
+        IVGError: the source is not there, or held-out clips leave none to train on.
     """
     encoder = ModelEncoder(model, stage)
     settings = _as_needed(settings, encoder)

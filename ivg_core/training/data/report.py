@@ -13,7 +13,13 @@ from .sources import Rejected
 
 @dataclass
 class Report:
-    """Clips that are trained on, clips that are not and why, clips that are held out to measure with."""
+    """Clips that are trained on, clips that are not and why, clips that are held out to measure with.
+
+    Attributes:
+        clips: those that can be used.
+        rejected: those that cannot, and why.
+        heldout: names of those that are measured with.
+    """
 
     clips: list[About]
     rejected: list[Rejected]
