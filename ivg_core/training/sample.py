@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
 from ..errors import IVGError
 from ..models.told import Told
-
-if TYPE_CHECKING:
-    from ..models.bundle import IVGModel
 
 
 class Always(TypedDict):
@@ -127,20 +124,26 @@ def check_sample(sample: Any, index: int | None = None) -> Sample:
     return sample  # type: ignore[return-value]
 
 
-def check_made_for(sample: Sample, model: IVGModel) -> None:
-    """Let pass a sample that was encoded by this model, or by one of its kind.
+def check_made_for(sample: Sample, channels: int, width: int, name: str) -> None:
+    """Let pass a sample that was encoded by the model that is trained, or by one of its kind.
+
+    Args:
+        sample: the first of a data set.
+        channels: C of the network's latents.
+        width: D of the text states that it is told.
+        name: of the model.
 
     Raises:
         IVGError: latents or text states are of another width.
     """
-    widths = {
-        "latents": (sample["latents"].shape[0], model.vae.config["latent_channels"], "channels", "autoencoder"),
-        "text": (sample["text"].shape[-1], model.text_encoder.config.hidden_size, "values a token", "text encoder"),
-    }
-    for key, (has, wanted, of, part) in widths.items():
+    text = sample.get("text")
+    widths = {"latents": (sample["latents"].shape[0], channels, "channels")}
+    if text is not None:
+        widths["text"] = (text.shape[-1], width, "values a token")
+    for key, (has, wanted, of) in widths.items():
         if has != wanted:
             raise IVGError(
-                f"The clip {sample['name']}: {key} has {has} {of}, and the {part} of {model.name or 'the model'} gives "
+                f"The clip {sample['name']}: {key} has {has} {of}, and the network of {name or 'the model'} takes "
                 f"{wanted}: encode the clips with the model that is trained."
             )
 

@@ -102,9 +102,9 @@ def train(
     dataset, heldout = as_clips(dataset), None if heldout is None else as_clips(heldout, "measure with")
     with torch.inference_mode(False), torch.enable_grad(), own_randomness(), ExitStack() as stack:
         if isinstance(model, IVGModel):
-            network = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
-            check_made_for(dataset[0], model)
-            model = network
+            model = TrainableUNet(model, config, clips_of_one_video(dataset) if config.clip_rank else None)
+            known = model.network.config
+            check_made_for(dataset[0], known["out_channels"], known["cross_attention_dim"], model.name)
         trainer = _Trainer(config, model, dataset, heldout, objective, record or {}, stack)
         return trainer.run(resume, on_step, should_stop or (lambda: False))
 

@@ -112,8 +112,8 @@ def with_(**values):
         (with_(text=torch.ones(1, 77, 32)), r"text has shape \(1, 77, 32\), but a tensor \(tokens, D\)"),
         (without("text", "empty_text"), "has no text states: give text, of its caption, and empty_text"),
         (without("empty_text"), "has no text states"),
-        (with_(text=torch.ones(77, 16)), "text has 16 values a token, and the text encoder of tiny_ckpt gives 32"),
-        (with_(latents=torch.ones(3, 2, 16, 16)), "latents has 3 channels, and the autoencoder of tiny_ckpt gives 4"),
+        (with_(text=torch.ones(77, 16)), "text has 16 values a token, and the network of tiny_ckpt takes 32"),
+        (with_(latents=torch.ones(3, 2, 16, 16)), "latents has 3 channels, and the network of tiny_ckpt takes 4"),
         (without("rom_mask"), "comes without rom_mask, which stage 2 is conditioned on"),
     ],
 )
