@@ -107,7 +107,7 @@ def _train(options: argparse.Namespace) -> None:
     from ..training.trainer import train
 
     if options.show:
-        from ..training.describe import show
+        from ..training.explain import show
 
         print(show(options.show), end="")
         return

@@ -10,7 +10,7 @@ import yaml
 from ivg_core.errors import IVGError
 from ivg_core.training.config import TrainConfig, read_config
 from ivg_core.training.data.settings import DataSettings
-from ivg_core.training.describe import settings_of
+from ivg_core.training.explain import settings_of
 from ivg_core.training.released_yaml import DATA, PASSED, SAME, TURNED, key_table
 
 GUIDE = Path(__file__).parents[2] / "docs" / "paper.md"

@@ -13,7 +13,7 @@ import yaml
 from benchmarks.research import pipeline
 from ivg_core.cli import main
 from ivg_core.training.config import presets
-from ivg_core.training.describe import SECTIONS, reference, settings_of, show
+from ivg_core.training.explain import SECTIONS, reference, settings_of, show
 from ivg_core.training.losses import LOSSES
 
 ROOT = Path(__file__).parents[2]
