@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.ablation import ROWS
 from ivg_core.errors import IVGError
+from ivg_core.evaluate.metrics.hs_err import LEGEND
 from ivg_core.media.files import atomic_write
 
 ROOT = Path(__file__).parents[1]
@@ -36,11 +37,11 @@ COLUMNS = {
     "pixel distance": "distance",
 }
 ABOUT = """\
-HS-Err: mean squared distance of joints in image-normalised coordinates; a hand that the made clip lacks counts as
-lying at (0, 0), as in the paper, so read it with the share of hands found. The paper measures EPIC-KITCHENS after
-50 epochs, this table drawn scenes after {steps} steps: sizes do not compare, the order of rows does. Means over
-{seeds} seeds and {scenes} held-out scenes, HS-Err ± the deviation over seeds. The paper's other columns need the
-weights of its metrics (`python -m ivg_core download`):
+{legend}
+
+The paper measures EPIC-KITCHENS after 50 epochs, this table drawn scenes after {steps} steps: sizes do not compare, the
+order of rows does. Means over {seeds} seeds and {scenes} held-out scenes, HS-Err ± the deviation over seeds. The
+paper's other columns need the networks of its metrics (`python -m ivg_core download --metrics`):
 
     python -m ivg_core evaluate {generated} \\
         --truth {work}/true/target --prompts {work}/true/prompt.json --masks {work}/true/masks --out {work}/report
@@ -94,7 +95,7 @@ def table(figures: Mapping[str, float], work: Path) -> str:
         )
     generated = " ".join(f"--generated {row}={work / 'videos' / row}" for row in ROWS)
     counts = {name: f"{figures[key]:.0f}" for name, key in (("steps", "training_steps"), ("seeds", "seeds"))}
-    about = ABOUT.format(generated=generated, work=work, scenes=f"{figures['scenes']:.0f}", **counts)
+    about = ABOUT.format(legend=LEGEND, generated=generated, work=work, scenes=f"{figures['scenes']:.0f}", **counts)
     return "\n".join(lines) + "\n\n" + about
 
 
