@@ -13,7 +13,7 @@ from ivg_core.evaluate.grid import cell_of, grid_of, legend
 from ivg_core.evaluate.metrics.hs_err import LEGEND
 from ivg_core.evaluate.page import write_page
 from ivg_core.evaluate.report import WIDEST, as_json, as_markdown, write_report
-from ivg_core.evaluate.run import ALL, Evaluation, evaluate
+from ivg_core.evaluate.run import ALL, Evaluation, evaluate_methods
 from ivg_core.hands.score import LEGEND as OF_SCORE
 from ivg_core.media.files import sha256_of
 
@@ -98,7 +98,7 @@ def test_networks_are_told_by_their_sha256(tmp_path, monkeypatch):
     for module in (tasks, families):
         monkeypatch.setattr(module, "FAMILIES", (by_clip, other))
     assert run.METRICS is METRICS
-    result = evaluate({"made": pair_clips(tmp_path / "made")}, tmp_path / "weights")
+    result = evaluate_methods({"made": pair_clips(tmp_path / "made")}, tmp_path / "weights")
     assert result.networks == {file.name: sha256_of(file)}  # and none that nothing was measured through
     assert {path.name for path in FAMILIES[1].shipped} == {
         "hands-mediapipe-palm.safetensors", "hands-mediapipe-landmark.safetensors",
