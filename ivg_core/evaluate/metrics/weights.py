@@ -52,7 +52,7 @@ class Network:
             where = f"put it at {folder / self.places[0]}"
         else:
             where = f"put it, called {self.places[0]}, into a folder and give that with --weights"
-        raise IVGError(f"needs {self.about} ({self.source}; {self.licence}): {where}")
+        raise IVGError(f"needs {self.about} ({self.source}; {self.licence}): {where}; download --metrics fetches it")
 
 
 #: Of a model in transformers' layout: its weights in either form, and its tokenizer in whichever.
