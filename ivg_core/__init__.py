@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .training.batches import Batch, ClipDataset, OrderedClips
     from .training.config import LoRASettings, TrainConfig, TrainingPath, ValidationSettings, presets, read_config
     from .training.data.dataset import Data, load_data, survey
+    from .training.data.encoder import ModelEncoder
     from .training.data.report import Report
     from .training.data.settings import DataSettings
     from .training.data.sources import TrainingClip
@@ -127,6 +128,7 @@ _HOMES = {
     "Data": "training.data.dataset",
     "load_data": "training.data.dataset",
     "survey": "training.data.dataset",
+    "ModelEncoder": "training.data.encoder",
     "Report": "training.data.report",
     "DataSettings": "training.data.settings",
     "TrainingClip": "training.data.sources",
@@ -161,6 +163,7 @@ __all__ = [
     "LossTerm",
     "MeasuredClip",
     "ModelDefaults",
+    "ModelEncoder",
     "OrderedClips",
     "Prediction",
     "PromptSchedule",

@@ -162,7 +162,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(next(option for option in options if option is not NoneType), value, where)
     if origin is Literal:
         if value not in options or isinstance(value, bool):
-            raise IVGError(f"{where} is {_short(value)}: choose of {', '.join(str(option) for option in options)}.")
+            known = ", ".join(str(option) for option in options if option != "")
+            raise IVGError(f"{where} is {_short(value)}: choose of {known}.")
         return value
     if is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, hint):

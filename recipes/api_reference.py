@@ -45,7 +45,7 @@ SUBJECTS: dict[str, tuple[str, str]] = {
         "Clips become a LoRA, or another model. Clips are found and encoded by `load_data`, or come from a data set of "
         "your own.",
         "train Trained read_config presets TrainConfig LoRASettings ValidationSettings TrainingPath load_data "
-        "DataSettings Data survey Report TrainingClip ClipDataset OrderedClips Sample Batch",
+        "DataSettings Data survey Report TrainingClip ClipDataset OrderedClips Sample ModelEncoder Batch",
     ),
     "Annotating": (
         "Masks of clips, to train on.",

@@ -43,6 +43,7 @@ class BatchSettings:
     """What holds for every item of a batch. None takes what the model was made for."""
 
     model: str = "embedded"
+    weights: str = ""  # of model and LoRAs, see `weights_mark`: what is trained anew under its old name is another
     rom_model: str | None = None
     lora: str | list[str] | None = None
     lora_strength: float | list[float] = 1.0
@@ -291,7 +292,8 @@ def keep_settings(folder: Path, settings: BatchSettings) -> None:
     """
     path, now = folder / SETTINGS, json.loads(json.dumps(settings.to_dict()))
     try:
-        before = json.loads(json.dumps(type(settings)().to_dict())) | read_json(path.read_bytes())
+        kept = read_json(path.read_bytes())
+        before = json.loads(json.dumps(type(settings)().to_dict())) | {"weights": now["weights"]} | kept
     except (OSError, ValueError, TypeError):
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")

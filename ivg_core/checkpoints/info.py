@@ -25,6 +25,7 @@ from ..models.provenance import LORA_KEY, Provenance, stated_licence
 from .image_models import LICENCE, ONE_SHOT_UNET, POSE_KIND, image_kind
 from .layout import Layout, find_checkpoint, read_layout
 from .load import empty_component
+from .lora_notes import lora_notes
 from .networks import adapt_weights, compare_keys
 from .weights import is_safetensors, read_metadata
 
@@ -160,7 +161,14 @@ def _no_checkpoint(path: Path, kind: str) -> CheckpointReport:
     with suppress(IVGError, OSError, ValueError):
         header = read_metadata(path) if path.is_file() and is_safetensors(path) else {}
     made_of = Provenance.from_json(header.get(LORA_KEY))
-    return CheckpointReport(str(path), kind, licence=stated_licence(header), made_of=made_of.lines() if made_of else [])
+    notes = lora_notes(header)
+    return CheckpointReport(
+        path=str(path),
+        kind="a LoRA" if notes else kind,
+        licence=stated_licence(header),
+        made_of=made_of.lines() if made_of else [],
+        notes=notes,
+    )
 
 
 def _inspect_component(layout: Layout, name: str) -> ComponentReport:

@@ -164,6 +164,7 @@ def _report(options: argparse.Namespace) -> None:
     print(report)
     if options.json:
         _write_json(report, options.json)
+    report.check_usable()
 
 
 def _write_json(report: Report, target: Path) -> None:

@@ -40,10 +40,14 @@ def item_options(least_frames: int = 1) -> argparse.ArgumentParser:
 
 def item_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `BatchSettings` that model, network, sampling and item options give."""
+    from ..checkpoints.mark import weights_mark
+
+    loras = [choice.file for choice in options.lora or ()]
     return {
         "model": options.model,
+        "weights": weights_mark([options.model, options.rom_model, options.boxes_model, *loras]),
         "rom_model": options.rom_model,
-        "lora": _plain([choice.file for choice in options.lora or ()], None),
+        "lora": _plain(loras, None),
         "lora_strength": _plain(lora_strengths(options), 1.0),
         "lora_spatial": _plain(options.lora_spatial, 1.0),
         "lora_temporal": _plain(options.lora_temporal, 1.0),

@@ -109,7 +109,7 @@ def _train(options: argparse.Namespace) -> None:
     if options.show:
         from ..training.explain import show
 
-        print(show(options.show), end="")
+        print(show(options.show, options.plugin), end="")
         return
     config, settings = read_settings(options)
     check_board(config)
@@ -117,7 +117,9 @@ def _train(options: argparse.Namespace) -> None:
         checkpoint_to_resume(user_path(config.out), options.resume)
     model = load_to_train(config)
     if options.dry_run:
-        print(survey(settings, model, config.stage, on_clip=look))
+        report = survey(settings, model, config.stage, on_clip=look)
+        print(report)
+        report.check_usable()
         return
     cache = Path(config.out) / "cache"
     pixels = config.needs_pixels

@@ -66,7 +66,9 @@ def legend(result: Evaluation) -> list[str]:
 
 def best_of(key: str, rows: dict[str, dict[str, Estimate]]) -> set[str]:
     """The methods with the best figure, of at least two that have one."""
-    values = {name: row[key].value for name, row in rows.items() if key in row and not math.isnan(row[key].value)}
+    digits = METRICS[key].digits  # those that are shown alike are alike
+    known = {name: row[key].value for name, row in rows.items() if key in row}
+    values = {name: round(value, digits) for name, value in known.items() if not math.isnan(value)}
     if len(values) < 2:
         return set()
     best = max(values.values()) if METRICS[key].better == "higher" else min(values.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -97,11 +97,12 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def show(preset: str | Path) -> str:
+def show(preset: str | Path, plugins: Sequence[str | Path] = ()) -> str:
     """A preset or a yaml of settings, and behind it every setting that it leaves at its default, with its meaning.
 
     Args:
         preset: its name, or a yaml file.
+        plugins: see `read_config`.
 
     Returns:
         The text of a yaml that means the same: what is added is comments.
@@ -109,7 +110,7 @@ def show(preset: str | Path) -> str:
     Raises:
         IVGError: there is no such file, or it holds other things than settings of a training.
     """
-    config = read_config(preset)
+    config = read_config(preset, plugins=plugins)
     text = read_text(PRESETS / f"{preset}.yaml" if str(preset) in presets() else user_path(preset))
     given = read_yaml(text)
     lines = [*_left(TrainConfig, given, "", RANGES), *_left(DataSettings, given.get("data"), "data.", DATA_RANGES)]

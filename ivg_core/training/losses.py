@@ -273,7 +273,9 @@ def make_losses(chosen: Mapping[str, Any], stage: int) -> dict[str, LossTerm]:
     terms: dict[str, LossTerm] = {}
     for name, settings in chosen.items():
         if name not in LOSSES:
-            raise IVGError(f"losses: there is no loss {name!r}{nearest(name, LOSSES)}")
+            raise IVGError(
+                f"losses: there is no loss {name!r}{nearest(name, LOSSES)} One of your own comes by --plugin."
+            )
         values = settings if isinstance(settings, Mapping) else {"weight": settings}
         term = from_mapping(LOSSES[name].cls, values, f"losses.{name}")
         check_ranges(term, {**LOSSES[name].ranges, **WEIGHT}, f"losses.{name}.")

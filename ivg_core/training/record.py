@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from ..errors import shortly
 from ..media.files import atomic_write
 from ..media.targets import user_path
 from ..models.provenance import Part, Provenance
-from ..settings import read_json
+from ..settings import from_mapping, read_json
 from ..versions import made_with
 from .config import TrainConfig
+from .data.settings import DataSettings
+from .losses import make_losses
 
 log = logging.getLogger("ivg")
 
@@ -56,7 +59,7 @@ def write_start(folder: Path, config: TrainConfig, step: int, accelerator: Any, 
     Raises:
         IVGError: a file cannot be written.
     """
-    settings = json.loads(json.dumps(config.to_dict()))
+    settings = json.loads(json.dumps(_whole(config)))
     started = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "from_step": step,
@@ -76,6 +79,17 @@ def write_start(folder: Path, config: TrainConfig, step: int, accelerator: Any, 
     for name, text in texts.items():
         with atomic_write(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _whole(config: TrainConfig) -> dict[str, Any]:
+    """The settings of a training, those in sections too that were left at their defaults."""
+    settings = config.to_dict()
+    if "source" in settings["data"]:
+        settings["data"] = asdict(from_mapping(DataSettings, settings["data"], "data"))
+    for place in (settings, *settings["paths"]):
+        terms = make_losses(place["losses"], config.stage) if place["losses"] else {}
+        place["losses"] = {name: asdict(term) if is_dataclass(term) else term for name, term in terms.items()}
+    return settings
 
 
 def _starts(path: Path) -> list[Any]:

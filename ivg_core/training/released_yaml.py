@@ -36,7 +36,10 @@ SAME = {
 }
 #: Their key -> what becomes of it here, where more is to be done than to copy it; see `_rest`.
 TURNED = {
-    "train_data": "`data`: `video_json` or `json_path` is `source`, `video_dir` `videos`, `n_sample_frames` `frames`",
+    "train_data": "`data`: `video_json` or `json_path` is `source`, `video_dir` `videos`, `n_sample_frames` `frames`; "
+    "what stands in their code and not in the yaml is added: `frame_sampling: released`, `min_motion: 50`, "
+    "`buckets: false`. "
+    "Passed over, as their code does: `use_bucketing`, `return_mask`, `return_motion`, `sample_start_idx`",
     "dataset_types": "what is read of `train_data`: `video_json`, `video_blip`, `folder` or `single_video`",
     "extra_train_data": "one source is read: put several lists into one",
     "motion_mask": "`freeze_outside`",
@@ -80,7 +83,7 @@ PASSED = {
     "enable_torch_2_attn": "PyTorch's own attention is used",
     "in_channels": "read from the checkpoint",
     "scale_lr": "`learning_rate` is taken as it stands",
-    "logger_type": "`tensorboard: true`",
+    "logger_type": "`log: tensorboard`",
     "shuffle": "clips are always shuffled",
     "kwargs": "what their code was started with",
 }
@@ -146,7 +149,12 @@ def from_released(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     passed = [f"{key} ({PASSED[key]})" for key in values if key in PASSED and values[key] not in (None, False, [], {})]
     if passed:
         log.warning("%s is the authors' yaml. Passed over: %s.", where, "; ".join(passed))
-    log.warning("%s names no masks, as their code does: data.masks=FOLDER gives them, or hands are looked for.", where)
+    log.warning(
+        "%s: as in their code, clips with a motion score below 50 are left out and the last frames are taken "
+        "(data.min_motion, data.frame_sampling). Masks stand in their code: data.masks=FOLDER gives them, or hands are "
+        "looked for.",
+        where,
+    )
     return ours
 
 
@@ -190,7 +198,8 @@ def _data(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     data |= {"width": 256, "height": 256, "frames": 16, "fps": 8.0}
     for key, value in told.items():
         if key not in DATA and key not in DATA_PASSED:
-            raise IVGError(f"{where}: the authors' train_data has no key {key!r}{nearest(str(key), DATA)}")
+            known = [*DATA, *DATA_PASSED]
+            raise IVGError(f"{where}: the authors' train_data has no key {key!r}{nearest(str(key), known)}")
         if key in DATA and value is not None and (DATA[key] != "source" or not kinds or KINDS[kinds[0]] == key):
             data[DATA[key]] = value
     return data

@@ -28,7 +28,7 @@ log = logging.getLogger("ivg")
 
 # What may change between a checkpoint and its continuation without a word; anything else is said.
 FREE_TO_CHANGE = {
-    "out", "name", "save_every", "keep_last", "validation", "tensorboard", "log", "device", "model", "data", "plugins",
+    "out", "name", "save_every", "keep_last", "validation", "tensorboard", "log", "device", "model", "plugins",
 }  # fmt: skip
 # What may not, because the checkpoint would not fit.
 FIXED = {"stage", "method", "lora", "trainable", "clip_rank", "optimizer", "prediction"}
@@ -228,15 +228,25 @@ def compare(
     now, then = (json.loads(json.dumps(s)) for s in (config.to_dict(), _with_new_settings(progress["config"])))
     changed = [key for key in now if key not in FREE_TO_CHANGE and now[key] != then[key]]
     for key in filter(FIXED.__contains__, changed):
-        raise IVGError(f"{path} was trained with {key} {then[key]!r}, now it is {now[key]!r}: set it back.")
+        name, new, old = _differences(key, now[key], then[key])[0]
+        raise IVGError(f"{path} was trained with {name} {old!r}, now it is {new!r}: set it back.")
     if progress["base"] != base_hash:
         raise IVGError(f"{path} was trained on another model: load the one it began with.")
     now, then = now | json.loads(json.dumps(about or {})), then | progress.get("about", {})
     changed += [key for key in about or {} if key not in changed and now[key] != then.get(key, now[key])]
     for key in changed:
-        log.warning("%s is now %s; the run up to here had %s.", key, now[key], then[key])
+        for name, new, old in _differences(key, now[key], then[key]):
+            log.warning("%s is now %s; the run up to here had %s.", name, new, old)
     if progress["processes"] * then["accumulation"] != processes * config.accumulation:
         log.warning("Processes x accumulation has changed: the order of the clips goes on at another place.")
+
+
+def _differences(key: str, now: Any, then: Any) -> list[tuple[str, Any, Any]]:
+    """Name, new and old value of what differs; of a section, each that does."""
+    if not (isinstance(now, dict) and isinstance(then, dict)):
+        return [(key, now, then)]
+    told = [name for name in dict.fromkeys([*then, *now]) if now.get(name) != then.get(name)]
+    return [(f"{key}.{name}", now.get(name, "its default"), then.get(name, "its default")) for name in told]
 
 
 def _with_new_settings(config: Mapping[str, Any]) -> dict[str, Any]:

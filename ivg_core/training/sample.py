@@ -21,7 +21,7 @@ class Always(TypedDict):
 
 
 class Sample(Always, total=False):
-    """One clip of F frames, as training reads it: a dict; all tensors on the CPU.
+    """One clip of F frames, as training reads it: a dict; all tensors on the CPU. `ModelEncoder.sample` makes one.
 
     Latents are scaled as the network has them: C channels, T latent frames of h x w cells, where F frames of H x W
     pixels are T = F frames of 1/8 of the size in an IVG model. Stage 1 needs `mask_latents` and `frame_masks`, stage 2

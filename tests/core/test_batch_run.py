@@ -300,6 +300,35 @@ def test_command_mistakes_are_one_sentence(tmp_path, capsys):
     assert "No batch was begun" in capsys.readouterr().err
 
 
+def test_weights_that_were_trained_on_under_their_old_name_are_others(tmp_path, tiny_model, capsys):
+    """Or a table would judge the videos of weights that are no more."""
+    from ivg_core.checkpoints.save import save_file
+
+    Image.new("RGB", (64, 32), "orange").save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("stir")
+    (tmp_path / "t").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "t" / "a.png")
+    (tmp_path / "a.txt").rename(tmp_path / "t" / "a.txt")
+    save_file(tiny_model, tmp_path / "m.safetensors")
+    words = ["batch", "--model", str(tmp_path / "m.safetensors"), "--table", str(tmp_path / "t"), "--steps", "1"]
+    words += ["--frames", "2", "--guidance", "1", "--fallback", "white", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    save_file(tiny_model, tmp_path / "m.safetensors")  # written anew, and the same
+    assert main(words) == 0
+    assert "0 made, 1 were there already" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "out" / "batch.json").read_text())
+    trained = {name: x.clone() for name, x in tiny_model.unet.state_dict().items()}
+    with torch.no_grad():
+        next(p for p in tiny_model.unet.parameters() if p.ndim > 1).add_(0.001)
+    save_file(tiny_model, tmp_path / "m.safetensors")
+    tiny_model.unet.load_state_dict(trained)
+    assert main(words) == 2
+    assert f"weights: {kept['weights']} →" in capsys.readouterr().err
+    del kept["weights"]  # of an older version: it goes on
+    (tmp_path / "out" / "batch.json").write_text(json.dumps(kept))
+    assert main(words) == 0
+
+
 def test_the_released_command_and_folders_with_parity(tmp_path):
     """By the option names of their evaluation.py: each video is what `generate --parity` makes, and nothing is kept."""
     (tmp_path / "source").mkdir()

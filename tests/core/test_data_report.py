@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ivg_core.cli import main
+from ivg_core.errors import IVGError
 from ivg_core.hands.tracker import HandTracker
 from ivg_core.media.images import save_png
 from ivg_core.media.video import write_video
@@ -15,6 +16,7 @@ from ivg_core.rom.annotate_folder import annotate_folder
 from ivg_core.synthetic.clips import Scene
 from ivg_core.training.config import TrainConfig
 from ivg_core.training.data.dataset import load_data, survey
+from ivg_core.training.data.lists import read_list
 from ivg_core.training.data.settings import DataSettings
 from ivg_core.training.trainer import train
 
@@ -43,6 +45,41 @@ def test_the_dry_run_tells_everything_and_draws_what_it_saw(tmp_path, capsys):
     assert report["clips"][0]["indices"] == [0, 2, 3] and report["rejected"][0]["name"] == "broken"
     assert main(["data-report", str(tmp_path / "nowhere")]) == 2
     assert "there is nothing at" in capsys.readouterr().err
+
+
+def test_a_report_of_nothing_usable_is_an_error(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["data-report", str(tmp_path / "empty")]) == 2
+    assert "No clip can be trained on: there is none" in capsys.readouterr().err
+    drawn_clip(tmp_path / "clips")
+    for text in (tmp_path / "clips").glob("*.txt"):
+        text.unlink()
+    assert main(["data-report", str(tmp_path / "clips"), "--json", str(tmp_path / "r.json")]) == 2
+    told = capsys.readouterr()
+    assert "all 1 are rejected, see why above" in told.err and "no caption" in told.out
+    assert json.loads((tmp_path / "r.json").read_text())["rejected"]
+    (tmp_path / "clips.csv").write_text("video,caption\n")
+    assert main(["data-report", str(tmp_path / "clips.csv")]) == 2
+    assert "clips.csv is no clip: give a folder of clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"caption": "stir", "video": "a.mp4", "strat": 0}, "'strat'; did you mean 'start'"),
+        ({"text": "stir", "video": "a.mp4"}, "'text'; did you mean 'caption'"),
+        ({"caption": "stir", "path": "a.mp4"}, "'path'; did you mean 'video'"),
+        ({"caption": "stir", "video": "a.mp4", "verb_class": 3, "narration": "x"}, ""),
+    ],
+)
+def test_a_slip_in_a_list_is_told_and_keys_of_others_pass(tmp_path, entry, said):
+    (tmp_path / "list.json").write_text(json.dumps([entry]))
+    if said:
+        with pytest.raises(IVGError) as error:
+            read_list(tmp_path / "list.json")
+        assert said in str(error.value)
+    else:
+        assert read_list(tmp_path / "list.json")[0].caption == "stir"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")

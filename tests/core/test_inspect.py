@@ -7,10 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
+from training_clips import clips, small
 
 from ivg_core.checkpoints.info import inspect_checkpoint
 from ivg_core.checkpoints.save import save_file
 from ivg_core.errors import IVGError
+from ivg_core.training.trainer import train
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -94,3 +96,11 @@ def test_other_things(golden, folder, tmp_path):
     assert "only one part" in str(inspect_checkpoint(folder / "unet"))
     with pytest.raises(IVGError, match="no checkpoint at"):
         inspect_checkpoint(tmp_path / "none")
+
+
+def test_a_lora_says_what_it_was_trained_on(tiny_model, tmp_path):
+    done = train(small(tmp_path, steps=2), tiny_model, clips())
+    said = str(inspect_checkpoint(done.path))
+    assert "for stage 2 of" in said and "trained for 2 steps with seed" in said and "rank: " in said
+    assert "3 clips of" in said or "clips of" in said
+    assert "loss of the last 50 steps" in said and "is a LoRA, not a model" not in said

@@ -7,6 +7,7 @@ from training_clips import clip, small
 
 from ivg_core.errors import IVGError
 from ivg_core.training.batches import ClipDataset, InBuckets, ListDataset, OrderedClips, as_clips, collate
+from ivg_core.training.data.encoder import ModelEncoder
 from ivg_core.training.sample import check_sample
 from ivg_core.training.trainer import train
 
@@ -28,6 +29,24 @@ class Mine(Dataset):
 class Stream(IterableDataset):
     def __iter__(self):
         return iter([clip(0)])
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_items_are_made_by_the_encoder(tiny_model, tmp_path, stage):
+    frames, masks = torch.rand(3, 64, 64, 3), (torch.rand(3, 64, 64) > 0.5).float()
+    encoder = ModelEncoder(tiny_model, stage)
+    made = encoder.sample(frames, "stir the soup", frame_masks=masks)
+    assert torch.equal(made["latents"], encoder.codec.encode(frames)) and torch.equal(made["rom_mask"], masks.amax(0))
+    assert made["frames"].dtype == torch.uint8 and ("mask_latents" in made) == (stage == 1)
+    losses = {"noise": 1, "miou": 0.1} if stage == 1 else {"noise": 1, "motion": 0.001}
+    done = train(small(tmp_path, stage=stage, steps=1, losses=losses), tiny_model, Mine([made]))
+    assert done.finished
+    whole = ModelEncoder(tiny_model, 2).sample(frames, "stir")
+    assert whole["rom_mask"].all() and "frame_masks" not in whole
+    with pytest.raises(IVGError, match="Stage 1 learns the masks"):
+        ModelEncoder(tiny_model, 1).sample(frames, "stir")
+    with pytest.raises(IVGError, match="no multiple of"):
+        encoder.sample(frames[:, :, :60], "stir", frame_masks=masks[:, :, :60])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])

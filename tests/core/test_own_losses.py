@@ -186,6 +186,8 @@ def test_the_command_runs_a_plugin_and_goes_on_with_it(files, capsys, caplog):
     words = ["train", "--config", "my.yaml", "--out", "run"]
     assert main(words) == 2
     assert "there is no loss 'steady'" in capsys.readouterr().err
+    assert main(["train", "--show", "my.yaml", "--plugin", "my_losses.py"]) == 0
+    assert "steady" in capsys.readouterr().out
     assert main([*words, "--plugin", "my_losses.py"]) == 0
     assert "my_losses.py is a program and is run: trust its source" in caplog.text
     assert "steady" in json.loads((files / "run" / "losses.jsonl").read_text().splitlines()[-1])

@@ -82,7 +82,7 @@ def test_what_it_says_is_what_is_trained(tmp_path, caplog):
     assert (data.frame_sampling, data.fps, data.min_motion, data.buckets) == ("released", 8, 50, False)
     told = caplog.text
     assert "save_pretrained_model (a full training writes the whole model" in told
-    assert "data.masks=FOLDER" in told
+    assert "data.masks=FOLDER" in told and "motion score below 50" in told
     for key in ("seed", "learning_rate", "extra_unet_params", "use_text_lora"):  # taken, or asks for nothing
         assert f"{key} (" not in told
 

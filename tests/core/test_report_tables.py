@@ -9,7 +9,7 @@ import pytest
 import ivg_core
 from ivg_core.evaluate.bootstrap import Estimate
 from ivg_core.evaluate.families import FAMILIES, METRICS
-from ivg_core.evaluate.grid import cell_of, grid_of, legend
+from ivg_core.evaluate.grid import best_of, cell_of, grid_of, legend
 from ivg_core.evaluate.metrics.hs_err import LEGEND
 from ivg_core.evaluate.page import write_page
 from ivg_core.evaluate.report import WIDEST, as_json, as_markdown, write_report
@@ -60,6 +60,13 @@ def test_the_share_of_hands_found_stands_beside_every_mean_of_hs_err():
     assert str(cell_of("hs_err", unknown)) == "0.50000" and str(cell_of("psnr", unknown)) == "–"
     unknown["hand_recall"] = Estimate(math.nan, math.nan, math.nan, 1)
     assert str(cell_of("hs_err", unknown)) == "0.50000"
+
+
+def test_what_is_shown_alike_is_best_alike():
+    rows = {name: {"psnr": Estimate(value, value, value, 2)} for name, value in (("a", 23.2151), ("b", 23.2149))}
+    assert METRICS["psnr"].digits == 2 and best_of("psnr", rows) == {"a"}  # 23.22 and 23.21
+    rows["b"] = {"psnr": Estimate(23.216, 23, 24, 2)}
+    assert best_of("psnr", rows) == {"a", "b"}
 
 
 def test_what_is_there_is_explained_once_and_nothing_else(tmp_path):

@@ -80,6 +80,9 @@ def test_every_start_is_kept_with_what_it_ran_on(golden, tmp_path, capsys):
     assert [part["name"] for part in first["made_of"]["parts"]] == ["tiny_ckpt", "films"]
     again = read_config(run / "config.yaml")
     assert json.loads(json.dumps(again.to_dict())) == second["config"]
+    # what was left at its default is told too: a later version may have another
+    assert {"frame_sampling", "min_motion", "camera", "masks"} <= second["config"]["data"].keys()
+    assert second["config"]["losses"]["noise"] == {"weight": 1.0, "inside": 1.0, "hands": 1.0, "boxes": 1.0}
     lines = [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
 

@@ -144,6 +144,11 @@ def test_other_settings_are_said_or_refused(tiny_model, tmp_path, caplog):
         train(small(tmp_path, steps=2, stage=1, losses={"noise": 1}), tiny_model, clips(), resume="auto")
     train(small(tmp_path, steps=2, learning_rate=1e-4), tiny_model, clips(), resume="auto")
     assert "learning_rate is now 0.0001" in caplog.text
+    more = {"data": {"source": "clips", "masks": "white"}}
+    train(small(tmp_path, steps=3, **more), tiny_model, clips(), resume="auto")
+    assert "data.masks is now white; the run up to here had its default" in caplog.text
+    with pytest.raises(IVGError, match=r"was trained with lora\.spatial\.rank|was trained with lora\."):
+        train(small(tmp_path, steps=4, lora={"spatial": LoRASettings(rank=9)}), tiny_model, clips(), resume="auto")
 
 
 def test_what_the_network_says_of_itself_is_compared(tiny_model, tmp_path, caplog):

@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import IVGError
+from ...media.images import to_bytes
 from ...models.bundle import IVGModel
 from ...models.codec import Codec, ImageCodec
 from ...models.fingerprint import fingerprint
 from ...models.text import encode_phrases, encode_text
 
 if TYPE_CHECKING:
+    from ..sample import Sample
     from .prepare import Prepared
 
 
@@ -71,7 +74,7 @@ class ClipEncoder(Protocol):
 
 
 class ModelEncoder:
-    """An IVG model as `ClipEncoder`.
+    """An IVG model as `ClipEncoder`; `sample` makes the items of a data set of your own.
 
     Args:
         model: where it is.
@@ -107,6 +110,49 @@ class ModelEncoder:
     def phrases(self, phrases: list[str]) -> Tensor:
         """See `ClipEncoder`."""
         return encode_phrases(self.model, phrases).float()
+
+    @torch.no_grad()
+    def sample(
+        self,
+        frames: Tensor,
+        caption: str,
+        rom_mask: Tensor | None = None,
+        frame_masks: Tensor | None = None,
+        name: str = "",
+    ) -> Sample:
+        """A clip of a data set of your own, as training reads it.
+
+        Args:
+            frames: (F, H, W, 3), 0..1, at the size that is trained; the first is the photo.
+            caption: what is done.
+            rom_mask: (H, W), 0..1: the Region of Motion; None: the union of `frame_masks`, or all of the picture.
+            frame_masks: (F, H, W), 0..1: what moves in each frame; stage 1 learns these.
+            name: for messages.
+
+        Raises:
+            IVGError: stage 1 is given no masks, or the sizes are not those of the model's cells.
+        """
+        if frame_masks is None and self.stage == 1:
+            raise IVGError(f"Stage 1 learns the masks of frames: give frame_masks of the clip {name or caption!r}.")
+        if any(side % self.codec.cell for side in frames.shape[1:3]):
+            raise IVGError(f"The clip {name or caption!r} has sides that are no multiple of {self.codec.cell} pixels.")
+        if rom_mask is None:
+            rom_mask = torch.ones(frames.shape[1:3]) if frame_masks is None else frame_masks.amax(0)
+        texts = {"text": self.text(caption)["text"], "empty_text": self.text("")["text"]}
+        made: Sample = {
+            "latents": self.codec.encode(frames),
+            "caption": caption,
+            "name": name or caption,
+            "text": texts["text"],
+            "empty_text": texts["empty_text"],
+            "rom_mask": rom_mask,
+            "frames": torch.from_numpy(to_bytes(frames)),
+        }
+        if frame_masks is not None:
+            made["frame_masks"] = frame_masks
+            if self.stage == 1:
+                made["mask_latents"] = self.codec.encode(frame_masks[..., None].expand(-1, -1, -1, 3))
+        return made
 
     def _latents(self, frames: np.ndarray) -> Tensor:
         """Scaled latents (4, F, h, w) of frames (F, H, W, 3) uint8."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,23 @@ class Entry:
     end: Any = None
 
 
+#: Keys of an entry, and what others call them.
+KEYS = ("video", "image", "caption", "start", "end")
+MEANT = {
+    "text": "caption",
+    "prompt": "caption",
+    "narration": "caption",
+    "file": "video",
+    "path": "video",
+    "clip": "video",
+    "start_time": "start",
+    "start_sec": "start",
+    "end_time": "end",
+    "stop": "end",
+    "end_sec": "end",
+}
+
+
 def read_list(path: Path) -> list[Entry]:
     """The entries of a list, in its order.
 
@@ -44,10 +62,21 @@ def read_list(path: Path) -> list[Entry]:
         raise IVGError(f"data: {error}") from error
     except ValueError as error:
         raise IVGError(f"data: {path} is no JSON ({error}): give a list of captions and videos.") from error
+    if isinstance(values, list):
+        _check_keys(path, values)
     entries = _entries(values)
     if entries is None:
         raise IVGError(f'data: {path} holds no list: write [{{"caption": "…", "video": "….mp4"}}, …].')
     return entries
+
+
+def _check_keys(path: Path, entries: list[Any]) -> None:
+    """Lets pass keys of other programs, but none that is nearly one of ours, which would be passed over unseen."""
+    for number, entry in enumerate(entries, 1):
+        for key in entry if isinstance(entry, dict) else ():
+            meant = MEANT.get(key) or next(iter(difflib.get_close_matches(str(key), KEYS, n=1, cutoff=0.75)), key)
+            if key not in KEYS and meant not in (key, *entry):
+                raise IVGError(f"data: entry {number} of {path} has the key {key!r}; did you mean {meant!r}?")
 
 
 def span_of(entry: Entry) -> tuple[float, float | None] | None:

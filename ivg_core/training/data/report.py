@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from ...errors import IVGError
 from .prepare import About
 from .sources import Rejected
 
@@ -24,6 +25,16 @@ class Report:
     clips: list[About]
     rejected: list[Rejected]
     heldout: set[str] = field(default_factory=set)
+
+    def check_usable(self) -> None:
+        """Lets pass a report with a clip to train on.
+
+        Raises:
+            IVGError: there is none.
+        """
+        if len(self.clips) <= len(self.heldout):
+            why = f"all {len(self.rejected)} are rejected, see why above" if self.rejected else "there is none"
+            raise IVGError(f"No clip can be trained on: {'all are held out' if self.clips else why}.")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

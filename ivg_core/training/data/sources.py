@@ -96,8 +96,10 @@ def find_training_clips(settings: DataSettings) -> Found:
         given = _in_folder(source, settings)
     elif source.suffix.lower() == ".json":
         given = _listed(source, settings)
-    else:
+    elif source.suffix.lower() in (*VIDEOS, *PICTURES, *UNREADABLE):
         given = iter([_with_caption(source)])
+    else:
+        raise IVGError(f"data: {source} is no clip: give a folder of clips, a clip, or a .json list of clips.")
     found = Found()
     taken: dict[str, Path | Video] = {}
     captions_of: dict[Media, dict[str, None]] = {}
