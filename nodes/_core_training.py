@@ -65,6 +65,7 @@ def core_config(
         name=run.name,
         steps=steps,
         learning_rate=learning_rate,
+        warmup=min(TrainConfig.warmup, steps - 1),  # a short trial comes to its rate too
         lora={role: LoRASettings(rank=rank) for role in ("spatial", "text")},
         losses=losses,
         text_dropout=0.1,

@@ -100,6 +100,7 @@ def training_config(
         name=run.name,
         steps=steps,
         learning_rate=learning_rate,
+        warmup=min(TrainConfig.warmup, steps - 1),  # a short trial comes to its rate too
         lora={role: LoRASettings(rank=rank) for role in roles},
         losses=losses,
         seed=seed,
