@@ -14,6 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from ..media.targets import user_path
 from ..media.text import read_text
 from ..settings import read_yaml
+from . import losses
 from .config import (
     LORA_RANGES,
     MANY,
@@ -29,7 +30,6 @@ from .config import (
 )
 from .data.settings import RANGES as DATA_RANGES
 from .data.settings import DataSettings
-from .losses import LOSSES, WEIGHT
 
 KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 #: Sections of a training's yaml: name -> class and ranges.
@@ -91,8 +91,8 @@ def reference() -> str:
     for name, (cls, ranges) in SECTIONS.items():
         heading = f"`{name}`" if name else "At the top"
         parts.append(f"### {heading}\n\n{_summary(cls)}\n\n{_table(settings_of(cls, ranges))}")
-    for name, kind in LOSSES.items():
-        settings = settings_of(kind.cls, {**WEIGHT, **kind.ranges})
+    for name, kind in losses.LOSSES.items():
+        settings = settings_of(kind.cls, {**losses.WEIGHT, **kind.ranges})
         parts.append(f"### `losses.{name}`\n\n{_summary(kind.cls)}\n\n{_table(settings)}")
     return "\n\n".join(parts) + "\n"
 
@@ -121,7 +121,7 @@ def show(preset: str | Path, plugins: Sequence[str | Path] = ()) -> str:
     lines += _left(ValidationSettings, given.get("validation"), "validation.", VALIDATION_RANGES)
     for name, term in config.losses.items():
         told = term if isinstance(term, Mapping) else {"weight": term}
-        lines += _left(LOSSES[name].cls, told, f"losses.{name}.", LOSSES[name].ranges)
+        lines += _left(losses.LOSSES[name].cls, told, f"losses.{name}.", losses.LOSSES[name].ranges)
     return f"{text.rstrip()}\n\n# Left at its default; --set KEY=VALUE changes it:\n" + "\n".join(lines) + "\n"
 
 
