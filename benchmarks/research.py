@@ -35,21 +35,26 @@ LAUNCH = ROOT / "ivg_core" / "training" / "launch" / "several-gpus.yaml"
 SENTENCE = "julienne the carrot"  # README's
 
 
-def readme_example() -> str:
-    """README's first Python example, up to its first video."""
-    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    return text.partition("how = ")[0]
+def readme_python() -> str:
+    """README's Python examples."""
+    return _code(ROOT / "README.md", "python")
 
 
 def pipeline() -> str:
     """The script of docs/training.md."""
-    (script,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "training.md").read_text(encoding="utf-8"), re.DOTALL)
-    return script
+    return _code(ROOT / "docs" / "training.md", "sh")
+
+
+def _code(page: Path, language: str) -> str:
+    """The one piece of code in a language on a page."""
+    (text,) = re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return text
 
 
 def example_and_command(scenes: int) -> dict[str, float]:
     """PSNR to the true clip of README's example and of `generate`, on the same scenes and seed."""
     example, command = [], []
+    first = readme_python().partition("how = ")[0]  # up to its first video
     here = Path.cwd()
     with TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -59,7 +64,7 @@ def example_and_command(scenes: int) -> dict[str, float]:
                 true = torch.from_numpy(item.scene.clip(task, 8).frames).float() / 255
                 save_png(item.photo, Path("kitchen.png"))
                 names: dict = {}
-                exec(readme_example().replace(SENTENCE, task.text), names)
+                exec(first.replace(SENTENCE, task.text), names)
                 example.append(psnr(names["video"].frames, true))
                 out = Path(str(item.scene.seed))
                 ivg(["generate", "--image", "kitchen.png", "--prompt", task.text, "--out", f"{out}/v.png"])

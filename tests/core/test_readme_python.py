@@ -1,12 +1,12 @@
 """The README's Python examples, run on a drawn scene: they make what the command makes."""
 
-import re
 from pathlib import Path
 
 import pytest
 import torch
 
 import ivg_core as ivg
+from benchmarks.research import readme_python
 from ivg_core.cli import main
 from ivg_core.evaluate.metrics.pixels import psnr
 from ivg_core.media.images import save_png
@@ -14,8 +14,6 @@ from ivg_core.media.video import read_video
 from ivg_core.sampling.settings import RAW
 from ivg_core.synthetic.clips import Scene
 from ivg_core.synthetic.dataset import HELD_OUT_SEED
-
-README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def kitchen(tmp_path, monkeypatch):
 
 def test_the_python_examples_are_as_good_as_the_command(kitchen):
     sentence, truth = kitchen
-    (text,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    text = readme_python()
     shorter = {"julienne the carrot": sentence, "chop the carrot": sentence, "48": "12", " 24:": " 6:"}
     for words, ours in shorter.items():
         assert words in text
