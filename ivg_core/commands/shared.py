@@ -270,11 +270,18 @@ def flush_denormals() -> None:
     torch.set_flush_denormal(True)
 
 
+class TellsDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the default of an option that has one, unless its text does."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or "(default" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
+
+
 def command(commands: Any, name: str, run, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add one command to the parser; `run` is called with the parsed options."""
-    added = commands.add_parser(
-        name, help=text, description=text, parents=parents, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    added = commands.add_parser(name, help=text, description=text, parents=parents, formatter_class=TellsDefaults)
     added.set_defaults(run=run)
     return added
 

@@ -290,10 +290,22 @@ def read_config(
     if is_released(values):
         values = from_released(values, str(file))
     values = {**values, **(overrides or {})}
+    assigned = dict(values)
     for key, text in assignments:
-        _assign(values, key, text)
-    _run_plugins(values, plugins, file)
-    return from_mapping(TrainConfig, values, str(file))
+        _assign(assigned, key, text)
+    _run_plugins(assigned, plugins, file)
+    where = str(file)
+    if assignments and _is_sound(values, where):  # what is wrong then, if anything, was not written there
+        where = ", ".join(f"{key}={text}" if len(text) < 40 else key for key, text in assignments)
+    return from_mapping(TrainConfig, assigned, where)
+
+
+def _is_sound(values: Mapping[str, Any], where: str) -> bool:
+    try:
+        from_mapping(TrainConfig, values, where)
+    except IVGError:
+        return False
+    return True
 
 
 def _run_plugins(values: dict[str, Any], given: Sequence[str | Path], file: Path) -> None:

@@ -66,9 +66,9 @@ def draw_scenes(folder: Path, worker: int, workers: int, clips: bool, size: Size
         seed += workers
 
 
-def draw(scene: Scene, size: Size, clips: bool) -> Drawn:
-    """One scene: the clip of one sentence (or the photo) and the mask videos of up to three."""
-    tasks = choose(scene)
+def draw(scene: Scene, size: Size, clips: bool, sentences: int = SENTENCES) -> Drawn:
+    """One scene: the clip of one sentence (or the photo) and the mask videos of up to so many sentences."""
+    tasks = choose(scene)[:sentences]
     rom = np.zeros((SENTENCES, size.frames, size.height, size.width), bool)
     rois = np.full((0, HANDS, 4), np.nan, np.float32)
     for row, task in enumerate(tasks):

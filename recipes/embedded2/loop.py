@@ -204,8 +204,9 @@ def in_half(network: nn.Module) -> Any:
 
 
 def half(device: str) -> Any:
-    """Half precision on a GPU; a CPU without instructions for it would only be slower."""
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda")
+    """Half precision where the device has instructions for it; a CPU without them would only be slower."""
+    able = device == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=able)
 
 
 @contextmanager

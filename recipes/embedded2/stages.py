@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -342,17 +343,18 @@ def train_stage1(folder: Path, out: Path, device: str, size: Size, batch: int, s
     print(f"stage1: {items.filled} sentences", flush=True)
 
 
-def train_stage2(folder: Path, out: Path, device: str, size: Size, batch: int, start: float, end: float) -> None:
-    """Teach a network to turn photo, sentence, mask and motion strength into the video; at last it looks at hands."""
-    begin(device, 3)
-    network = new_network(device, size, batch, True)
-    wait_for(folder / "text.safetensors")
-    wait_for(folder / "vae.safetensors")
-    encoder = Encoder(folder, device, size)
-    items = Clips(14000 if device == "cuda" else 8, encoder)
-    source = Folder(folder / "scenes", "clip-*.npz")
-    _fill("stage2", items, source, 4 if device == "cpu" else 200)
-    noising, early = Noising(device), max(3 * batch // 8, 1)
+def stage2_loss(items: Clips) -> Callable[[Any, int, list[int] | None, int], tuple[Tensor, dict[str, Tensor]]]:
+    """What stage 2 minimises.
+
+    Args:
+        items: to learn from.
+
+    Returns:
+        Of a network, the clips of a batch, the frames that it sees (None: all) and how many of the clips are looked
+        at for hands, in one frame each: the loss and figures to log.
+    """
+    encoder, size, device = items.encoder, items.encoder.size, items.encoder.device
+    noising = Noising(device)
 
     def loss_of(network: Any, batch: int, frames: list[int] | None, hands: int) -> tuple[Tensor, dict[str, Tensor]]:
         item = draw_index(items.count, batch, device)
@@ -390,6 +392,20 @@ def train_stage2(folder: Path, out: Path, device: str, size: Size, batch: int, s
             figures |= {"hands": apart, "off": off, "presence": presence}
         return loss, figures
 
+    return loss_of
+
+
+def train_stage2(folder: Path, out: Path, device: str, size: Size, batch: int, start: float, end: float) -> None:
+    """Teach a network to turn photo, sentence, mask and motion strength into the video; at last it looks at hands."""
+    begin(device, 3)
+    network = new_network(device, size, batch, True)
+    wait_for(folder / "text.safetensors")
+    wait_for(folder / "vae.safetensors")
+    encoder = Encoder(folder, device, size)
+    items = Clips(14000 if device == "cuda" else 8, encoder)
+    source = Folder(folder / "scenes", "clip-*.npz")
+    _fill("stage2", items, source, 4 if device == "cpu" else 200)
+    loss_of, early = stage2_loss(items), max(3 * batch // 8, 1)
     few, first = [f for f in FEW if f < size.frames], go_on(network, out / "stage2.safetensors")
     fit(
         "stage2",

@@ -1,7 +1,9 @@
 """The command line, run as people run it."""
 
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ivg_core.cli import main
+from ivg_core.cli import build_parser, main
 from ivg_core.media.images import load_image, load_mask
 from ivg_core.media.video import read_video
 
@@ -118,3 +120,11 @@ def test_help_names_every_command():
     said = subprocess.run([sys.executable, "-m", "ivg_core", "--help"], capture_output=True, text=True, env=environment)
     for command in ("demo", "generate", "predict-mask", "refine-mask", "synth", "info"):
         assert command in said.stdout
+
+
+def test_help_tells_each_default_once():
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    told = {name: " ".join(parser.format_help().split()) for name, parser in commands.choices.items()}
+    assert len(told) > 20 and "(default: 0.5)" in told["generate"]
+    for name, text in told.items():
+        assert not re.search(r"\(default: (None|False)\)|\(default[^)]*\) \(default", text), name
