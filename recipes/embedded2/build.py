@@ -20,7 +20,8 @@ from recipes.embedded.parts import SCHEDULER_CONFIG
 from recipes.embedded2.draw import Size, draw_scenes
 from recipes.embedded2.loop import EAGER
 from recipes.embedded2.parts import FRAMES, HEIGHT, WIDTH, build_unet, build_vae
-from recipes.embedded2.stages import train_stage1, train_stage2
+from recipes.embedded2.stage1 import train_stage1
+from recipes.embedded2.stage2 import train_stage2
 from recipes.embedded2.text import texts
 from recipes.embedded2.vae import train_vae
 

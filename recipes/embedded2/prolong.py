@@ -19,7 +19,8 @@ from recipes.embedded.fit import fit
 from recipes.embedded2.draw import Size, draw
 from recipes.embedded2.loop import begin, in_half, store
 from recipes.embedded2.parts import FRAMES, HEIGHT, WIDTH, build_unet
-from recipes.embedded2.stages import Clips, Encoder, stage2_loss
+from recipes.embedded2.stage2 import Clips, stage2_loss
+from recipes.embedded2.stages import Encoder
 
 #: Scenes of a file; each gives two clips, as it is and mirrored.
 SHARD = 16

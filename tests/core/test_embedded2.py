@@ -6,15 +6,19 @@ import time
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from ivg_core.hands.landmarks import load_landmark_net
 from ivg_core.hands.regions import crop
 from ivg_core.synthetic.clips import Scene
+from recipes.embedded2 import prolong
 from recipes.embedded2.draw import Folder, Size, draw, save, unpack
 from recipes.embedded2.hands import Likeness, cut, look, structure
-from recipes.embedded2.loop import fit
-from recipes.embedded2.text import labels
+from recipes.embedded2.loop import fit, store
+from recipes.embedded2.parts import build_unet, build_vae
+from recipes.embedded2.prolong import without_dropout
+from recipes.embedded2.text import labels, texts
 from recipes.embedded2.vae import corners, regions, window
 
 SIZE = Size(192, 128, 3)
@@ -86,3 +90,31 @@ def test_training_ends_by_the_clock_and_goes_on(tmp_path):
     assert (tmp_path / "toy.pt").exists() and (tmp_path / "toy-before.safetensors").exists()
     again = (run(1.5).weight - target).abs().mean()
     assert again < max(first, 1e-3) and np.isfinite(float(again))
+
+
+def test_stage2_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
+    pieces, work = tmp_path / "pieces", tmp_path / "work"
+    pieces.mkdir(), work.mkdir()
+    torch.manual_seed(0)
+    for name, network in (("vae", build_vae()), ("text", texts(pieces)[1]), ("stage2", build_unet())):
+        store(pieces, name, network)
+
+    def run(*words):
+        size = ("--size", "96", "64", "2", "--scenes", "16", "--batch", "2", "--threads", "1")
+        rates = ("--learning-rate", "0.1", "0.1")
+        monkeypatch.setattr("sys.argv", ["prolong", "--out", str(pieces), "--work", str(work), *size, *rates, *words])
+        prolong.main()
+        return capsys.readouterr().out
+
+    assert "32 clips" in run("--steps", "1")
+    assert "stage2-longer: resumed at step 1" in run("--steps", "2", "--hand-steps", "1")
+    before, longer, hands = (
+        load_file(path)["conv_out.bias"]
+        for path in (
+            pieces / "stage2.safetensors",
+            work / "stage2-longer.safetensors",
+            work / "stage2-hands.safetensors",
+        )
+    )
+    assert longer.isfinite().all() and not torch.equal(before, longer) and not torch.equal(longer, hands)
+    assert all(module.p == 0 for module in without_dropout(build_unet()).modules() if isinstance(module, nn.Dropout))

@@ -119,7 +119,7 @@ def test_a_slip_in_an_assignment_is_not_blamed_on_the_file(tmp_path):
     with pytest.raises(IVGError, match=r"^stpes=3: there is no setting 'stpes'; did you mean 'steps'"):
         read_config("small-vram", assignments=[("stpes", "3")])
     (tmp_path / "own.yaml").write_text("stpes: 3")
-    with pytest.raises(IVGError, match="own.yaml: there is no setting"):
+    with pytest.raises(IVGError, match=r"own\.yaml: there is no setting"):
         read_config(tmp_path / "own.yaml", assignments=[("steps", "4")])
 
 
