@@ -285,13 +285,15 @@ def test_a_window_gets_its_part_of_the_prior(tiny_model, clip, region):
 
 def test_the_sampler_makes_the_clip_again(clip):
     """The embedded model, which predicts v: from the clip's noise comes its motion, from any other another one."""
-    model, scene = load_model("embedded"), Scene(100, 192, 128)
-    clip = torch.from_numpy(scene.clip(scene.tasks[0], num_frames=8).frames).float() / 255
+    model = load_model("embedded")
+    size = model.defaults
+    scene = Scene(100, size.width, size.height)
+    clip = torch.from_numpy(scene.clip(scene.tasks[0], size.num_frames).frames).float() / 255
     how = Sampling(num_inference_steps=8, guidance_scale=1, solver="ddim")
     prior = NoisePrior(invert(model, clip, steps=8), 1)
 
     def error(prior):
-        video = generate(model, clip[0], "", num_frames=8, seed=1, how=how, prior=prior)
+        video = generate(model, clip[0], "", num_frames=len(clip), seed=1, how=how, prior=prior)
         return (video.frames - clip).square().mean().item()
 
     assert error(prior) < 0.7 * error(None)

@@ -12,10 +12,12 @@ from benchmarks.long_video import PARTS, bench_long_video, both_follow, telling_
 from benchmarks.long_video_cost import bench_cost, in_a_process, in_turns
 from benchmarks.long_video_measures import borders, changes, distance, drift, follows, looks, seam, worst_seam
 from benchmarks.rom import held_out_scenes
+from ivg_core.checkpoints.load import load_model
 from ivg_core.hands.tracker import HandTracker
 from ivg_core.sampling.context import ContextWindows
 
 STEP = 0.01
+FRAMES = load_model("embedded").defaults.num_frames
 
 
 def planted(frames: int, at: list[int], jump: float) -> torch.Tensor:
@@ -149,11 +151,14 @@ def test_the_cost_is_compared_window_by_window(monkeypatch):
 @pytest.mark.skipif(not pathlib.Path("/proc/self/clear_refs").exists(), reason="memory is measured on Linux only")
 def test_memory_of_a_step_in_windows_is_measured():
     """In a fresh process: in one that has worked already there is memory to be had."""
-    found = in_a_process("measure", "embedded", 12)
+    found = in_a_process("measure", "embedded", 3 * FRAMES // 2)
     assert found["windows"] == 2 and found["seconds"] > 0 and 2**20 < found["bytes"] < 2**30
 
 
 def test_time_is_measured_turn_by_turn(monkeypatch):
     monkeypatch.setattr("benchmarks.long_video_cost.ROUNDS", 1)
-    turns = in_turns("embedded", 8, 12)
-    assert set(turns) == {"8", "12", "isolated", "isolated_windows"} and turns["isolated_windows"] == 2
+    turns = in_turns("embedded", FRAMES, 3 * FRAMES // 2)
+    assert (
+        set(turns) == {str(FRAMES), str(3 * FRAMES // 2), "isolated", "isolated_windows"}
+        and turns["isolated_windows"] == 2
+    )

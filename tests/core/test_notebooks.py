@@ -36,7 +36,8 @@ def beside(tmp_path, monkeypatch):
 
 def test_first_steps(beside):
     names = run("first_steps.ipynb", beside, {})
-    assert names["video"].frames.shape == (8, 128, 192, 3)
+    size = names["model"].defaults
+    assert names["video"].frames.shape == (size.num_frames, size.height, size.width, 3)
     assert (beside / "out" / "notebooks" / "first_steps.mp4").stat().st_size > 1000
     assert names["score"].hands_found == 1 and names["score"].total > 0.4
     from ivg_core.evaluate.metrics.motion import mask_iou

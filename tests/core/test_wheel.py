@@ -56,6 +56,7 @@ def test_the_wheel_holds_the_library_whole_and_nothing_else(wheel):
 
 
 def test_the_command_runs_from_any_folder(environment, tmp_path):
+    from ivg_core.checkpoints.load import load_model
     from ivg_core.media.images import load_image, load_mask
     from ivg_core.media.video import read_video
 
@@ -64,9 +65,10 @@ def test_the_command_runs_from_any_folder(environment, tmp_path):
     said = run(environment / "ivg", "demo", "--out", "demo", cwd=tmp_path)
     assert "sheet.png" in said
     out = tmp_path / "demo"
-    assert load_image(out / "photo.png").shape == (128, 192, 3)
+    size = load_model("embedded").defaults
+    assert load_image(out / "photo.png").shape == (size.height, size.width, 3)
     assert 0 < load_mask(out / "mask.png").mean() < 1
-    assert read_video(out / "video.mp4")[0].shape == (8, 128, 192, 3)
+    assert read_video(out / "video.mp4")[0].shape == (size.num_frames, size.height, size.width, 3)
     assert load_image(out / "sheet.png").shape[1] > 500
 
 
