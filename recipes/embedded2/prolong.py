@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -62,10 +63,17 @@ def main() -> None:
             value, figures = loss_of(modules["unet"], args.batch, None, hands)
             return value, {key: float(figure.detach()) for key, figure in figures.items()}
 
-        modules = nn.ModuleDict({"unet": network})
-        network = fit(
-            f"stage2-{name}", modules, loss, folder=args.work, steps=steps, learning_rate=rate, ema_decay=0.999
-        )["unet"].requires_grad_(True)
+        trained = fit(
+            f"stage2-{name}",
+            nn.ModuleDict({"unet": network}),
+            loss,
+            folder=args.work,
+            steps=steps,
+            learning_rate=rate,
+            ema_decay=0.999,
+            log=partial(print, flush=True),
+        )
+        network = trained["unet"].requires_grad_(True)
         store(args.work, f"stage2-{name}", network)
 
 

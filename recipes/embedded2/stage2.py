@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,6 +103,32 @@ class Clips:
         self.count.fill_(self.filled)
 
 
+class Asked(NamedTuple):
+    """A batch as the network is asked for it."""
+
+    item: Tensor  # (B,) rows of the clips
+    x0: Tensor  # (B, 4, F, h, w), still outside the mask
+    photo: Tensor  # (B, 4, 1, h, w)
+    mask: Tensor  # (B, 1, 1, h, w)
+    text: Tensor  # (B, 77, D)
+    motion: Tensor  # (B,) motion score of x0
+    strength: Tensor  # (B,) that the network is told
+
+
+def ask(items: Clips, item: Tensor) -> Asked:
+    """Clips with a mask each, grown by chance or white, and a wording of their sentence."""
+    batch, device = len(item), item.device
+    clip = items.clip[item].float().transpose(1, 2)
+    photo = clip[:, :, :1]
+    white = (torch.rand(batch, device=device) < 0.05).long()
+    kind = draw_index(len(GROWN), batch, device) * (1 - white) + len(GROWN) * white
+    mask = items.rom[item, kind].float()[:, None, None]
+    x0 = freeze_outside(clip, photo, mask)
+    motion = latent_motion_score(x0)
+    strength = motion + (USUAL_STRENGTH - motion) * (torch.rand(batch, device=device) < 0.5).float()
+    return Asked(item, x0, photo, mask, text_of(items, item, items.encoder), motion, strength)
+
+
 def stage2_loss(items: Clips) -> Callable[[Any, int, list[int] | None, int], tuple[Tensor, dict[str, Tensor]]]:
     """What stage 2 minimises.
 
@@ -117,19 +143,11 @@ def stage2_loss(items: Clips) -> Callable[[Any, int, list[int] | None, int], tup
     noising = Noising(device)
 
     def loss_of(network: Any, batch: int, frames: list[int] | None, hands: int) -> tuple[Tensor, dict[str, Tensor]]:
-        item = draw_index(items.count, batch, device)
-        clip = items.clip[item].float().transpose(1, 2)
-        photo, moving = clip[:, :, :1], items.moving[item].float()[:, None]
-        white = (torch.rand(batch, device=device) < 0.05).long()
-        kind = draw_index(len(GROWN), batch, device) * (1 - white) + len(GROWN) * white
-        mask = items.rom[item, kind].float()[:, None, None]
-        x0 = freeze_outside(clip, photo, mask)
-        motion = latent_motion_score(x0)
-        strength = motion + (USUAL_STRENGTH - motion) * (torch.rand(batch, device=device) < 0.5).float()
+        item, x0, photo, mask, text, motion, strength = ask(items, draw_index(items.count, batch, device))
+        moving = items.moving[item].float()[:, None]
         if frames is not None:
             x0 = torch.stack([x0[:, :, f] for f in frames], 2)
             moving = torch.stack([moving[:, :, f] for f in frames], 2)
-        text = text_of(items, item, encoder)
         t, noisy, target = noising(x0, photo, 0.25, hands, 0.5)
         with half(device):
             output = network(noisy, t, text, photo, mask, strength).float()

@@ -84,29 +84,25 @@ def train_vae(folder: Path, out: Path, device: str, size: Size, batch: int, star
         scene, frame = draw_index(pictures.count, batch, device), draw_index(frames, batch, device)
         rois, there = regions(pictures.rois[scene, frame, 0], size)
         shown = pictures.frames[scene, frame].permute(0, 3, 1, 2).float() / 127.5 - 1
-        weight = 1 + MOVING * unpack(pictures.rom[scene, 0, frame]).float()[:, None]
+        moving = unpack(pictures.rom[scene, 0, frame]).float()[:, None]
         other, row = draw_index(pictures.count, masks, device), draw_index(SENTENCES, masks, device)
         mask = unpack(pictures.rom[other, row, draw_index(frames, masks, device)]).float()[:, None] * 2 - 1
         if side:
             centre = torch.cat([rois[:hands, :2], whole.expand(batch - hands + masks, 2)])
             corner = corners(centre, side, size)
             rois = torch.cat([rois[:, :2] - corner[:batch].float(), rois[:, 2:]], 1)
-            shown, weight = window(shown, corner[:batch], side), window(weight, corner[:batch], side)
+            shown, moving = window(shown, corner[:batch], side), window(moving, corner[:batch], side)
             mask = window(mask, corner[batch:], side)
         pixels = torch.cat([shown, mask.expand(-1, 3, -1, -1)])
-        weight = torch.cat([weight, torch.ones_like(mask)])
+        moving = torch.cat([moving, torch.zeros_like(mask)])
         with half(device):
             mean = vae.encode(pixels).latent_dist.mean
             out = vae.decode(mean + LATENT_NOISE * torch.randn_like(mean)).sample.float()
             alike = likeness(out[:hands] * 0.5 + 0.5, pixels[:hands] * 0.5 + 0.5, rois[:hands], there[:hands])
         mean = mean.float()
-        l1 = (weight * (out - pixels).abs()).mean()
-        edges = edge_loss(out, pixels, weight)
-        colour = l1_loss(avg_pool2d(out, 8), avg_pool2d(pixels, 8))  # one latent cell; else hues are learnt last
-        psnr = -10 * torch.log10(mse_loss(out[:batch].detach(), shown) / 4)
+        loss, figures = picture_loss(out, pixels, moving, alike, batch)
         # Noise of a fixed size needs latents of a bounded one.
-        loss = l1 + edges + 2 * colour + LIKENESS * alike + 1e-3 * mean.square().mean()
-        return loss, {"l1": l1, "edges": edges, "colour": colour, "hands": alike, "psnr": psnr, "std": mean.std()}
+        return loss + 1e-3 * mean.square().mean(), {**figures, "std": mean.std()}
 
     vae = fit(
         "vae-raw",
@@ -125,6 +121,29 @@ def train_vae(folder: Path, out: Path, device: str, size: Size, batch: int, star
     store(out, "vae", vae)
     store(folder, "vae", vae)
     print(f"vae: done with {pictures.filled} scenes", flush=True)
+
+
+def picture_loss(
+    out: Tensor, true: Tensor, moving: Tensor, alike: Tensor, shown: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """How far decoded pictures are from the true ones.
+
+    Args:
+        out, true: (N, 3, H, W), -1..1.
+        moving: (N, 1, H, W), 1 where things move, which counts more.
+        alike: what `Likeness` says of the hands.
+        shown: the first so many are pictures, the others masks.
+
+    Returns:
+        The loss and its figures, with the PSNR of the pictures.
+    """
+    weight = 1 + MOVING * moving
+    l1 = (weight * (out - true).abs()).mean()
+    edges = edge_loss(out, true, weight)
+    colour = l1_loss(avg_pool2d(out, 8), avg_pool2d(true, 8))  # one latent cell; else hues are learnt last
+    psnr = -10 * torch.log10(mse_loss(out[:shown].detach(), true[:shown]) / 4)
+    figures = {"l1": l1, "edges": edges, "colour": colour, "hands": alike, "psnr": psnr}
+    return l1 + edges + 2 * colour + LIKENESS * alike, figures
 
 
 def corners(centre: Tensor, side: int, size: Size) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 from ivg_core.hands.landmarks import load_landmark_net
 from ivg_core.hands.regions import crop
 from ivg_core.synthetic.clips import Scene
-from recipes.embedded2 import prolong
+from recipes.embedded2 import decoder, prolong
 from recipes.embedded2.draw import Folder, Size, draw, save, unpack
 from recipes.embedded2.hands import Likeness, cut, look, structure
 from recipes.embedded2.loop import fit, store
@@ -21,7 +22,7 @@ from recipes.embedded2.prolong import without_dropout
 from recipes.embedded2.text import labels, texts
 from recipes.embedded2.vae import corners, regions, window
 
-SIZE = Size(192, 128, 3)
+SIZE, SMALL = Size(192, 128, 3), Size(96, 64, 5)
 
 
 def test_a_drawn_scene_comes_back_from_its_file(tmp_path):
@@ -92,29 +93,40 @@ def test_training_ends_by_the_clock_and_goes_on(tmp_path):
     assert again < max(first, 1e-3) and np.isfinite(float(again))
 
 
-def test_stage2_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def on_a_cpu(tmp_path, monkeypatch, capsys):
+    """Runs a module of the recipe, at a tiny size, and gives what it said; folders of the pieces and of its work."""
     pieces, work = tmp_path / "pieces", tmp_path / "work"
     pieces.mkdir(), work.mkdir()
     torch.manual_seed(0)
     for name, network in (("vae", build_vae()), ("text", texts(pieces)[1]), ("stage2", build_unet())):
         store(pieces, name, network)
 
-    def run(*words):
-        size = ("--size", "96", "64", "2", "--scenes", "16", "--batch", "2", "--threads", "1")
-        rates = ("--learning-rate", "0.1", "0.1")
-        monkeypatch.setattr("sys.argv", ["prolong", "--out", str(pieces), "--work", str(work), *size, *rates, *words])
-        prolong.main()
+    def run(module, *words):
+        common = ["--size", *map(str, SMALL), "--scenes", "16", "--threads", "1", "--out", pieces, "--work", work]
+        monkeypatch.setattr("sys.argv", [module.__name__, *map(str, common), *words])
+        module.main()
         return capsys.readouterr().out
 
-    assert "32 clips" in run("--steps", "1")
-    assert "stage2-longer: resumed at step 1" in run("--steps", "2", "--hand-steps", "1")
-    before, longer, hands = (
-        load_file(path)["conv_out.bias"]
-        for path in (
-            pieces / "stage2.safetensors",
-            work / "stage2-longer.safetensors",
-            work / "stage2-hands.safetensors",
-        )
-    )
+    return run, pieces, work
+
+
+def test_on_a_cpu_it_goes_on_where_it_was_stopped(on_a_cpu):
+    run, pieces, work = on_a_cpu
+    words = ("--batch", "2", "--learning-rate", "0.1", "0.1")
+    assert "32 clips" in run(prolong, *words, "--steps", "1")
+    assert "stage2-longer: resumed at step 1" in run(prolong, *words, "--steps", "2", "--hand-steps", "1")
+    parts = (pieces / "stage2", work / "stage2-longer", work / "stage2-hands")
+    before, longer, hands = (load_file(f"{path}.safetensors")["conv_out.bias"] for path in parts)
     assert longer.isfinite().all() and not torch.equal(before, longer) and not torch.equal(longer, hands)
     assert all(module.p == 0 for module in without_dropout(build_unet()).modules() if isinstance(module, nn.Dropout))
+
+    items = prolong.gather(work, pieces, SMALL, 1)
+    scene = draw(Scene(prolong.FIRST_SEED + 3, SMALL.width, SMALL.height), SMALL, clips=True, sentences=1)
+    latents = items.encoder.pictures(torch.from_numpy(scene.frames).movedim(-1, 1))
+    torch.testing.assert_close(items.clip[decoder.row_of(3)], latents, atol=0.02, rtol=0.02)
+
+    assert "decoder: step 1/1" in run(decoder, "--steps", "1", "--learning-rate", "0.1")
+    was, now = (load_file(folder / "vae.safetensors") for folder in (pieces, work))
+    changed = {key.split(".")[0] for key in was if not torch.equal(was[key], now[key])}
+    assert changed == {"decoder", "post_quant_conv"}
