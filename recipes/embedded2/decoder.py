@@ -89,8 +89,8 @@ def decoder_loss(items: Clips, network: Any, scenes: list[Drawn]) -> Any:
         vae, number = modules["vae"], int(torch.randint(len(scenes), ()))
         scene, frames = scenes[number], torch.randperm(size.frames)[:SEEN]
         shown = torch.from_numpy(scene.frames)[frames].permute(0, 3, 1, 2).float() / 127.5 - 1
-        moving = unpack(torch.from_numpy(scene.rom[0]))[frames, None].float()
-        mask = unpack(torch.from_numpy(scene.rom[0]))[torch.randint(size.frames, (MASKS,)), None].float() * 2 - 1
+        rom = unpack(torch.from_numpy(scene.rom[0]))[:, None].float()
+        moving, mask = rom[frames], rom[torch.randint(size.frames, (MASKS,))] * 2 - 1
         with torch.no_grad(), half("cpu"):
             latents = made_by(network, items, row_of(number), noising)[frames] / LATENT_SCALE
             of_mask = vae.encode(mask.expand(-1, 3, -1, -1)).latent_dist.mode().float()
@@ -114,10 +114,10 @@ def row_of(scene: int) -> int:
 
 def made_by(network: Any, items: Clips, row: int, noising: Noising) -> Tensor:
     """Scaled latents (F, 4, h, w) of a clip as stage 2 makes them out of little noise; one in three as they are."""
-    asked = ask(items, torch.tensor([row]))
     if torch.rand(()) < 1 / 3:
         exact = items.clip[row].float()
         return exact + LATENT_NOISE * LATENT_SCALE * torch.randn_like(exact)
+    asked = ask(items, torch.tensor([row]))
     t, noisy, _ = noising(asked.x0, asked.photo, 0.0, 1, BELOW)
     output = network(noisy, t, asked.text, asked.photo, asked.mask, asked.strength).float()
     return noising.x0(noisy, output, t)[0].transpose(0, 1)

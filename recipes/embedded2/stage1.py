@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,16 @@ from ivg_core.training.losses import noise_loss
 from ivg_core.training.pixel_losses import soft_iou_loss
 from recipes.embedded.parts import TEXT_WIDTH
 from recipes.embedded2.draw import Drawn, Folder, Size, unpack
-from recipes.embedded2.loop import begin, fit, half
+from recipes.embedded2.loop import begin, half
 from recipes.embedded2.stages import (
-    FEW,
     SAYINGS,
     Encoder,
     Noising,
     fill,
-    go_on,
     new_network,
     pick,
     text_of,
+    train_parts,
     wait_for,
 )
 from recipes.embedded2.text import train_text
@@ -90,7 +88,7 @@ def train_stage1(folder: Path, out: Path, device: str, size: Size, batch: int, s
         x0 = items.masks[item].float().transpose(1, 2)
         x0 = x0 if frames is None else torch.stack([x0[:, :, f] for f in frames], 2)
         photo = items.photo[item].float()
-        text = text_of(items, item, encoder)
+        text = text_of(items, item)
         t, noisy, target = noising(x0, photo, 0.5, pixels, 0.7)
         with half(device):
             output = network(noisy, t, text, photo, mask).float()
@@ -103,21 +101,4 @@ def train_stage1(folder: Path, out: Path, device: str, size: Size, batch: int, s
             loss = loss + 0.1 * figures["iou"]
         return loss, figures
 
-    few, first = [f for f in FEW if f < size.frames], go_on(network, out / "stage1.safetensors")
-    fit(
-        "stage1",
-        network,
-        [
-            (first, lambda network: loss_of(network, 3 * batch, few, 0)),
-            (0.65, lambda network: loss_of(network, batch, None, 0)),
-            (1.0, lambda network: loss_of(network, batch, None, early)),
-        ],
-        folder=folder,
-        out=out,
-        start=time.time(),
-        end=end,
-        learning_rate=1.5e-3,
-        between=lambda: items.take(source.fresh(40)),
-        every=4.0,
-    )
-    print(f"stage1: {items.filled} sentences", flush=True)
+    train_parts("stage1", network, items, source, 40, loss_of, early, batch, folder, out, end)

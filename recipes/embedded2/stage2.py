@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,17 +17,17 @@ from ivg_core.training.losses import latent_motion_score, motion_loss, noise_los
 from recipes.embedded.parts import TEXT_WIDTH
 from recipes.embedded2.draw import GROWN, HANDS, Drawn, Folder, Size, unpack
 from recipes.embedded2.hands import look, structure
-from recipes.embedded2.loop import begin, fit, half
+from recipes.embedded2.loop import begin, half
 from recipes.embedded2.stages import (
-    FEW,
     SAYINGS,
     Encoder,
+    LossOf,
     Noising,
     fill,
-    go_on,
     new_network,
     pick,
     text_of,
+    train_parts,
     wait_for,
 )
 from recipes.embedded2.vae import draw_index, regions
@@ -126,10 +124,10 @@ def ask(items: Clips, item: Tensor) -> Asked:
     x0 = freeze_outside(clip, photo, mask)
     motion = latent_motion_score(x0)
     strength = motion + (USUAL_STRENGTH - motion) * (torch.rand(batch, device=device) < 0.5).float()
-    return Asked(item, x0, photo, mask, text_of(items, item, items.encoder), motion, strength)
+    return Asked(item, x0, photo, mask, text_of(items, item), motion, strength)
 
 
-def stage2_loss(items: Clips) -> Callable[[Any, int, list[int] | None, int], tuple[Tensor, dict[str, Tensor]]]:
+def stage2_loss(items: Clips) -> LossOf:
     """What stage 2 minimises.
 
     Args:
@@ -184,21 +182,4 @@ def train_stage2(folder: Path, out: Path, device: str, size: Size, batch: int, s
     source = Folder(folder / "scenes", "clip-*.npz")
     fill("stage2", items, source, 4 if device == "cpu" else 200)
     loss_of, early = stage2_loss(items), max(3 * batch // 8, 1)
-    few, first = [f for f in FEW if f < size.frames], go_on(network, out / "stage2.safetensors")
-    fit(
-        "stage2",
-        network,
-        [
-            (first, lambda network: loss_of(network, 3 * batch, few, 0)),
-            (0.65, lambda network: loss_of(network, batch, None, 0)),
-            (1.0, lambda network: loss_of(network, batch, None, early)),
-        ],
-        folder=folder,
-        out=out,
-        start=time.time(),
-        end=end,
-        learning_rate=1.5e-3,
-        between=lambda: items.take(source.fresh(48)),
-        every=4.0,
-    )
-    print(f"stage2: {items.filled} clips", flush=True)
+    train_parts("stage2", network, items, source, 48, loss_of, early, batch, folder, out, end)

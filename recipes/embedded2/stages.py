@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ivg_core.training.objective import START_OF_SAMPLING
 from recipes.embedded.parts import LATENT_SCALE, SCHEDULER_CONFIG, TEXT_WIDTH, PlainAttention
 from recipes.embedded.sentences import paraphrase
 from recipes.embedded2.draw import Folder, Size
-from recipes.embedded2.loop import half, in_half, untried
+from recipes.embedded2.loop import fit, half, in_half, untried
 from recipes.embedded2.parts import build_unet, build_vae
 from recipes.embedded2.text import read_texts, texts
 from recipes.embedded2.vae import draw_index
@@ -27,6 +28,8 @@ SAYINGS = 3
 FILLING = 10.0
 #: Frames that the first part of a stage sees: enough to learn where, at a quarter of the cost of learning when.
 FEW = (3, 7, 11, 15)
+#: See `train_parts`.
+LossOf = Callable[[Any, int, list[int] | None, int], tuple[Tensor, dict[str, Tensor]]]
 
 
 class Encoder:
@@ -168,6 +171,52 @@ def go_on(network: Any, path: Path) -> float:
     return 0.1
 
 
+def train_parts(
+    name: str,
+    network: Any,
+    items: Any,
+    source: Folder,
+    fresh: int,
+    loss_of: LossOf,
+    early: int,
+    batch: int,
+    folder: Path,
+    out: Path,
+    end: float,
+) -> None:
+    """Train a stage in three parts: on a few frames of many clips, on all frames, and with a look at pixels.
+
+    Args:
+        name: of the stage's files.
+        network: on its device; weights in `out` are taken up first.
+        items: to learn from; they grow by what `source` is given meanwhile,
+        fresh: by so many scenes at once.
+        loss_of: of a network, the clips of a batch, the frames that it sees (None: all) and how many of the clips are
+            decoded: the loss and figures to log.
+        early: how many those are in the last part.
+        batch: clips a step; three times as many where there are few frames.
+        folder, out, end: see `fit`.
+    """
+    few, first = [f for f in FEW if f < items.encoder.size.frames], go_on(network, out / f"{name}.safetensors")
+    fit(
+        name,
+        network,
+        [
+            (first, lambda network: loss_of(network, 3 * batch, few, 0)),
+            (0.65, lambda network: loss_of(network, batch, None, 0)),
+            (1.0, lambda network: loss_of(network, batch, None, early)),
+        ],
+        folder=folder,
+        out=out,
+        start=time.time(),
+        end=end,
+        learning_rate=1.5e-3,
+        between=lambda: items.take(source.fresh(fresh)),
+        every=4.0,
+    )
+    print(f"{name}: {items.filled} to learn from", flush=True)
+
+
 def wait_for(path: Path) -> None:
     while not path.exists():
         time.sleep(0.3)
@@ -190,8 +239,9 @@ def fill(name: str, items: Any, source: Folder, chunk: int) -> None:
     print(f"{name}: begins with {items.filled}, encoded in {time.time() - began:.0f} s", flush=True)
 
 
-def text_of(items: Any, item: Tensor, encoder: Encoder) -> Tensor:
+def text_of(items: Any, item: Tensor) -> Tensor:
     """Text states of some items, each in one of its wordings; one in twenty is empty."""
+    encoder = items.encoder
     text = items.text[item, draw_index(SAYINGS, len(item), encoder.device)].float()
     silent = torch.rand(len(item), device=encoder.device) < 0.05
     return torch.where(silent[:, None, None], encoder.empty, text)
